@@ -1,0 +1,13 @@
+# Third-party libraries. Each is used by one room only (docs/design.md, "Doors").
+find_package(Threads REQUIRED)
+find_package(tomlplusplus REQUIRED)   # config
+find_package(CLI11 REQUIRED)          # config
+find_package(spdlog REQUIRED)         # tools
+find_package(nlohmann_json REQUIRED)  # base (json), and whoever parses JSON files
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # base: SHA-256 with the CPU's own instructions
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # components/tokenizer: Unicode regular expressions, JIT-compiled
+if(TITAN_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()

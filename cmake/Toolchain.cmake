@@ -1,0 +1,10 @@
+# Faster tools when they are there: lld for linking, ccache for compiling.
+find_program(TITAN_LLD ld.lld)
+if(TITAN_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+find_program(TITAN_CCACHE ccache)
+if(TITAN_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${TITAN_CCACHE}")
+  add_compile_options(-fpch-preprocess)
+endif()

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace titan::base {
+
+/// A file open for reading at any position. Safe to read from several threads at once.
+class ReadableFile {
+ public:
+  virtual ~ReadableFile() = default;
+  /// Reads up to `out.size()` bytes starting at byte `offset`; fewer only at the end of the file.
+  /// Returns the number of bytes read. Throws RunError with the path and errno text.
+  virtual std::size_t read_at(std::uint64_t offset, std::span<char> out) const = 0;
+  /// Size in bytes when the file was opened.
+  virtual std::uint64_t size() const = 0;
+  virtual const std::string& path() const = 0;
+};
+
+/// A file open for writing at its end. One thread at a time.
+class WritableFile {
+ public:
+  /// Closes without syncing. Errors are lost: call `close()` where they matter.
+  virtual ~WritableFile() = default;
+  /// Hands all bytes to the operating system. Throws RunError (disk full, quota, ...).
+  virtual void append(std::string_view bytes) = 0;
+  /// Makes everything appended so far durable (fsync).
+  virtual void sync() = 0;
+  virtual void close() = 0;
+};
+
+/// All file access of the program goes through here, so that a test can drop unsynced bytes or
+/// fail any call. Every method throws RunError naming the path and the operating system's reason.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual std::unique_ptr<ReadableFile> open_for_reading(const std::string& path) = 0;
+  /// Creates the file when missing; `truncate` empties an existing one.
+  virtual std::unique_ptr<WritableFile> open_for_writing(const std::string& path,
+                                                         bool truncate) = 0;
+  virtual bool exists(const std::string& path) = 0;
+  virtual bool is_directory(const std::string& path) = 0;
+  /// Names (not paths) in a folder, sorted bytewise.
+  virtual std::vector<std::string> list_directory(const std::string& path) = 0;
+  /// Creates the folder and its parents; existing ones are fine.
+  virtual void create_directories(const std::string& path) = 0;
+  virtual void rename(const std::string& from, const std::string& to) = 0;
+  virtual void remove_file(const std::string& path) = 0;
+  /// Makes creations, renames and removals inside the folder durable.
+  virtual void sync_directory(const std::string& path) = 0;
+};
+
+/// The operating system's file system. Stateless; lives as long as the program.
+FileSystem& posix_file_system();
+
+/// Reads a whole file. Throws RunError when it is larger than `max_bytes`.
+std::string read_whole_file(FileSystem& files, const std::string& path, std::uint64_t max_bytes);
+
+/// Writes temp file, fsync, rename, fsync of the folder: readers see the old bytes or the new.
+void write_file_atomically(FileSystem& files, const std::string& path, std::string_view bytes);
+
+}  // namespace titan::base
