@@ -55,6 +55,8 @@ target_compile_definitions(titan_torch_cpu INTERFACE _GLIBCXX_USE_CXX11_ABI=1 US
 target_link_libraries(titan_torch_cpu INTERFACE titan_torch_cpu_library titan_c10_library)
 
 if(EXISTS "${_torch_root}/lib/libtorch_cuda.so")
+  file(STRINGS "${_torch_root}/version.py" _cuda_version REGEX "^cuda")
+  string(REGEX REPLACE ".*'([0-9]+)\\..*" "\\1" TITAN_TORCH_CUDA_MAJOR "${_cuda_version}")
   _titan_import_torch_library(titan_c10_cuda_library libc10_cuda.so)
   _titan_import_torch_library(titan_torch_cuda_library libtorch_cuda.so)
   add_library(titan_torch_cuda INTERFACE)

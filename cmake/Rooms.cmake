@@ -1,5 +1,7 @@
 # One function per idea: a room (library), a room with torch, a test program.
 
+option(TITAN_TORCH_PCH "Share one precompiled header of the tensor type (much faster builds)" ON)
+
 # titan_room(NAME SOURCES a.cpp ... [DEPENDS rooms and libraries ...] [TORCH])
 # A static library `titan_<NAME>` with include/ as its public door. TORCH rooms share one narrow precompiled header.
 function(titan_room name)
@@ -9,8 +11,7 @@ function(titan_room name)
   target_link_libraries(titan_${name} PUBLIC ${ARG_DEPENDS})
   titan_warnings(titan_${name})
   if(ARG_TORCH)
-    target_link_libraries(titan_${name} PUBLIC titan_torch_cpu)
-    titan_use_torch_pch(titan_${name})
+    titan_use_torch(titan_${name} PUBLIC)
   endif()
 endfunction()
 
@@ -22,13 +23,13 @@ function(titan_test name)
   endif()
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/tests")
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE TITAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   titan_warnings(${name})
   if(ARG_TORCH)
-    target_link_libraries(${name} PRIVATE titan_torch_cpu)
-    titan_use_torch_pch(${name})
+    titan_use_torch(${name} PRIVATE)
   endif()
   gtest_discover_tests(${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300)
@@ -38,17 +39,19 @@ function(titan_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter)
 endfunction()
 
-# The precompiled header is compiled once and reused by every torch room and test.
-function(titan_use_torch_pch target)
+# Links LibTorch's CPU libraries and shares the precompiled header, which is compiled once for all rooms and tests.
+function(titan_use_torch target visibility)
+  target_link_libraries(${target} ${visibility} titan_torch_cpu)
   if(TITAN_TORCH_PCH)
     target_precompile_headers(${target} REUSE_FROM titan_torch_pch)
   endif()
 endfunction()
 
 if(TITAN_TORCH_PCH)
-  file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cpp" "")
+  file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/torch_pch.cpp" CONTENT "")
   add_library(titan_torch_pch OBJECT "${CMAKE_BINARY_DIR}/torch_pch.cpp")
   target_link_libraries(titan_torch_pch PUBLIC titan_torch_cpu)
-  target_compile_options(titan_torch_pch PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter)
-  target_precompile_headers(titan_torch_pch PRIVATE <ATen/core/Tensor.h> <ATen/TensorOperators.h> <string> <vector> <memory> <functional>)
+  titan_warnings(titan_torch_pch)
+  target_precompile_headers(titan_torch_pch PRIVATE <ATen/core/Tensor.h> <ATen/TensorOperators.h> <string> <vector> <memory>
+                            <functional>)
 endif()

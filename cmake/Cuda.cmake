@@ -1,0 +1,59 @@
+# CUDA and NCCL for the C++ files of src/cuda.
+#
+#   TITAN_HAVE_CUDA       whether headers and libraries are there
+#   titan_cuda_toolkit    INTERFACE target: headers of CUDA and NCCL, libcudart, libnccl
+#
+# They come from the wheel's NVIDIA parts: the versions libtorch_cuda was built with, present wherever bootstrap.sh ran, GPU
+# or not. A LibTorch without those parts takes an installed CUDA toolkit of the same major version. C++ needs no nvcc.
+
+set(TITAN_CUDA AUTO CACHE STRING "Build the CUDA parts: AUTO (when they can be), ON, OFF")
+set_property(CACHE TITAN_CUDA PROPERTY STRINGS AUTO ON OFF)
+
+add_library(titan_cuda_toolkit INTERFACE)
+set(TITAN_HAVE_CUDA OFF)
+
+function(_titan_link_cuda origin include_folders cudart nccl)
+  foreach(name cudart nccl)
+    add_library(titan_${name}_library SHARED IMPORTED GLOBAL)
+    set_target_properties(titan_${name}_library PROPERTIES IMPORTED_LOCATION "${${name}}")
+  endforeach()
+  target_include_directories(titan_cuda_toolkit SYSTEM INTERFACE ${include_folders})
+  target_link_libraries(titan_cuda_toolkit INTERFACE titan_cudart_library titan_nccl_library)
+  set(TITAN_HAVE_CUDA ON PARENT_SCOPE)
+  message(STATUS "CUDA and NCCL: ${origin}")
+endfunction()
+
+macro(_titan_cuda_from_wheel)
+  get_filename_component(_nvidia "${TITAN_TORCH_ROOT}/../nvidia" ABSOLUTE)
+  file(GLOB _wheel_cudart "${_nvidia}/cu[0-9]*/lib/libcudart.so.*")
+  set(_wheel_nccl "${_nvidia}/nccl/lib/libnccl.so.2")
+  if(_wheel_cudart AND EXISTS "${_wheel_nccl}")
+    get_filename_component(_wheel_cuda "${_wheel_cudart}/../../include" ABSOLUTE)
+    _titan_link_cuda("${_nvidia}" "${_wheel_cuda};${_nvidia}/nccl/include" "${_wheel_cudart}" "${_wheel_nccl}")
+  endif()
+endmacro()
+
+macro(_titan_cuda_from_toolkit)
+  find_package(CUDAToolkit ${TITAN_TORCH_CUDA_MAJOR} QUIET)
+  if(CUDAToolkit_FOUND AND CUDAToolkit_VERSION_MAJOR EQUAL TITAN_TORCH_CUDA_MAJOR)
+    find_path(TITAN_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    find_library(TITAN_NCCL_LIBRARY nccl HINTS "${CUDAToolkit_LIBRARY_DIR}")
+    if(TITAN_NCCL_INCLUDE AND TITAN_NCCL_LIBRARY)
+      _titan_link_cuda("toolkit ${CUDAToolkit_VERSION} in ${CUDAToolkit_BIN_DIR}" "${CUDAToolkit_INCLUDE_DIRS};${TITAN_NCCL_INCLUDE}"
+                       "${CUDA_cudart_LIBRARY}" "${TITAN_NCCL_LIBRARY}")
+    endif()
+  endif()
+endmacro()
+
+if(TITAN_CUDA AND TARGET titan_torch_cuda)
+  _titan_cuda_from_wheel()
+  if(NOT TITAN_HAVE_CUDA)
+    _titan_cuda_from_toolkit()
+  endif()
+endif()
+if(NOT TITAN_HAVE_CUDA)
+  if(TITAN_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "TITAN_CUDA=ON, but no CUDA and NCCL were found: neither beside ${TITAN_TORCH_ROOT} nor as a toolkit.")
+  endif()
+  message(STATUS "CUDA and NCCL: not built in")
+endif()
