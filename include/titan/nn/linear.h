@@ -1,0 +1,20 @@
+#pragma once
+
+#include "titan/nn/module.h"
+
+namespace titan::nn {
+
+/// y = x Wᵀ. Input `[..., in_features]`, output `[..., out_features]`; `weight` is `[out_features, in_features]`; no bias.
+class Linear : public Module {
+ public:
+  Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype);
+  const at::Tensor& weight() const { return weight_; }
+
+ protected:
+  Tensors forward(const Tensors& inputs) override;
+
+ private:
+  at::Tensor& weight_;
+};
+
+}  // namespace titan::nn

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "titan/nn/module.h"
+
+namespace titan::nn {
+
+/// y = x · rsqrt(mean(x²) + eps) · w over the last dimension, computed in fp32 for half types. Zhang and Sennrich 2019.
+class RMSNorm : public Module {
+ public:
+  RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype);
+  const at::Tensor& weight() const { return weight_; }
+  /// Sets the weight to one; draws no random numbers.
+  void reset_parameters();
+
+ protected:
+  Tensors forward(const Tensors& inputs) override;
+
+ private:
+  double eps_;
+  at::Tensor& weight_;
+};
+
+}  // namespace titan::nn

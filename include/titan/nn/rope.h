@@ -1,0 +1,27 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <utility>
+
+namespace titan::nn {
+
+/// Frequency scaling that stretches positions to longer contexts, as Llama 3.1 defines it.
+struct RopeScaling {
+  double scaling_factor = 8.0;
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  std::int64_t original_max_position_embeddings = 8192;
+};
+
+/// The table of rotations e^(i·position·frequency): complex64 `[length, head_dim / 2]` on `device`.
+at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, double theta,
+                                const RopeScaling& scaling, at::Device device);
+
+/// Rotates adjacent pairs of the last dimension of queries and keys (`[B, S, heads, head_dim]`) by their position 0..S-1. Computed
+/// in fp32, returned in the inputs' type.
+std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
+                                                   const at::Tensor& freqs_cis);
+
+}  // namespace titan::nn
