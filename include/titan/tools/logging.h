@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string_view>
+
+#include "titan/base/errors.h"
+
+namespace titan::tools {
+
+enum class LogLevel { kInfo, kWarning, kError };
+
+/// Writes "[titan] 2025-12-26 10:11:12,345 - root - INFO - message" (local time) to standard
+/// output and flushes it. Any thread. Never throws and never ends the program: where standard
+/// output is a closed pipe or a full disk, the line is lost.
+void write_log(LogLevel level, std::string_view message);
+
+/// Like `log_warning`, but each distinct message once in the life of the process.
+void warn_once(std::string_view message);
+
+/// Streams all parts into one message: `log_info("step ", 3)`.
+template <class... Parts>
+void log_info(const Parts&... parts) {
+  write_log(LogLevel::kInfo, concat(parts...));
+}
+
+template <class... Parts>
+void log_warning(const Parts&... parts) {
+  write_log(LogLevel::kWarning, concat(parts...));
+}
+
+template <class... Parts>
+void log_error(const Parts&... parts) {
+  write_log(LogLevel::kError, concat(parts...));
+}
+
+}  // namespace titan::tools

@@ -1,0 +1,71 @@
+#include "titan/tools/process.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <string_view>
+
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+
+namespace titan::tools {
+namespace {
+
+/// A file of /proc, or nothing where the system has none.
+std::string read_proc(const std::string& name) {
+  try {
+    return base::read_whole_file(base::posix_file_system(), "/proc/" + name, 1 << 20);
+  } catch (const RunError&) {
+    return {};
+  }
+}
+
+std::uint64_t leading_number(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_of("0123456789"), text.size()));
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// A line such as "VmHWM:	    1728 kB" of /proc/self/status, in bytes. Unlike getrusage's
+/// ru_maxrss it does not start with the peak of the process that launched this one.
+std::uint64_t status_bytes(std::string_view key) {
+  const std::string status = read_proc("self/status");
+  const std::size_t line = status.find(key);
+  return line == std::string::npos
+             ? 0
+             : 1024 * leading_number(std::string_view(status).substr(line + key.size()));
+}
+
+}  // namespace
+
+std::uint64_t peak_resident_bytes() { return status_bytes("\nVmHWM:"); }
+
+std::uint64_t resident_bytes() { return status_bytes("\nVmRSS:"); }
+
+std::uint64_t total_memory_bytes() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+}
+
+double process_age_seconds() {
+  // "pid (name) state ...": the name may hold blanks; the start time is field 22, the 20th after.
+  const std::string stat = read_proc("self/stat");
+  std::string_view rest = stat;
+  rest.remove_prefix(std::min(rest.rfind(')'), rest.size()));
+  for (int field = 2; field < 22; ++field) {
+    const std::size_t blank = rest.find(' ');
+    if (blank == std::string_view::npos) {
+      return 0;
+    }
+    rest.remove_prefix(blank + 1);
+  }
+  timespec now;
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  const double started = static_cast<double>(leading_number(rest)) / ::sysconf(_SC_CLK_TCK);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started;
+}
+
+}  // namespace titan::tools

@@ -1,0 +1,69 @@
+#include "titan/tools/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string_view>
+
+#include "titan/base/errors.h"
+
+namespace titan::tools {
+namespace {
+
+// A signal handler reaches only globals, and only lock-free atomics are safe in it.
+std::atomic<int> first_signal = 0;
+std::atomic<bool> installed = false;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+struct sigaction previous_interrupt;
+struct sigaction previous_terminate;
+
+void request_stop(int signal) {
+  int none = 0;
+  if (first_signal.compare_exchange_strong(none, signal)) {
+    if (signal == SIGINT) {
+      const int saved_errno = errno;
+      constexpr std::string_view kNotice =
+          "\nInterrupted: finishing the current step. Press Ctrl-C again to stop at once.\n";
+      [[maybe_unused]] const ssize_t written =
+          ::write(STDERR_FILENO, kNotice.data(), kNotice.size());
+      errno = saved_errno;
+    }
+  } else if (signal == SIGINT) {
+    // Blocked while this handler runs: it kills as soon as we return.
+    ::signal(SIGINT, SIG_DFL);
+    ::raise(SIGINT);
+  }
+}
+
+void install(int signal, struct sigaction& previous) {
+  struct sigaction action = {};
+  action.sa_handler = request_stop;
+  action.sa_flags = SA_RESTART;  // reads and writes under way go on
+  sigemptyset(&action.sa_mask);
+  TITAN_CHECK(::sigaction(signal, &action, &previous) == 0, "no handler for signal ", signal);
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  TITAN_CHECK(!installed.exchange(true), "two StopSignals at a time");
+  first_signal = 0;
+  install(SIGINT, previous_interrupt);
+  install(SIGTERM, previous_terminate);
+}
+
+StopSignals::~StopSignals() {
+  ::sigaction(SIGINT, &previous_interrupt, nullptr);
+  ::sigaction(SIGTERM, &previous_terminate, nullptr);
+  installed = false;
+}
+
+std::optional<int> StopSignals::received() const {
+  const int signal = first_signal;
+  return signal == 0 ? std::nullopt : std::optional<int>(signal);
+}
+
+}  // namespace titan::tools
