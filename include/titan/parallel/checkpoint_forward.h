@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "titan/nn/module.h"
+#include "titan/parallel/dispatch_mode.h"
+
+namespace titan::parallel {
+
+/// The two dispatch modes of one selectively checkpointed call: one keeps results while forward runs, one hands them back when it
+/// runs again.
+struct SelectiveModes {
+  std::shared_ptr<DispatchMode> forward;
+  std::shared_ptr<DispatchMode> recompute;
+};
+
+struct CheckpointOptions {
+  /// The recomputation draws the same random numbers from the default generators as forward did.
+  bool preserve_rng_state = true;
+  /// The recomputed tensors must have the shapes, types and devices of the saved ones.
+  bool determinism_check = true;
+  /// Stop running forward again once the last saved tensor is back.
+  bool early_stop = false;
+  /// Makes the modes of one call; none: everything is recomputed.
+  std::function<SelectiveModes()> selective_modes;
+};
+
+/// Runs `forward` without keeping the tensors that autograd saves; the first of them that backward asks for runs `forward` again
+/// and collects all. Gradients are those of a plain run, bit for bit. The twin of torch.utils.checkpoint with use_reentrant=False.
+nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Tensors& inputs,
+                               const CheckpointOptions& options);
+
+}  // namespace titan::parallel

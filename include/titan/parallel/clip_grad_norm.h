@@ -1,0 +1,16 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace titan::parallel {
+
+/// The 2-norm of all gradients seen as one vector; a 0-dim tensor on their device. Parameters without a gradient do not count.
+at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters);
+
+/// Scales all gradients by min(1, max_norm / (total_norm + 1e-6)) in place.
+void clip_grads_with_norm_(const std::vector<at::Tensor>& parameters, double max_norm,
+                           const at::Tensor& total_norm);
+
+}  // namespace titan::parallel

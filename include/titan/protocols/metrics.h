@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace titan::protocols {
+
+/// Device memory since the last reset. Without a GPU: the process's resident memory.
+struct MemoryPeak {
+  double max_active_gib = 0;
+  double max_active_pct = 0;
+  double max_reserved_gib = 0;
+  double max_reserved_pct = 0;
+  std::int64_t num_alloc_retries = 0;
+  std::int64_t num_ooms = 0;
+};
+
+class MemoryMonitor {
+ public:
+  virtual ~MemoryMonitor() = default;
+  virtual MemoryPeak peak() = 0;
+  virtual void reset_peak() = 0;
+};
+
+/// What a metrics processor needs to know once.
+struct MetricsSetup {
+  std::int64_t flops_per_token = 0;
+  /// Dense bf16 peak of the device; unknown: no MFU.
+  std::optional<double> peak_flops;
+  /// Context x tensor x pipeline degree: ranks that work on the same tokens.
+  std::int64_t non_data_parallel_size = 1;
+  MemoryMonitor* memory = nullptr;
+};
+
+/// What the trainer reports of one step. Losses and norms are fp32 values widened to double.
+struct StepMetrics {
+  std::int64_t step = 0;
+  double loss = 0;
+  double max_loss = 0;
+  double grad_norm = 0;
+  double lr = 0;
+  std::int64_t n_tokens_seen = 0;
+};
+
+/// Turns what the trainer counts into log lines, files and dashboards.
+class MetricsProcessor {
+ public:
+  virtual ~MetricsProcessor() = default;
+  /// Whether `log` wants this step: the first one and every `metrics.log_freq`-th.
+  virtual bool should_log(std::int64_t step) const = 0;
+  /// Counts one fetched microbatch and the seconds its fetch took.
+  virtual void add_batch(std::int64_t tokens, double loading_seconds) = 0;
+  /// Reports a step and starts the next interval.
+  virtual void log(const StepMetrics& metrics) = 0;
+  /// Writes out what is still buffered.
+  virtual void close() = 0;
+};
+
+}  // namespace titan::protocols

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <ATen/core/Generator.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "titan/nn/module.h"
+#include "titan/protocols/tokenizer.h"
+
+namespace titan::config {
+struct JobConfig;
+}
+
+namespace titan::protocols {
+
+/// Size of a model as the metrics report it.
+struct ModelSize {
+  std::int64_t parameters = 0;
+  /// Floating-point operations of forward and backward for one token, recomputation not counted.
+  std::int64_t flops_per_token = 0;
+};
+
+/// The hyper-parameters of one flavor of a model.
+class ModelArgs {
+ public:
+  virtual ~ModelArgs() = default;
+  virtual std::unique_ptr<ModelArgs> clone() const = 0;
+  /// Takes over what the job decides (sequence length, ...). Returns warnings. Throws ConfigError.
+  virtual std::vector<std::string> update_from_config(const config::JobConfig& config) = 0;
+  /// `model` is the whole model, before any parallelism; the meta device is enough.
+  virtual ModelSize size_of(const nn::Module& model, std::int64_t seq_len) const = 0;
+  /// Indented JSON, for the log.
+  virtual std::string to_json() const = 0;
+  /// Number of rows of the token embedding; token ids must be smaller.
+  virtual std::int64_t vocab_size() const = 0;
+};
+
+/// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`, attention masks...}; returns
+/// {logits `[B, S, vocab]`}.
+class ModelProtocol : public nn::Module {
+ public:
+  /// Fills parameters and buffers; the only consumer of random numbers, in the reference's order. Buffers are computed on
+  /// `buffer_device`, or where they are. Without gradients.
+  virtual void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) = 0;
+
+  /// The masks of one microbatch, to be passed behind `tokens`; empty for plain causal attention. `compute_dtype` is the type that
+  /// attention runs in. Throws ConfigError when the tokenizer lacks what the mask needs.
+  virtual nn::Tensors attention_masks(const at::Tensor& tokens, const Tokenizer* tokenizer,
+                                      at::ScalarType compute_dtype) const {
+    return {};
+  }
+};
+
+}  // namespace titan::protocols

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+
+namespace titan::protocols {
+
+/// The optimizers of all model parts of a rank, stepped together.
+class Optimizers {
+ public:
+  virtual ~Optimizers() = default;
+  /// Updates every parameter that has a gradient.
+  virtual void step() = 0;
+  /// Lets go of all gradients.
+  virtual void zero_grad() = 0;
+  /// The configured learning rate before any schedule.
+  virtual double base_lr() const = 0;
+  /// Sets the learning rate of the next step; parameter groups scale it by their `lr_scale`.
+  virtual void set_lr(double lr) = 0;
+  /// Runs before (after) every step, in order of registration.
+  virtual void add_step_pre_hook(std::function<void()> hook) = 0;
+  virtual void add_step_post_hook(std::function<void()> hook) = 0;
+};
+
+/// The learning-rate schedule of all optimizers of a rank.
+class LRSchedulers {
+ public:
+  virtual ~LRSchedulers() = default;
+  /// Moves to the next step and sets its learning rate.
+  virtual void step() = 0;
+  /// The learning rate of the coming (or running) optimizer step.
+  virtual double last_lr() const = 0;
+};
+
+}  // namespace titan::protocols

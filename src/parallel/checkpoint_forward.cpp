@@ -1,0 +1,179 @@
+#include "titan/parallel/checkpoint_forward.h"
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <c10/core/GradMode.h>
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "titan/base/errors.h"
+#include "titan/parallel/autocast.h"
+#include "titan/parallel/saved_tensor_hooks.h"
+
+namespace titan::parallel {
+
+namespace {
+
+/// Thrown through forward when early_stop has all it needs.
+struct RecomputationComplete {};
+
+/// What a recomputed tensor must look like.
+struct TensorShape {
+  explicit TensorShape(const at::Tensor& tensor)
+      : sizes(tensor.sizes().vec()), dtype(tensor.scalar_type()), device(tensor.device()) {}
+  bool operator==(const TensorShape&) const = default;
+
+  std::vector<std::int64_t> sizes;
+  at::ScalarType dtype;
+  at::Device device;
+};
+
+/// Random number and autocast state of the moment forward ran.
+class Surroundings {
+ public:
+  Surroundings(at::Device device, bool preserve_rng)
+      : device_(device),
+        autocast_enabled_(at::autocast::is_autocast_enabled(device.type())),
+        autocast_dtype_(at::autocast::get_autocast_dtype(device.type())) {
+    if (preserve_rng) rng_state_ = generator().get_state();
+  }
+
+  void run(const std::function<void()>& body) {
+    const c10::AutoGradMode with_grad(true);
+    const AutocastScope autocast(device_.type(), autocast_enabled_, autocast_dtype_);
+    if (!rng_state_.defined()) return body();
+    at::Generator rng = generator();
+    const at::Tensor now = rng.get_state();
+    rng.set_state(rng_state_);
+    body();
+    rng.set_state(now);
+  }
+
+ private:
+  at::Generator generator() const { return at::globalContext().defaultGenerator(device_); }
+
+  at::Device device_;
+  bool autocast_enabled_;
+  at::ScalarType autocast_dtype_;
+  at::Tensor rng_state_;
+};
+
+/// One call of a checkpointed module: all that is needed to run it again. Shared by the tokens that autograd holds instead of the
+/// saved tensors, and freed with them.
+class Frame : public std::enable_shared_from_this<Frame> {
+ public:
+  Frame(nn::Module::Forward forward, const nn::Tensors& inputs, const CheckpointOptions& options)
+      : forward_(std::move(forward)),
+        determinism_check_(options.determinism_check),
+        early_stop_(options.early_stop),
+        surroundings_(inputs.at(0).device(), options.preserve_rng_state) {
+    if (options.selective_modes) modes_ = options.selective_modes();
+    for (const at::Tensor& input : inputs) {
+      inputs_.push_back(input.defined()
+                            ? input.detach().set_requires_grad(input.requires_grad())
+                            : input);
+    }
+  }
+
+  nn::Tensors run(const nn::Tensors& inputs);
+  /// The saved tensor `index`; runs forward again when it is not at hand.
+  at::Tensor take(std::size_t index);
+
+ private:
+  friend class SavedToken;
+  friend class CollectToken;
+
+  std::size_t save(const at::Tensor& tensor) {
+    saved_.emplace_back(tensor);
+    return saved_.size() - 1;
+  }
+  void collect(const at::Tensor& tensor);
+  void recompute();
+
+  nn::Module::Forward forward_;
+  bool determinism_check_;
+  bool early_stop_;
+  Surroundings surroundings_;
+  nn::Tensors inputs_;
+  SelectiveModes modes_;
+  std::vector<TensorShape> saved_;
+  std::vector<at::Tensor> recomputed_;
+};
+
+/// Stands for a tensor that autograd wanted to save.
+class SavedToken : public SavedTensorHooks {
+ public:
+  explicit SavedToken(std::shared_ptr<Frame> frame) : frame_(std::move(frame)) {}
+  void call_pack_hook(const at::Tensor& tensor) override { index_ = frame_->save(tensor); }
+  at::Tensor call_unpack_hook() override { return frame_->take(index_); }
+
+ private:
+  std::shared_ptr<Frame> frame_;
+  std::size_t index_ = 0;
+};
+
+/// Collects a tensor of the recomputation; the graph made on the way is dropped, so it never unpacks.
+class CollectToken : public SavedTensorHooks {
+ public:
+  explicit CollectToken(Frame& frame) : frame_(frame) {}
+  void call_pack_hook(const at::Tensor& tensor) override { frame_.collect(tensor); }
+  at::Tensor call_unpack_hook() override {
+    throw InternalError("backward ran through the recomputation of a checkpointed module");
+  }
+
+ private:
+  Frame& frame_;
+};
+
+nn::Tensors Frame::run(const nn::Tensors& inputs) {
+  const SavedTensorHooksScope hooks(
+      [frame = shared_from_this()] { return std::make_unique<SavedToken>(frame); });
+  std::optional<DispatchModeScope> mode;
+  if (modes_.forward) mode.emplace(*modes_.forward);
+  return forward_(inputs);
+}
+
+void Frame::collect(const at::Tensor& tensor) {
+  const std::size_t index = recomputed_.size();
+  TITAN_CHECK(index < saved_.size(), "a checkpointed module saved more tensors when run again: ",
+              saved_.size(), " at first");
+  TITAN_CHECK(!determinism_check_ || saved_[index] == TensorShape(tensor),
+              "a checkpointed module saved another tensor when run again, number ", index, ": ",
+              tensor.toString(), tensor.sizes());
+  recomputed_.push_back(tensor.detach());
+  if (early_stop_ && recomputed_.size() == saved_.size()) throw RecomputationComplete();
+}
+
+void Frame::recompute() {
+  recomputed_.clear();
+  recomputed_.reserve(saved_.size());
+  surroundings_.run([this] {
+    const SavedTensorHooksScope hooks([this] { return std::make_unique<CollectToken>(*this); });
+    std::optional<DispatchModeScope> mode;
+    if (modes_.recompute) mode.emplace(*modes_.recompute);
+    try {
+      forward_(inputs_);
+    } catch (const RecomputationComplete&) {
+    }
+  });
+  TITAN_CHECK(recomputed_.size() == saved_.size(), "a checkpointed module saved ", saved_.size(),
+              " tensors, ", recomputed_.size(), " when run again");
+}
+
+at::Tensor Frame::take(std::size_t index) {
+  // Each tensor is handed out once and then let go; asked again (a graph run twice), forward runs again.
+  if (index >= recomputed_.size() || !recomputed_[index].defined()) recompute();
+  return std::exchange(recomputed_[index], at::Tensor());
+}
+
+}  // namespace
+
+nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Tensors& inputs,
+                               const CheckpointOptions& options) {
+  if (!c10::GradMode::is_enabled()) return forward(inputs);
+  return std::make_shared<Frame>(forward, inputs, options)->run(inputs);
+}
+
+}  // namespace titan::parallel

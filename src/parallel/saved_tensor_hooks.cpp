@@ -1,0 +1,41 @@
+#include "titan/parallel/saved_tensor_hooks.h"
+
+#include <torch/csrc/autograd/engine.h>
+
+#include <vector>
+
+namespace titan::parallel {
+
+namespace {
+
+thread_local std::vector<SavedTensorHooksFactory> factories;
+
+/// Autograd asks its engine for the hooks of a tensor it is about to save. LibTorch's own engine has none (Python's subclass has);
+/// ours asks the scopes of the current thread.
+class HookedEngine : public torch::autograd::Engine {
+ public:
+  std::unique_ptr<SavedTensorHooks> get_default_saved_variable_hooks() override {
+    return factories.empty() ? nullptr : factories.back()();
+  }
+};
+
+torch::autograd::Engine& hooked_engine() {
+  // Never destroyed: its device threads may outlive main.
+  static auto* engine = new HookedEngine();
+  return *engine;
+}
+
+}  // namespace
+
+SavedTensorHooksScope::SavedTensorHooksScope(SavedTensorHooksFactory factory) {
+  static const bool installed = [] {
+    torch::autograd::set_default_engine_stub(&hooked_engine);
+    return true;
+  }();
+  static_cast<void>(installed);
+  factories.push_back(std::move(factory));
+}
+
+SavedTensorHooksScope::~SavedTensorHooksScope() { factories.pop_back(); }
+
+}  // namespace titan::parallel
