@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "titan/base/file_system.h"
+#include "titan/config/job_config.h"
+#include "titan/config/origins.h"
+
+namespace titan::config {
+
+/// What the user asked the program to do.
+enum class Action { kTrain, kCheck, kPrintConfig, kHelp, kHelpMarkdown, kVersion };
+
+/// The command line, understood.
+struct CommandLine {
+  Action action = Action::kTrain;
+  JobConfig config;
+  Origins origins;
+  /// For the log, in order: deprecated options and the like.
+  std::vector<std::string> warnings;
+  /// Ranks the config was validated for: `--world-size` of `--check`, else what the caller gave.
+  std::int64_t world_size = 1;
+};
+
+/// Reads the arguments (without the program's name) and every TOML file they name.
+///
+/// Precedence: command line > later --job.config_file > earlier one > a file's `base` > defaults.
+/// Training and `--check` also apply the rules of validate.h for `world_size` ranks;
+/// `--print-config` does not, so that a config for another build can be looked at. Help and
+/// version are returned whatever else is on the line, with nothing read.
+///
+/// Throws one ConfigError that lists every problem of all files and the command line.
+CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
+                               std::int64_t world_size = 1);
+
+}  // namespace titan::config

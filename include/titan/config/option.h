@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "titan/config/distributed.h"
+#include "titan/config/param_group.h"
+
+namespace titan::config {
+
+struct JobConfig;
+
+enum class ValueType {
+  kBool,
+  kInteger,
+  kFloat,
+  kString,
+  kChoice,
+  kStringList,
+  kStringLists,
+  kParamGroups,
+};
+
+/// The value of any option, without its C++ type. `std::monostate` is None; a choice is its word.
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string,
+                           std::vector<std::string>, StringLists, std::vector<ParamGroup>>;
+
+/// The numbers an option takes. Infinite bounds are no bounds; NaN is never inside.
+struct Range {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool min_open = false;
+  bool max_open = false;
+  bool infinity_allowed = false;
+  std::optional<double> or_value;  ///< one more value outside the bounds: -1 for "automatic"
+
+  bool contains(double number) const;
+  /// "at least 1", "-1 or at least 1", "in [0, 1)"; empty without bounds.
+  std::string text() const;
+};
+
+/// Where an option may be given.
+enum class GivenBy { kBoth, kTomlOnly, kCommandLineOnly };
+
+/// One declared option. Everything that reads, checks, prints or explains options walks these.
+struct Option {
+  std::string section;  ///< "training.dataloader"
+  std::string name;     ///< "num_workers"
+  std::string help;
+  ValueType type = ValueType::kString;
+  bool nullable = false;
+  GivenBy given_by = GivenBy::kBoth;
+  Range range;
+  std::vector<std::string_view> choices;  ///< allowed words, for a list those of each element
+  std::string rule;                       ///< says in words what `holds` demands of a string
+  bool (*holds)(const std::string&) = nullptr;
+  std::function<Value(const JobConfig&)> get;
+  std::function<void(JobConfig&, const Value&)> set;
+
+  /// "training.dataloader.num_workers"
+  std::string full_name() const { return section + "." + name; }
+  /// What is wrong with a value of the right type: range, words, rule. Empty when nothing is.
+  std::string complaint_about(const Value& value) const;
+
+  Option& at_least(double bound);
+  Option& greater_than(double bound);
+  /// Both ends included.
+  Option& between(double low, double high);
+  /// `high` excluded.
+  Option& between_below(double low, double high);
+  Option& or_exactly(double number);
+  Option& or_infinity();
+  Option& each_of(std::vector<std::string_view> words);
+  Option& must(bool (*predicate)(const std::string&), std::string in_words);
+  Option& only_in_toml();
+  Option& only_on_command_line();
+};
+
+/// All options in the order of `JobConfig`. Built once, at the first call; thread-safe.
+std::span<const Option> options();
+
+/// Returns nullptr when there is no such option.
+const Option* find_option(std::string_view full_name);
+
+/// True for "training", "training.dataloader", "quantize", ...
+bool is_section(std::string_view path);
+
+}  // namespace titan::config

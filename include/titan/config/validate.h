@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+#include "titan/config/job_config.h"
+#include "titan/config/origins.h"
+#include "titan/config/problem.h"
+
+namespace titan::config {
+
+/// Combinations of values that no build can train with, for `world_size` ranks.
+Problems cross_field_problems(const JobConfig& config, const Origins& origins,
+                              std::int64_t world_size);
+
+/// Values that need a feature this build does not have.
+Problems availability_problems(const JobConfig& config, const Origins& origins,
+                               std::int64_t world_size);
+
+}  // namespace titan::config
