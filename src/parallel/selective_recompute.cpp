@@ -30,19 +30,20 @@ bool is_copy_to_host(const std::string& name, const c10::OperatorHandle& op, con
 /// instances decide alike.
 class SaveDecision {
  public:
-  explicit SaveDecision(const OperatorSavePolicy& policy) : policy_(policy) {}
+  explicit SaveDecision(std::shared_ptr<const OperatorSavePolicy> policy)
+      : policy_(std::move(policy)) {}
 
   bool keeps(const std::string& name, const c10::OperatorHandle& op, const Stack& stack) {
     if (is_copy_to_host(name, op, stack)) return true;
-    if (name != "aten::mm") return policy_.save_list.contains(name);
+    if (name != "aten::mm") return policy_->save_list.contains(name);
     const at::Tensor& rhs = stack.back().toTensor();
-    if (policy_.recompute_mm_shapes.contains({rhs.size(0), rhs.size(1)})) return false;
+    if (policy_->recompute_mm_shapes.contains({rhs.size(0), rhs.size(1)})) return false;
     ++mm_count_;
-    return policy_.save_list.contains(name) && mm_count_ % 2 == 1;
+    return policy_->save_list.contains(name) && mm_count_ % 2 == 1;
   }
 
  private:
-  const OperatorSavePolicy& policy_;
+  std::shared_ptr<const OperatorSavePolicy> policy_;
   std::int64_t mm_count_ = 0;
 };
 
@@ -59,8 +60,8 @@ Stack aliases_of_results(const Stack& stack, std::size_t count) {
 
 class SelectiveMode : public DispatchMode {
  public:
-  SelectiveMode(const OperatorSavePolicy& policy, std::shared_ptr<KeptResults> kept)
-      : decision_(policy), kept_(std::move(kept)) {}
+  SelectiveMode(std::shared_ptr<const OperatorSavePolicy> policy, std::shared_ptr<KeptResults> kept)
+      : decision_(std::move(policy)), kept_(std::move(kept)) {}
 
  protected:
   SaveDecision decision_;
@@ -108,7 +109,7 @@ OperatorSavePolicy default_save_policy() {
           {}};
 }
 
-SelectiveModes selective_modes(const OperatorSavePolicy& policy) {
+SelectiveModes selective_modes(std::shared_ptr<const OperatorSavePolicy> policy) {
   auto kept = std::make_shared<KeptResults>();
   return {std::make_shared<KeepMode>(policy, kept), std::make_shared<ReuseMode>(policy, kept)};
 }

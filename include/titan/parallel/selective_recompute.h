@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -23,6 +24,6 @@ OperatorSavePolicy default_save_policy();
 
 /// The modes of one checkpointed call under `policy`. Of the counted matrix products the 1st, 3rd, 5th, ... are kept. Results that
 /// were copied from the device to the host are always kept.
-SelectiveModes selective_modes(const OperatorSavePolicy& policy);
+SelectiveModes selective_modes(std::shared_ptr<const OperatorSavePolicy> policy);
 
 }  // namespace titan::parallel

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "titan/models/llama3/args.h"
+#include "titan/nn/attention.h"
+#include "titan/nn/embedding.h"
+#include "titan/nn/feed_forward.h"
+#include "titan/nn/rms_norm.h"
+
+namespace titan::models::llama3 {
+
+/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis, masks...}.
+class TransformerBlock : public nn::Module {
+ public:
+  TransformerBlock(std::int64_t layer_id, const TransformerModelArgs& args, at::ScalarType dtype);
+  void init_weights(at::Generator generator);
+
+ protected:
+  nn::Tensors forward(const nn::Tensors& inputs) override;
+
+ private:
+  double output_std_;
+  nn::Attention* attention_;
+  nn::FeedForward* feed_forward_;
+  nn::RMSNorm* attention_norm_;
+  nn::RMSNorm* ffn_norm_;
+};
+
+/// Llama 3. Called with {tokens int64 `[B, S]`, masks...}; returns {logits `[B, S, vocab]`}.
+class Transformer : public protocols::ModelProtocol {
+ public:
+  Transformer(const TransformerModelArgs& args, at::ScalarType dtype);
+
+  void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) override;
+  nn::Tensors attention_masks(const at::Tensor& tokens, const protocols::Tokenizer* tokenizer,
+                              at::ScalarType compute_dtype) const override;
+
+ protected:
+  nn::Tensors forward(const nn::Tensors& inputs) override;
+
+ private:
+  at::Tensor make_freqs_cis(at::Device device) const;
+
+  TransformerModelArgs args_;
+  nn::Embedding* tok_embeddings_;
+  at::Tensor& freqs_cis_;  // complex64 [max_seq_len, head_dim / 2]
+  nn::ModuleList* layers_;
+  std::vector<TransformerBlock*> blocks_;
+  nn::RMSNorm* norm_;
+  nn::Linear* output_;
+};
+
+}  // namespace titan::models::llama3

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "titan/protocols/train_spec.h"
+
+namespace titan::models::llama3 {
+
+/// Attaches what the config asks for to a Llama 3 model on the meta device.
+void parallelize_llama(protocols::ModelProtocol& model, const comm::RankContext& context,
+                       const config::JobConfig& config);
+
+/// Llama 3 with the shared text components.
+protocols::TrainSpec train_spec(const protocols::TextBuilders& builders);
+
+}  // namespace titan::models::llama3

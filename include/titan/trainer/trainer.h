@@ -1,0 +1,81 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "titan/comm/rank_context.h"
+#include "titan/config/job_config.h"
+#include "titan/protocols/train_spec.h"
+#include "titan/tools/device_facts.h"
+
+namespace titan::tools {
+class StartupTimes;
+class StopSignals;
+}  // namespace titan::tools
+
+namespace titan::trainer {
+
+class HashLog;
+
+/// What the trainer is given from outside: where it runs and who watches. Everything outlives the trainer.
+struct TrainerEnvironment {
+  comm::RankContext context;
+  tools::DeviceFacts device_facts;
+  /// Memory of the device, or of the process on a CPU.
+  protocols::MemoryMonitor& memory;
+  const tools::StopSignals& stop_signals;
+  tools::StartupTimes& startup_times;
+};
+
+/// Builds everything a job needs, in the reference's order, and trains. One object per rank.
+class Trainer {
+ public:
+  /// Throws ConfigError or RunError; nothing is trained yet.
+  Trainer(const config::JobConfig& config, TrainerEnvironment environment);
+  ~Trainer();
+
+  /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a stop signal came or the data ran
+  /// out. Throws RunError (data, device, a non-finite loss).
+  void train();
+
+ private:
+  struct StepResult {
+    double loss;
+    double grad_norm;
+  };
+
+  void build_data();
+  void build_model();
+  void build_metrics();
+  void log_ready() const;
+
+  bool train_step();
+  bool fetch_microbatches();
+  at::Tensor forward_backward(const protocols::Batch& batch, const at::Tensor& valid_tokens);
+  bool accept(const StepResult& result);
+  std::vector<at::Tensor> parameters() const;
+
+  const config::JobConfig& config_;
+  TrainerEnvironment environment_;
+  const protocols::TrainSpec& spec_;
+  std::int64_t accumulation_steps_;
+  bool autocast_;
+
+  std::unique_ptr<protocols::Tokenizer> tokenizer_;
+  std::unique_ptr<protocols::DataLoader> dataloader_;
+  std::unique_ptr<protocols::ModelArgs> model_args_;
+  protocols::ModelSize model_size_;
+  protocols::ModelParts model_parts_;
+  protocols::LossFunction loss_;
+  std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
+  std::unique_ptr<protocols::MetricsProcessor> metrics_;
+  std::unique_ptr<HashLog> hash_log_;
+
+  std::int64_t step_ = 0;
+  std::int64_t tokens_seen_ = 0;
+  std::vector<protocols::Batch> microbatches_;  // reused from step to step
+};
+
+}  // namespace titan::trainer

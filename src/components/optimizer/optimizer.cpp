@@ -1,0 +1,143 @@
+#include "titan/components/optimizer.h"
+
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+
+#include <functional>
+#include <regex>
+#include <utility>
+
+#include "adam.h"
+#include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+
+namespace titan::components {
+
+namespace {
+
+using UpdateFn = void (*)(const AdamTensors&, const AdamSettings&);
+
+/// Parameters that share their settings.
+struct ParameterGroup {
+  AdamTensors tensors;
+  double lr_scale = 1.0;
+  double weight_decay = 0;
+};
+
+class AdamOptimizers : public protocols::Optimizers {
+ public:
+  AdamOptimizers(std::vector<ParameterGroup> groups, const config::Optimizer& config,
+                 UpdateFn update)
+      : groups_(std::move(groups)), base_lr_(config.lr), lr_(config.lr), update_(update) {
+    settings_.beta1 = config.beta1;
+    settings_.beta2 = config.beta2;
+    settings_.eps = config.eps;
+    settings_.decoupled_weight_decay = config.name == config::OptimizerName::kAdamW;
+    steps_on_device_ = config.implementation == config::OptimizerImplementation::kFused;
+  }
+
+  void step() override {
+    const c10::NoGradGuard no_grad;
+    for (const auto& hook : pre_hooks_) hook();
+    for (ParameterGroup& group : groups_) step(group);
+    for (const auto& hook : post_hooks_) hook();
+  }
+
+  void zero_grad() override {
+    for (ParameterGroup& group : groups_) {
+      for (at::Tensor& param : group.tensors.params) param.mutable_grad().reset();
+    }
+  }
+
+  double base_lr() const override { return base_lr_; }
+  void set_lr(double lr) override { lr_ = lr; }
+  void add_step_pre_hook(std::function<void()> hook) override {
+    pre_hooks_.push_back(std::move(hook));
+  }
+  void add_step_post_hook(std::function<void()> hook) override {
+    post_hooks_.push_back(std::move(hook));
+  }
+
+ private:
+  void step(ParameterGroup& group) {
+    settings_.lr = lr_ * group.lr_scale;
+    settings_.weight_decay = group.weight_decay;
+    AdamTensors& all = group.tensors;
+    if (all.steps.empty()) create_state(all);
+    AdamTensors now;  // parameters without a gradient sit this step out
+    for (std::size_t i = 0; i < all.params.size(); ++i) {
+      if (!all.params[i].grad().defined()) continue;
+      now.params.push_back(all.params[i]);
+      now.grads.push_back(all.params[i].grad());
+      now.exp_avgs.push_back(all.exp_avgs[i]);
+      now.exp_avg_sqs.push_back(all.exp_avg_sqs[i]);
+      now.steps.push_back(all.steps[i]);
+    }
+    update_(now, settings_);
+  }
+
+  /// Made at the first step, when the parameters are where they will stay.
+  void create_state(AdamTensors& all) const {
+    for (const at::Tensor& param : all.params) {
+      const auto options = at::TensorOptions().dtype(at::kFloat).device(
+          steps_on_device_ ? param.device() : at::Device(at::kCPU));
+      all.steps.push_back(at::zeros({}, options));
+      all.exp_avgs.push_back(at::zeros_like(param));
+      all.exp_avg_sqs.push_back(at::zeros_like(param));
+    }
+  }
+
+  std::vector<ParameterGroup> groups_;
+  double base_lr_;
+  double lr_;
+  UpdateFn update_;
+  AdamSettings settings_;
+  bool steps_on_device_;
+  std::vector<std::function<void()>> pre_hooks_;
+  std::vector<std::function<void()>> post_hooks_;
+};
+
+/// One group per pattern plus one for the rest; the first pattern that is found in a name takes the parameter.
+std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>& parameters,
+                                             const config::Optimizer& config) {
+  std::vector<ParameterGroup> groups;
+  std::vector<std::regex> patterns;
+  for (const config::ParamGroup& group : config.param_groups) {
+    patterns.emplace_back(group.pattern);
+    groups.push_back({{}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
+  }
+  groups.push_back({{}, 1.0, config.weight_decay});
+  for (const nn::NamedTensor& parameter : parameters) {
+    if (!parameter.tensor.requires_grad()) continue;
+    std::size_t index = 0;
+    while (index < patterns.size() && !std::regex_search(parameter.name, patterns[index])) ++index;
+    groups[index].tensors.params.push_back(parameter.tensor);
+  }
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    if (groups[i].tensors.params.empty()) {
+      throw ConfigError(concat("optimizer.param_groups: pattern '", config.param_groups[i].pattern,
+                               "' matches no parameter that an earlier pattern left."));
+    }
+  }
+  return groups;
+}
+
+UpdateFn update_function(config::OptimizerImplementation implementation) {
+  switch (implementation) {
+    case config::OptimizerImplementation::kForLoop: return adam_for_loop;
+    case config::OptimizerImplementation::kForeach: return adam_foreach;
+    case config::OptimizerImplementation::kFused: return adam_fused;
+  }
+  throw InternalError("unknown optimizer implementation");
+}
+
+}  // namespace
+
+std::unique_ptr<protocols::Optimizers> build_optimizers(
+    const std::vector<nn::NamedTensor>& parameters, const config::Optimizer& config) {
+  return std::make_unique<AdamOptimizers>(group_by_pattern(parameters, config), config,
+                                          update_function(config.implementation));
+}
+
+}  // namespace titan::components

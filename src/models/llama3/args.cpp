@@ -1,0 +1,90 @@
+#include "titan/models/llama3/args.h"
+
+#include <nlohmann/json.hpp>
+
+#include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+
+namespace titan::models::llama3 {
+
+namespace {
+
+template <class Value>
+nlohmann::ordered_json json_or_null(const std::optional<Value>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+const char* name_of(AttentionType type) {
+  switch (type) {
+    case AttentionType::kSdpa: return "sdpa";
+    case AttentionType::kFlex: return "flex";
+    case AttentionType::kVarlen: return "varlen";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::int64_t TransformerModelArgs::ffn_hidden_dim() const {
+  auto hidden = static_cast<std::int64_t>(2.0 * static_cast<double>(4 * dim) / 3.0);
+  if (ffn_dim_multiplier) {
+    hidden = static_cast<std::int64_t>(*ffn_dim_multiplier * static_cast<double>(hidden));
+  }
+  return multiple_of * ((hidden + multiple_of - 1) / multiple_of);
+}
+
+std::unique_ptr<protocols::ModelArgs> TransformerModelArgs::clone() const {
+  return std::make_unique<TransformerModelArgs>(*this);
+}
+
+std::vector<std::string> TransformerModelArgs::update_from_config(const config::JobConfig& config) {
+  std::vector<std::string> warnings;
+  const std::int64_t seq_len = config.training.seq_len;
+  if (seq_len > max_seq_len) {
+    warnings.push_back(
+        concat("Sequence length ", seq_len, " exceeds original maximum ", max_seq_len, "."));
+  }
+  max_seq_len = seq_len;
+  return warnings;
+}
+
+protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
+                                                   std::int64_t seq_len) const {
+  protocols::ModelSize size;
+  std::int64_t embedding = 0;
+  for (const nn::NamedTensor& parameter : model.named_parameters()) {
+    size.parameters += parameter.tensor.numel();
+    if (parameter.name == "tok_embeddings.weight") embedding += parameter.tensor.numel();
+  }
+  // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are `head_dims` wide.
+  const std::int64_t head_dims = 2 * (dim / n_heads);
+  size.flops_per_token =
+      6 * (size.parameters - embedding) + 6 * n_layers * n_heads * head_dims * seq_len;
+  return size;
+}
+
+std::string TransformerModelArgs::to_json() const {
+  const bool block_causal = attn_mask_type == AttentionMaskType::kBlockCausal;
+  const nlohmann::ordered_json json = {
+      {"dim", dim},
+      {"n_layers", n_layers},
+      {"n_heads", n_heads},
+      {"n_kv_heads", json_or_null(n_kv_heads)},
+      {"vocab_size", vocabulary},
+      {"multiple_of", multiple_of},
+      {"ffn_dim_multiplier", json_or_null(ffn_dim_multiplier)},
+      {"norm_eps", norm_eps},
+      {"rope_theta", rope_theta},
+      {"rope_scaling_args",
+       {{"scaling_factor", rope_scaling.scaling_factor},
+        {"low_freq_factor", rope_scaling.low_freq_factor},
+        {"high_freq_factor", rope_scaling.high_freq_factor},
+        {"original_max_position_embeddings", rope_scaling.original_max_position_embeddings}}},
+      {"max_seq_len", max_seq_len},
+      {"depth_init", depth_init},
+      {"attn_type", name_of(attn_type)},
+      {"attn_mask_type", block_causal ? "block_causal" : "causal"}};
+  return json.dump(2);
+}
+
+}  // namespace titan::models::llama3

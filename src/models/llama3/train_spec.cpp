@@ -1,0 +1,33 @@
+#include "titan/models/llama3/train_spec.h"
+
+#include "titan/base/errors.h"
+#include "titan/models/llama3/model.h"
+
+namespace titan::models::llama3 {
+
+namespace {
+
+std::unique_ptr<protocols::ModelProtocol> build_model(const protocols::ModelArgs& args,
+                                                      at::ScalarType dtype) {
+  const auto* llama_args = dynamic_cast<const TransformerModelArgs*>(&args);
+  TITAN_CHECK(llama_args != nullptr, "llama3 was given another model's arguments");
+  return std::make_unique<Transformer>(*llama_args, dtype);
+}
+
+}  // namespace
+
+protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
+  protocols::TrainSpec spec;
+  spec.build_model = build_model;
+  spec.model_args = flavors();
+  spec.parallelize = parallelize_llama;
+  spec.build_optimizers = builders.build_optimizers;
+  spec.build_lr_schedulers = builders.build_lr_schedulers;
+  spec.build_dataloader = builders.build_dataloader;
+  spec.build_tokenizer = builders.build_tokenizer;
+  spec.build_loss = builders.build_loss;
+  spec.build_metrics_processor = builders.build_metrics_processor;
+  return spec;
+}
+
+}  // namespace titan::models::llama3

@@ -1,0 +1,87 @@
+#include "titan/parallel/activation_checkpoint.h"
+
+#include <algorithm>
+#include <cctype>
+#include <memory>
+
+#include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+#include "titan/nn/linear.h"
+#include "titan/tools/logging.h"
+
+namespace titan::parallel {
+
+namespace {
+
+using config::ActivationCheckpointMode;
+
+/// Wraps every n-th block, counting from 1; 0 wraps all.
+std::int64_t layer_frequency(const std::string& option) {
+  const bool digits = !option.empty() && option.size() < 10 &&
+                      std::all_of(option.begin(), option.end(),
+                                  [](unsigned char c) { return std::isdigit(c) != 0; });
+  if (!digits) {
+    throw ConfigError("activation_checkpoint.selective_ac_option: invalid value '" + option +
+                      "'. Valid options: 'op' or a positive int representing layer frequency.");
+  }
+  return std::stoll(option);
+}
+
+void add_recompute_shapes(OperatorSavePolicy& policy, const std::string& block_name,
+                          nn::Module& block, const std::vector<std::string>& patterns) {
+  for (const auto& [name, module] : block.named_modules()) {
+    const std::string full_name = name.empty() ? block_name : block_name + "." + name;
+    const bool matches = std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
+      return full_name.find(p) != std::string::npos;
+    });
+    if (!matches) continue;
+    const auto* linear = dynamic_cast<const nn::Linear*>(module);
+    if (linear == nullptr) {
+      throw ConfigError("activation_checkpoint.per_op_sac_force_recompute_mm_shapes_by_fqns: " +
+                        full_name + " is matched, but is not a linear layer.");
+    }
+    policy.recompute_mm_shapes.emplace(linear->weight().size(1), linear->weight().size(0));
+  }
+}
+
+void wrap(nn::Module& block, CheckpointOptions options) {
+  block.wrap_forward([options = std::move(options)](const nn::Module::Forward& forward,
+                                                    const nn::Tensors& inputs) {
+    return checkpoint_forward(forward, inputs, options);
+  });
+}
+
+}  // namespace
+
+void apply_ac(nn::Module& model, const config::ActivationCheckpoint& config,
+              const OperatorSavePolicy& save_policy) {
+  if (config.mode == ActivationCheckpointMode::kNone) return;
+  TITAN_CHECK(config.mode != ActivationCheckpointMode::kMemoryBudget,
+              "the memory budget mode was not refused");
+  const bool by_operator = config.mode == ActivationCheckpointMode::kSelective &&
+                           config.selective_ac_option == "op";
+  const std::int64_t frequency = config.mode == ActivationCheckpointMode::kFull || by_operator
+                                     ? 0
+                                     : layer_frequency(config.selective_ac_option);
+  CheckpointOptions options;
+  options.preserve_rng_state = config.preserve_rng_state;
+  options.determinism_check = config.determinism_check == config::DeterminismCheck::kDefault;
+  options.early_stop = config.early_stop;
+
+  std::int64_t count = 0;
+  for (const auto& [name, block] : model.submodule("layers").named_children()) {
+    ++count;
+    if (frequency != 0 && count % frequency != 0) continue;
+    if (by_operator) {
+      auto policy = std::make_shared<OperatorSavePolicy>(save_policy);
+      add_recompute_shapes(*policy, "layers." + name, *block,
+                           config.per_op_sac_force_recompute_mm_shapes_by_fqns);
+      options.selective_modes = [policy] { return selective_modes(policy); };
+    }
+    wrap(*block, options);
+  }
+  tools::log_info("Applied ", config::to_string(config.mode),
+                  " activation checkpointing to the model");
+}
+
+}  // namespace titan::parallel

@@ -1,0 +1,30 @@
+#include "batch_tensors.h"
+
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/scalar_tensor.h>
+
+#include <algorithm>
+
+#include "titan/components/loss.h"
+
+namespace titan::trainer {
+
+BatchTensors to_tensors(const protocols::Batch& batch, at::Device device) {
+  const auto view = [&](const std::vector<std::int64_t>& ids) {
+    // The kernels only read; from_blob has no const form.
+    return at::from_blob(const_cast<std::int64_t*>(ids.data()), {batch.rows, batch.seq_len}, at::kLong)
+        .to(device);
+  };
+  return {view(batch.input), view(batch.labels)};
+}
+
+at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device) {
+  std::int64_t valid = 0;
+  for (const protocols::Batch& batch : batches) {
+    const auto ignored = std::count(batch.labels.begin(), batch.labels.end(), components::kIgnoreIndex);
+    valid += static_cast<std::int64_t>(batch.labels.size()) - ignored;
+  }
+  return at::scalar_tensor(static_cast<double>(valid), at::TensorOptions().dtype(at::kFloat).device(device));
+}
+
+}  // namespace titan::trainer

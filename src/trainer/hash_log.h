@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/base/file_system.h"
+#include "titan/protocols/train_spec.h"
+
+namespace titan::trainer {
+
+/// Writes `hashes.jsonl`: one object per tensor with its step, name, shape, dtype and the SHA-256 of its raw bytes (row-major,
+/// little-endian). Two such files show the first tensor in which two runs differ.
+class HashLog {
+ public:
+  HashLog(base::FileSystem& files, const std::string& dump_folder);
+  /// All full parameters and buffers.
+  void write_weights(std::int64_t step, const protocols::ModelParts& model_parts);
+  /// `batch.<i>.input` and `batch.<i>.labels` of the step's microbatches.
+  void write_batches(std::int64_t step, const std::vector<protocols::Batch>& batches);
+
+ private:
+  void write(std::int64_t step, const std::string& name, const at::Tensor& tensor);
+
+  std::unique_ptr<base::WritableFile> file_;
+};
+
+}  // namespace titan::trainer

@@ -1,0 +1,231 @@
+#include "titan/trainer/trainer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "batch_tensors.h"
+#include "determinism.h"
+#include "hash_log.h"
+#include "nonfinite.h"
+#include "titan/base/clock.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/parallel/autocast.h"
+#include "titan/parallel/clip_grad_norm.h"
+#include "titan/tools/colors.h"
+#include "titan/tools/logging.h"
+#include "titan/tools/peak_flops.h"
+#include "titan/tools/signals.h"
+#include "titan/tools/startup_times.h"
+
+namespace titan::trainer {
+
+namespace {
+
+/// Microbatches of one step. There is one data-parallel rank yet.
+std::int64_t accumulation_steps(const config::Training& training) {
+  const std::int64_t global = training.global_batch_size < 0 ? training.local_batch_size
+                                                             : training.global_batch_size;
+  TITAN_CHECK(global > 0 && global % training.local_batch_size == 0,
+              "global batch size was not validated: ", global);
+  return global / training.local_batch_size;
+}
+
+}  // namespace
+
+Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment)
+    : config_(config),
+      environment_(std::move(environment)),
+      spec_(protocols::get_train_spec(config.model.name)),
+      accumulation_steps_(accumulation_steps(config.training)),
+      autocast_(config.training.mixed_precision_param == config::DType::kBFloat16) {
+  tools::log_info("Starting job: ", config.job.description);
+  if (config.debug.deterministic) use_deterministic_algorithms(config.debug);
+  model_args_ = protocols::get_model_args(config.model.name, config.model.flavor);
+  for (const std::string& warning : model_args_->update_from_config(config)) {
+    tools::log_warning(warning);
+  }
+  build_data();
+  environment_.startup_times.finish("data");
+  build_model();
+  build_metrics();
+  loss_ = spec_.build_loss(config_);
+  optimizers_ = spec_.build_optimizers(model_parts_, config_);
+  lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
+  if (config.debug.log_hashes) {
+    hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder);
+  }
+  environment_.startup_times.finish("model");
+  log_ready();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::build_data() {
+  if (spec_.build_tokenizer) {
+    tokenizer_ = spec_.build_tokenizer(config_);
+    if (tokenizer_->vocab_size() > model_args_->vocab_size()) {
+      throw ConfigError(concat("model.hf_assets_path: the tokenizer has ", tokenizer_->vocab_size(),
+                               " tokens, but ", config_.model.name, " ", config_.model.flavor,
+                               " embeds only ", model_args_->vocab_size(),
+                               ". Choose another flavor or tokenizer."));
+    }
+    if (!tokenizer_->bos_id()) {
+      tools::log_warning("The tokenizer has no BOS token: documents start without one.");
+    }
+    if (!tokenizer_->eos_id()) {
+      tools::log_warning("The tokenizer has no EOS token: documents end without one.");
+    }
+  }
+  dataloader_ = spec_.build_dataloader(environment_.context.rank, environment_.context.world_size,
+                                       tokenizer_.get(), config_);
+  microbatches_.resize(static_cast<std::size_t>(accumulation_steps_));
+}
+
+void Trainer::build_model() {
+  const config::Model& model = config_.model;
+  tools::log_info("Building ", model.name, " ", model.flavor, "with ", model_args_->to_json());
+  const at::ScalarType dtype =
+      config_.training.dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  auto whole = spec_.build_model(*model_args_, dtype);
+  model_size_ = model_args_->size_of(*whole, config_.training.seq_len);
+  TITAN_CHECK(model_size_.flops_per_token > 0, "a model must report its operations per token");
+  const tools::Colors colors = tools::console_colors(config_.metrics.disable_color_printing);
+  tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red, "size: ",
+                  tools::with_thousands(model_size_.parameters), " total parameters",
+                  colors.reset);
+  spec_.parallelize(*whole, environment_.context, config_);
+  whole->to_empty(environment_.context.device);
+  {
+    const c10::NoGradGuard no_grad;
+    whole->init_weights(environment_.context.generator, std::nullopt);
+  }
+  model_parts_.push_back(std::move(whole));
+}
+
+void Trainer::build_metrics() {
+  protocols::MetricsSetup setup;
+  setup.flops_per_token = model_size_.flops_per_token;
+  setup.peak_flops = tools::peak_flops(environment_.device_facts.name);
+  setup.memory = &environment_.memory;
+  metrics_ = spec_.build_metrics_processor(setup, config_);
+}
+
+void Trainer::log_ready() const {
+  const config::Training& training = config_.training;
+  const bool bf16 = training.dtype == config::DType::kBFloat16;
+  tools::log_info("Precision: parameters ", bf16 ? "bfloat16" : "float32", ", compute ",
+                  autocast_ ? "bfloat16 (autocast)" : bf16 ? "bfloat16" : "float32");
+  tools::log_info("Trainer is initialized with local batch size ", training.local_batch_size,
+                  ", global batch size ", training.local_batch_size * accumulation_steps_,
+                  ", gradient accumulation steps ", accumulation_steps_, ", sequence length ",
+                  training.seq_len, ", total steps ", training.steps, " (warmup ",
+                  config_.lr_scheduler.warmup_steps, ")");
+}
+
+void Trainer::train() {
+  if (hash_log_) hash_log_->write_weights(step_, model_parts_);
+  tools::log_info("Training starts at step ", step_ + 1);
+  while (step_ < config_.training.steps && !environment_.stop_signals.received()) {
+    ++step_;
+    if (!train_step()) {
+      tools::log_warning("Ran out of data; last step was canceled.");
+      break;
+    }
+    if (step_ == 1) {
+      environment_.startup_times.finish("first step");
+      tools::log_info(environment_.startup_times.line());
+    }
+  }
+  if (hash_log_) hash_log_->write_weights(step_, model_parts_);
+  metrics_->close();
+  if (environment_.stop_signals.received()) {
+    tools::log_warning("Stopped by a signal after step ", step_);
+  } else {
+    tools::log_info("Training completed");
+  }
+}
+
+bool Trainer::train_step() {
+  optimizers_->zero_grad();
+  const double lr = lr_schedulers_->last_lr();
+  if (!fetch_microbatches()) return false;
+  const at::Tensor valid_tokens = count_valid_tokens(microbatches_, environment_.context.device);
+
+  std::vector<at::Tensor> losses;
+  for (const protocols::Batch& batch : microbatches_) {
+    losses.push_back(forward_backward(batch, valid_tokens));
+  }
+  const std::vector<at::Tensor> params = parameters();
+  const at::Tensor norm = parallel::total_grad_norm(params);
+  parallel::clip_grads_with_norm_(params, config_.training.max_norm, norm);
+
+  // One transfer from the device brings everything the host wants to know.
+  const at::Tensor figures = at::stack({at::sum(at::stack(losses)), norm}).to(at::kCPU, at::kDouble);
+  const StepResult result = {figures[0].item<double>(), figures[1].item<double>()};
+  if (accept(result)) optimizers_->step();
+  lr_schedulers_->step();
+
+  if (metrics_->should_log(step_)) {
+    metrics_->log({step_, result.loss, result.loss, result.grad_norm, lr, tokens_seen_});
+  }
+  return true;
+}
+
+bool Trainer::fetch_microbatches() {
+  for (protocols::Batch& batch : microbatches_) {
+    const double start = base::monotonic_seconds();
+    if (!dataloader_->next(batch)) return false;
+    const auto tokens = static_cast<std::int64_t>(batch.labels.size());
+    tokens_seen_ += tokens;
+    metrics_->add_batch(tokens, base::monotonic_seconds() - start);
+  }
+  if (hash_log_ && step_ == 1) hash_log_->write_batches(step_, microbatches_);
+  return true;
+}
+
+at::Tensor Trainer::forward_backward(const protocols::Batch& batch,
+                                     const at::Tensor& valid_tokens) {
+  const at::Device device = environment_.context.device;
+  const BatchTensors tensors = to_tensors(batch, device);
+  protocols::ModelProtocol& model = *model_parts_.front();
+  nn::Tensors inputs = {tensors.input};
+  const at::ScalarType compute = autocast_ || config_.training.dtype == config::DType::kBFloat16
+                                     ? at::kBFloat16
+                                     : at::kFloat;
+  const nn::Tensors masks = model.attention_masks(tensors.input, tokenizer_.get(), compute);
+  inputs.insert(inputs.end(), masks.begin(), masks.end());
+
+  at::Tensor loss;
+  {
+    const parallel::AutocastScope autocast(device.type(), autocast_, at::kBFloat16);
+    loss = loss_(model(std::move(inputs)).at(0), tensors.labels) / valid_tokens;
+  }
+  loss.backward();
+  return loss.detach();
+}
+
+bool Trainer::accept(const StepResult& result) {
+  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return true;
+  const std::string report = describe_nonfinite(step_, result.loss, result.grad_norm, model_parts_);
+  if (config_.debug.on_nan == config::OnNan::kStop) throw RunError(report);
+  tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
+  return false;
+}
+
+std::vector<at::Tensor> Trainer::parameters() const {
+  std::vector<at::Tensor> result;
+  for (const auto& part : model_parts_) {
+    for (const nn::NamedTensor& parameter : part->named_parameters()) {
+      result.push_back(parameter.tensor);
+    }
+  }
+  return result;
+}
+
+}  // namespace titan::trainer
