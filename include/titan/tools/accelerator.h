@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "titan/tools/device_facts.h"
+
+namespace titan::tools {
+
+/// What the device's caching allocator has seen since the last reset.
+struct DeviceMemory {
+  std::uint64_t peak_active_bytes = 0;
+  std::uint64_t peak_reserved_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::int64_t alloc_retries = 0;
+  std::int64_t ooms = 0;
+};
+
+/// A kind of GPU and the library that drives it. Lives as long as the process.
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+  virtual int device_count() const = 0;
+  virtual DeviceFacts facts(int index) const = 0;
+  virtual DeviceMemory peak_memory(int index) const = 0;
+  virtual void reset_peak_memory(int index) = 0;
+  /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"driver", ...}, {"cuDNN", ...}, {"NCCL", ...}.
+  virtual std::vector<std::pair<std::string, std::string>> versions() const = 0;
+};
+
+/// The result of looking for a GPU: an accelerator, or the reason why there is none.
+struct AcceleratorSearch {
+  Accelerator* accelerator = nullptr;
+  std::string reason;
+};
+
+/// Loads `libtitan_cuda.so` beside the program, and with it LibTorch's CUDA libraries (350 MB), when an NVIDIA driver shows a GPU.
+/// Call it before the first tensor is made: LibTorch looks for its CUDA half only once.
+AcceleratorSearch find_accelerator();
+
+}  // namespace titan::tools

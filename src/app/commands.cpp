@@ -1,0 +1,58 @@
+#include "commands.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "titan/app/register_all.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/config/print.h"
+#include "titan/protocols/train_spec.h"
+
+namespace titan::app {
+
+namespace {
+
+/// The number of ranks the launcher started, from torchrun's environment.
+std::int64_t launched_world_size() {
+  const char* text = std::getenv("WORLD_SIZE");
+  if (text == nullptr) return 1;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || value < 1) {
+    throw ConfigError(concat("WORLD_SIZE: not a number of ranks: '", text, "'"));
+  }
+  return value;
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+/// What validation cannot know: the names of models and flavors.
+void check_model(const config::JobConfig& config) {
+  register_all();
+  protocols::get_model_args(config.model.name, config.model.flavor);
+}
+
+}  // namespace
+
+int run(std::span<const std::string> args) {
+  const config::CommandLine command =
+      config::parse_command_line(args, base::posix_file_system(), launched_world_size());
+  switch (command.action) {
+    case config::Action::kHelp: print(config::help_text()); return 0;
+    case config::Action::kHelpMarkdown: print(config::config_markdown()); return 0;
+    case config::Action::kVersion: print(version_text()); return 0;
+    case config::Action::kPrintConfig:
+      print(config::print_config(command.config, command.origins));
+      return 0;
+    case config::Action::kCheck:
+      check_model(command.config);
+      print(concat("The configuration is valid for ", command.world_size, " rank",
+                   command.world_size == 1 ? "" : "s", ".\n"));
+      return 0;
+    case config::Action::kTrain: return train(command);
+  }
+  throw InternalError("unknown action");
+}
+
+}  // namespace titan::app

@@ -1,0 +1,33 @@
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "titan/base/errors.h"
+
+namespace {
+
+enum ExitStatus { kRunFailed = 1, kConfigRefused = 2, kInternalError = 70 };
+
+int fail(ExitStatus status, const char* what) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "titan_train: %s\n", what);
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return titan::app::run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const titan::ConfigError& error) {
+    return fail(kConfigRefused, error.what());
+  } catch (const titan::RunError& error) {
+    return fail(kRunFailed, error.what());
+  } catch (const titan::InternalError& error) {
+    return fail(kInternalError, error.what());
+  } catch (const std::exception& error) {
+    return fail(kRunFailed, error.what());
+  }
+}

@@ -1,0 +1,16 @@
+#include "titan/app/register_all.h"
+
+#include "text_builders.h"
+#include "titan/models/llama3/train_spec.h"
+
+namespace titan::app {
+
+void register_all() {
+  static const bool registered = [] {
+    protocols::register_train_spec("llama3", models::llama3::train_spec(text_builders()));
+    return true;
+  }();
+  static_cast<void>(registered);
+}
+
+}  // namespace titan::app

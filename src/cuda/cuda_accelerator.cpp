@@ -1,0 +1,75 @@
+// The CUDA half of titan_train, a library of its own so that machines without a GPU never load LibTorch's CUDA libraries.
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+
+#include "titan/base/errors.h"
+#include "titan/tools/accelerator.h"
+
+namespace titan::cuda {
+
+namespace {
+
+using c10::CachingAllocator::StatType;
+using c10::cuda::CUDACachingAllocator::getDeviceStats;
+
+constexpr auto kAllPools = static_cast<std::size_t>(StatType::AGGREGATE);
+
+void check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) throw RunError(concat(what, ": ", cudaGetErrorString(status)));
+}
+
+/// 13000 as "13.0".
+std::string version_text(int version) {
+  return concat(version / 1000, ".", version % 1000 / 10);
+}
+
+class CudaAccelerator : public tools::Accelerator {
+ public:
+  int device_count() const override { return c10::cuda::device_count(); }
+
+  tools::DeviceFacts facts(int index) const override {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index), "cannot ask the GPU for its properties");
+    return {"cuda", properties.name, properties.totalGlobalMem};
+  }
+
+  tools::DeviceMemory peak_memory(int index) const override {
+    const auto stats = getDeviceStats(static_cast<c10::DeviceIndex>(index));
+    tools::DeviceMemory memory;
+    memory.peak_active_bytes = static_cast<std::uint64_t>(stats.active_bytes[kAllPools].peak);
+    memory.peak_reserved_bytes = static_cast<std::uint64_t>(stats.reserved_bytes[kAllPools].peak);
+    memory.total_bytes = facts(index).total_memory_bytes;
+    memory.alloc_retries = stats.num_alloc_retries;
+    memory.ooms = stats.num_ooms;
+    return memory;
+  }
+
+  void reset_peak_memory(int index) override {
+    c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(index));
+  }
+
+  std::vector<std::pair<std::string, std::string>> versions() const override {
+    int runtime = 0;
+    int driver = 0;
+    int nccl = 0;
+    check(cudaRuntimeGetVersion(&runtime), "cannot ask for the CUDA version");
+    check(cudaDriverGetVersion(&driver), "cannot ask for the driver's CUDA version");
+    ncclGetVersion(&nccl);
+    return {{"CUDA", version_text(runtime)},
+            {"driver CUDA", version_text(driver)},
+            {"cuDNN", std::to_string(at::detail::getCUDAHooks().versionRuntimeCuDNN())},
+            {"NCCL", concat(nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100)}};
+  }
+};
+
+}  // namespace
+
+}  // namespace titan::cuda
+
+extern "C" titan::tools::Accelerator* titan_create_cuda_accelerator() {
+  static titan::cuda::CudaAccelerator accelerator;
+  return &accelerator;
+}

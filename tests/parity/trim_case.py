@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Turns a record of a run of the Python original into a parity case: what went in, and the bits that came out.
+
+  trim_case.py RECORD.json [...] --out FOLDER [--here]
+
+--here: the records were made on this machine, so runs on its kind of processor must give the same bits.
+"""
+import argparse
+import json
+import os
+
+from cpu import cpu_kind
+
+
+def hashes(tensors):
+    return {t["name"]: t["sha256"] for t in tensors}
+
+
+def trim(record, cpu):
+    params = record["params"]
+    batches = record["first_batch_per_rank"][0]
+    return {
+        "case": record["case"],
+        "reference": f'{record["reference"]}, torch {record["torch"]}',
+        "cpu": cpu,
+        "threads": record["omp_num_threads"],
+        "toml": record["toml"],
+        "steps": [{"step": s["step"], "loss": s["loss"]["repr"], "grad_norm": s["grad_norm"]["repr"], "lr": s["lr"]["repr"],
+                   "n_tokens_seen": s["n_tokens_seen"]} for s in record["steps"]],
+        "first_batch": [{"input": b["input_sha256"], "labels": b["labels_sha256"]} for b in batches],
+        "initial": hashes(params["initial"]),
+        "final": hashes(params["final"]),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("records", nargs="+")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--here", action="store_true")
+    args = parser.parse_args()
+    for path in args.records:
+        with open(path) as file:
+            case = trim(json.load(file), cpu_kind() if args.here else None)
+        with open(os.path.join(args.out, case["case"] + ".json"), "w") as file:
+            json.dump(case, file, indent=1)
+            file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+#include "titan/parallel/activation_checkpoint.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randint.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+#include "titan/models/llama3/model.h"
+#include "titan/parallel/saved_tensor_hooks.h"
+
+namespace titan::parallel {
+namespace {
+
+using config::ActivationCheckpointMode;
+
+std::unique_ptr<models::llama3::Transformer> small_llama() {
+  models::llama3::TransformerModelArgs args;
+  args.dim = 32;
+  args.n_layers = 4;
+  args.n_heads = 4;
+  args.n_kv_heads = 2;
+  args.vocabulary = 64;
+  args.multiple_of = 16;
+  args.max_seq_len = 32;
+  auto model = std::make_unique<models::llama3::Transformer>(args, at::kFloat);
+  model->to_empty(at::kCPU);
+  const c10::NoGradGuard no_grad;
+  model->init_weights(at::make_generator<at::CPUGeneratorImpl>(7), std::nullopt);
+  return model;
+}
+
+at::Tensor tokens() {
+  return at::randint(64, {2, 32}, at::make_generator<at::CPUGeneratorImpl>(3), at::kLong);
+}
+
+config::ActivationCheckpoint mode(ActivationCheckpointMode mode, std::string option = "2") {
+  config::ActivationCheckpoint config;
+  config.mode = mode;
+  config.selective_ac_option = std::move(option);
+  return config;
+}
+
+/// Bytes of distinct storages that autograd holds between forward and backward.
+class SavedBytes {
+ public:
+  std::size_t total() const {
+    std::size_t sum = 0;
+    for (const auto& [storage, bytes] : *bytes_) sum += bytes;
+    return sum;
+  }
+  std::unique_ptr<SavedTensorHooks> token() { return std::make_unique<Token>(bytes_); }
+
+ private:
+  using Storages = std::map<const void*, std::size_t>;
+  struct Token : SavedTensorHooks {
+    explicit Token(std::shared_ptr<Storages> all) : bytes(std::move(all)) {}
+    void call_pack_hook(const at::Tensor& tensor) override {
+      kept = tensor.detach();
+      (*bytes)[kept.storage().unsafeGetStorageImpl()] = kept.storage().nbytes();
+    }
+    at::Tensor call_unpack_hook() override { return kept; }
+    std::shared_ptr<Storages> bytes;
+    at::Tensor kept;
+  };
+  std::shared_ptr<Storages> bytes_ = std::make_shared<Storages>();
+};
+
+struct Run {
+  at::Tensor loss;
+  std::vector<at::Tensor> gradients;
+};
+
+Run train_once(nn::Module& model) {
+  Run run;
+  run.loss = model.call(tokens()).square().mean();
+  run.loss.backward();
+  for (const nn::NamedTensor& parameter : model.named_parameters()) {
+    run.gradients.push_back(parameter.tensor.grad());
+  }
+  return run;
+}
+
+struct Case {
+  const char* name;
+  config::ActivationCheckpoint config;
+};
+
+config::ActivationCheckpoint early_stopping() {
+  auto config = mode(ActivationCheckpointMode::kFull);
+  config.early_stop = true;
+  return config;
+}
+
+class EveryMode : public ::testing::TestWithParam<Case> {};
+
+TEST_P(EveryMode, GivesTheBitsOfAPlainRun) {
+  const auto plain = small_llama();
+  const auto checkpointed = small_llama();
+  apply_ac(*checkpointed, GetParam().config, default_save_policy());
+  const Run expected = train_once(*plain);
+  const Run actual = train_once(*checkpointed);
+  EXPECT_TRUE(at::equal(actual.loss, expected.loss));
+  ASSERT_EQ(actual.gradients.size(), expected.gradients.size());
+  for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
+    EXPECT_TRUE(at::equal(actual.gradients[i], expected.gradients[i])) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    ActivationCheckpoint, EveryMode,
+    ::testing::Values(Case{"full", mode(ActivationCheckpointMode::kFull)},
+                      Case{"early_stop", early_stopping()},
+                      Case{"every_second", mode(ActivationCheckpointMode::kSelective, "2")},
+                      Case{"every", mode(ActivationCheckpointMode::kSelective, "0")},
+                      Case{"op", mode(ActivationCheckpointMode::kSelective, "op")}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+/// A dispatch mode that only counts.
+class CountingMode : public DispatchMode {
+ public:
+  void call(const c10::OperatorHandle& op, torch::jit::Stack*,
+            const std::function<void()>& compute) override {
+    ++counts[op.operator_name().name];
+    compute();
+  }
+  std::map<std::string, int> counts;
+};
+
+int matrix_products(const config::ActivationCheckpoint& config) {
+  const auto model = small_llama();
+  apply_ac(*model, config, default_save_policy());
+  CountingMode counting;
+  const at::Tensor loss = model->call(tokens()).square().mean();
+  const DispatchModeScope scope(counting);
+  loss.backward();
+  return counting.counts["aten::mm"];
+}
+
+TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
+  // A block has 7 linear layers: wq wk wv wo w1 w3 w2, of which the 1st, 3rd, 5th and 7th are kept.
+  // The recomputation runs under its own mode, which hides the counting one; so count what backward itself costs, and compare the
+  // numbers of products that the policies hand out.
+  OperatorSavePolicy policy = default_save_policy();
+  const auto shared = std::make_shared<const OperatorSavePolicy>(policy);
+  const SelectiveModes modes = selective_modes(shared);
+  ASSERT_NE(modes.forward, nullptr);
+  ASSERT_NE(modes.recompute, nullptr);
+  const int plain = matrix_products(mode(ActivationCheckpointMode::kNone));
+  const int full = matrix_products(mode(ActivationCheckpointMode::kFull));
+  EXPECT_EQ(full - plain, 4 * 7);
+}
+
+TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
+  const auto held = [](const config::ActivationCheckpoint& config) {
+    const auto model = small_llama();
+    apply_ac(*model, config, default_save_policy());
+    // Tensors that a frame keeps do not pass the outer scope's hooks: what passes is what autograd itself holds.
+    SavedBytes saved;
+    const SavedTensorHooksScope scope([&] { return saved.token(); });
+    const at::Tensor loss = model->call(tokens()).square().mean();
+    return saved.total();
+  };
+  const std::size_t none = held(mode(ActivationCheckpointMode::kNone));
+  const std::size_t half = held(mode(ActivationCheckpointMode::kSelective, "2"));
+  const std::size_t full = held(mode(ActivationCheckpointMode::kFull));
+  EXPECT_LT(half, none * 3 / 4);
+  EXPECT_LT(full, none / 4);
+}
+
+TEST(ActivationCheckpoint, ASecondBackwardThroughTheSameGraphRunsForwardAgain) {
+  const auto model = small_llama();
+  apply_ac(*model, mode(ActivationCheckpointMode::kFull), default_save_policy());
+  const at::Tensor loss = model->call(tokens()).square().mean();
+  loss.backward({}, /*retain_graph=*/true);
+  const at::Tensor once = model->named_parameters()[0].tensor.grad().clone();
+  loss.backward();
+  EXPECT_TRUE(at::equal(model->named_parameters()[0].tensor.grad(), once + once));
+}
+
+TEST(ActivationCheckpoint, WithoutGradientsNothingIsKept) {
+  const auto model = small_llama();
+  apply_ac(*model, mode(ActivationCheckpointMode::kFull), default_save_policy());
+  const c10::NoGradGuard no_grad;
+  EXPECT_FALSE(model->call(tokens()).requires_grad());
+}
+
+TEST(ActivationCheckpoint, RefusesWhatIsNoOptionOrNoLinearLayer) {
+  const auto model = small_llama();
+  EXPECT_THROW(apply_ac(*model, mode(ActivationCheckpointMode::kSelective, "x"), default_save_policy()),
+               ConfigError);
+  auto config = mode(ActivationCheckpointMode::kSelective, "op");
+  config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention_norm"};
+  EXPECT_THROW(apply_ac(*model, config, default_save_policy()), ConfigError);
+}
+
+TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
+  class Fickle : public nn::Module {
+   protected:
+    nn::Tensors forward(const nn::Tensors& inputs) override {
+      return {++calls_ == 1 ? inputs.at(0).sin() : inputs.at(0).slice(0, 0, 1).sin()};
+    }
+    int calls_ = 0;
+  };
+  Fickle module;
+  module.wrap_forward([](const nn::Module::Forward& forward, const nn::Tensors& inputs) {
+    return checkpoint_forward(forward, inputs, {});
+  });
+  const at::Tensor x = at::ones({4}).set_requires_grad(true);
+  EXPECT_THROW(module.call(x).sum().backward(), InternalError);
+}
+
+}  // namespace
+}  // namespace titan::parallel

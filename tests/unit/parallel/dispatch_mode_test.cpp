@@ -1,0 +1,63 @@
+#include "titan/parallel/dispatch_mode.h"
+
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace titan::parallel {
+namespace {
+
+using ::testing::Contains;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class RecordingMode : public DispatchMode {
+ public:
+  void call(const c10::OperatorHandle& op, torch::jit::Stack*,
+            const std::function<void()>& compute) override {
+    names.push_back(op.operator_name().name);
+    compute();
+  }
+  std::vector<std::string> names;
+};
+
+TEST(DispatchMode, SeesWhatCompositeOperatorsAreMadeOf) {
+  RecordingMode mode;
+  const at::Tensor weight = at::ones({3, 2}).set_requires_grad(true);
+  {
+    const DispatchModeScope scope(mode);
+    at::linear(at::ones({4, 2}), weight);
+  }
+  EXPECT_THAT(mode.names, Contains("aten::mm"));
+  EXPECT_THAT(mode.names, Not(Contains("aten::linear")));
+}
+
+TEST(DispatchMode, EndsWithItsScopeAndStaysOnItsThread) {
+  RecordingMode mode;
+  {
+    const DispatchModeScope scope(mode);
+    std::thread([] { at::ones({2}).add(1); }).join();
+  }
+  at::ones({2}).add(1);
+  EXPECT_THAT(mode.names, IsEmpty());
+}
+
+TEST(DispatchMode, TheInnerModeHidesTheOuter) {
+  RecordingMode outer;
+  RecordingMode inner;
+  const at::Tensor x = at::ones({2});
+  const DispatchModeScope outer_scope(outer);
+  {
+    const DispatchModeScope inner_scope(inner);
+    x.sin();
+  }
+  x.cos();
+  EXPECT_THAT(inner.names, ::testing::ElementsAre("aten::sin"));
+  EXPECT_THAT(outer.names, ::testing::ElementsAre("aten::cos"));
+}
+
+}  // namespace
+}  // namespace titan::parallel
