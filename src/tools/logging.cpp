@@ -40,7 +40,7 @@ void survive_without_reader() {
     ::signal(SIGPIPE, SIG_IGN);
   }
   if (::fcntl(STDOUT_FILENO, F_GETFD) == -1) {
-    const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const int null = ::open("/dev/null", O_WRONLY);
     if (null != -1 && null != STDOUT_FILENO) {
       ::dup2(null, STDOUT_FILENO);
       ::close(null);

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "titan/components/metrics_sink.h"
+#include "titan/tools/colors.h"
+
+namespace titan::components {
+
+/// The line of a training step as TorchTitan v0.2.2 prints it; "mfu: n/a" without a known peak.
+std::string console_line(const StepReport& report, const tools::Colors& colors);
+
+}  // namespace titan::components

@@ -1,0 +1,54 @@
+#include "jsonl_line.h"
+
+#include <string_view>
+
+#include "titan/base/float_text.h"
+
+namespace titan::components {
+namespace {
+
+class ObjectText {
+ public:
+  void add(std::string_view key, double value) { add_text(key, base::json_number(value)); }
+  void add(std::string_view key, std::int64_t value) { add_text(key, std::to_string(value)); }
+  void add(std::string_view key, const std::optional<double>& value) {
+    add_text(key, value ? base::json_number(*value) : "null");
+  }
+  std::string line() const { return text_ + "}\n"; }
+
+ private:
+  void add_text(std::string_view key, const std::string& value) {
+    text_ += text_.empty() ? "{\"" : ", \"";
+    text_.append(key).append("\": ").append(value);
+  }
+  std::string text_;
+};
+
+}  // namespace
+
+std::string jsonl_line(const StepReport& report) {
+  const protocols::StepMetrics& step = report.step;
+  const protocols::MemoryPeak& memory = report.memory;
+  ObjectText object;
+  object.add("step", step.step);
+  object.add("loss", step.loss);
+  object.add("max_loss", step.max_loss);
+  object.add("grad_norm", step.grad_norm);
+  object.add("lr", step.lr);
+  object.add("n_tokens_seen", step.n_tokens_seen);
+  object.add("tps", report.tps);
+  object.add("tflops", report.tflops);
+  object.add("mfu", report.mfu);
+  object.add("data_loading_s", report.data_loading_s);
+  object.add("data_loading_pct", report.data_loading_pct);
+  object.add("end_to_end_s", report.end_to_end_s);
+  object.add("memory_max_active_gib", memory.max_active_gib);
+  object.add("memory_max_active_pct", memory.max_active_pct);
+  object.add("memory_max_reserved_gib", memory.max_reserved_gib);
+  object.add("memory_max_reserved_pct", memory.max_reserved_pct);
+  object.add("memory_num_alloc_retries", memory.num_alloc_retries);
+  object.add("memory_num_ooms", memory.num_ooms);
+  return object.line();
+}
+
+}  // namespace titan::components
