@@ -42,6 +42,12 @@ endfunction()
 # Links LibTorch's CPU libraries and shares the precompiled header, which is compiled once for all rooms and tests.
 function(titan_use_torch target visibility)
   target_link_libraries(${target} ${visibility} titan_torch_cpu)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    # CMake would pass -fPIE, and a precompiled header made with -fPIC would not be used.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
   if(TITAN_TORCH_PCH)
     target_precompile_headers(${target} REUSE_FROM titan_torch_pch)
   endif()
