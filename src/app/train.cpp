@@ -76,7 +76,6 @@ int train(const config::CommandLine& command) {
     const comm::RankContext context = {0, 1, device, make_generator(device, config.debug.seed)};
     trainer::Trainer trainer(config, {context, accelerator ? accelerator->facts(0) : tools::cpu_facts(),
                                       *memory, stop_signals, startup_times});
-    startup_times.finish("model");
     trainer.train();
   } catch (const c10::Error& error) {
     throw RunError(error.what_without_backtrace());

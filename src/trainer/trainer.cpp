@@ -1,6 +1,7 @@
 #include "titan/trainer/trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
@@ -19,6 +20,7 @@
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/tools/colors.h"
 #include "titan/tools/logging.h"
+#include "titan/tools/number_text.h"
 #include "titan/tools/peak_flops.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
