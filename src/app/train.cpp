@@ -2,6 +2,8 @@
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
+#include <random>
+
 #include "commands.h"
 #include "memory_monitors.h"
 #include "titan/app/register_all.h"
@@ -34,11 +36,11 @@ tools::Accelerator* choose_accelerator(config::Device wanted) {
 at::Generator make_generator(at::Device device, std::optional<std::int64_t> seed) {
   at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
                                             : at::globalContext().defaultGenerator(device).clone();
-  if (seed) {
-    generator.set_current_seed(static_cast<std::uint64_t>(*seed));
-  } else {
-    tools::log_info("debug.seed is not set; this run's seed is ", generator.seed());
+  if (!seed) {
+    seed = std::random_device()();
+    tools::log_info("debug.seed is not set; this run's seed is ", *seed);
   }
+  generator.set_current_seed(static_cast<std::uint64_t>(*seed));
   return generator;
 }
 

@@ -4,34 +4,48 @@
 
 namespace titan::parallel {
 
-namespace {
+struct DispatchModeScope::Link {
+  DispatchMode& mode;
+  const Link* outer;
 
-thread_local DispatchMode* active_mode = nullptr;
+  static thread_local const Link* innermost;
+  /// Runs `op` through this link's mode and those around it, the kernel last.
+  static void call(const Link* link, const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+                   torch::jit::Stack* stack);
+};
 
-constexpr c10::DispatchKeySet kBelow(c10::DispatchKeySet::FULL_AFTER, c10::DispatchKey::Fake);
+thread_local const DispatchModeScope::Link* DispatchModeScope::Link::innermost = nullptr;
 
-void intercept(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
-  // Operators that kernels or the mode itself call must not come back here.
-  const c10::impl::ExcludeDispatchKeyGuard exclude(c10::DispatchKey::Fake);
-  const auto compute = [&] { op.redispatchBoxed(keys & kBelow, stack); };
-  if (active_mode == nullptr) {
-    compute();
-  } else {
-    active_mode->call(op, stack, compute);
-  }
+void DispatchModeScope::Link::call(const Link* link, const c10::OperatorHandle& op,
+                                   c10::DispatchKeySet keys, torch::jit::Stack* stack) {
+  static constexpr c10::DispatchKeySet kBelow(c10::DispatchKeySet::FULL_AFTER,
+                                              c10::DispatchKey::Fake);
+  if (link == nullptr) return op.redispatchBoxed(keys & kBelow, stack);
+  link->mode.call(op, stack, [&] { call(link->outer, op, keys, stack); });
 }
 
+void DispatchModeScope::intercept(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+                                  torch::jit::Stack* stack) {
+  // Operators that kernels or the modes themselves call must not come back here.
+  const c10::impl::ExcludeDispatchKeyGuard exclude(c10::DispatchKey::Fake);
+  Link::call(Link::innermost, op, keys, stack);
+}
+
+namespace {
+
 TORCH_LIBRARY_IMPL(_, Fake, library) {
-  library.fallback(torch::CppFunction::makeFromBoxedFunction<&intercept>());
+  library.fallback(
+      torch::CppFunction::makeFromBoxedFunction<&DispatchModeScope::intercept>());
 }
 
 }  // namespace
 
 DispatchModeScope::DispatchModeScope(DispatchMode& mode)
-    : outer_(active_mode), include_(c10::DispatchKey::Fake) {
-  active_mode = &mode;
+    : link_(std::make_unique<Link>(Link{mode, Link::innermost})),
+      include_(c10::DispatchKey::Fake) {
+  Link::innermost = link_.get();
 }
 
-DispatchModeScope::~DispatchModeScope() { active_mode = outer_; }
+DispatchModeScope::~DispatchModeScope() { Link::innermost = link_->outer; }
 
 }  // namespace titan::parallel

@@ -2,6 +2,9 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <functional>
+#include <memory>
+
 namespace titan::parallel {
 
 /// Sees every operator that this thread runs while the mode is active, below autograd and autocast, above the device kernels.
@@ -17,7 +20,7 @@ class DispatchMode {
                     const std::function<void()>& compute) = 0;
 };
 
-/// Activates a mode for this thread until the end of the scope. A mode inside another hides it.
+/// Activates a mode for this thread until the end of the scope. Modes nest: what the inner one computes passes the outer one.
 class DispatchModeScope {
  public:
   explicit DispatchModeScope(DispatchMode& mode);
@@ -25,8 +28,13 @@ class DispatchModeScope {
   DispatchModeScope(const DispatchModeScope&) = delete;
   DispatchModeScope& operator=(const DispatchModeScope&) = delete;
 
+  /// The boxed fallback of the dispatch key; for the dispatcher only.
+  static void intercept(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+                        torch::jit::Stack* stack);
+
  private:
-  DispatchMode* outer_;
+  struct Link;
+  std::unique_ptr<Link> link_;
   c10::impl::IncludeDispatchKeyGuard include_;
 };
 

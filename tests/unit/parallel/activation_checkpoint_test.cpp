@@ -143,17 +143,14 @@ int matrix_products(const config::ActivationCheckpoint& config) {
 }
 
 TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
-  // A block has 7 linear layers: wq wk wv wo w1 w3 w2, of which the 1st, 3rd, 5th and 7th are kept.
-  // The recomputation runs under its own mode, which hides the counting one; so count what backward itself costs, and compare the
-  // numbers of products that the policies hand out.
-  OperatorSavePolicy policy = default_save_policy();
-  const auto shared = std::make_shared<const OperatorSavePolicy>(policy);
-  const SelectiveModes modes = selective_modes(shared);
-  ASSERT_NE(modes.forward, nullptr);
-  ASSERT_NE(modes.recompute, nullptr);
+  // A block has 7 linear layers, run as wq wk wv wo w1 w3 w2; the 1st, 3rd, 5th and 7th are kept.
   const int plain = matrix_products(mode(ActivationCheckpointMode::kNone));
-  const int full = matrix_products(mode(ActivationCheckpointMode::kFull));
-  EXPECT_EQ(full - plain, 4 * 7);
+  EXPECT_EQ(matrix_products(mode(ActivationCheckpointMode::kFull)) - plain, 4 * 7);
+  EXPECT_EQ(matrix_products(mode(ActivationCheckpointMode::kSelective, "op")) - plain, 4 * 3);
+  // With wq (and wo, of the same shape) always run again and not counted, of wk wv w1 w3 w2 two are run again.
+  auto config = mode(ActivationCheckpointMode::kSelective, "op");
+  config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention.wq"};
+  EXPECT_EQ(matrix_products(config) - plain, 4 * (2 + 2));
 }
 
 TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
