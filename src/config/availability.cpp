@@ -1,0 +1,111 @@
+#include <string_view>
+
+#include "config/rules.h"
+#include "titan/config/option.h"
+#include "titan/config/validate.h"
+#include "config/value_text.h"
+
+namespace titan::config {
+namespace {
+
+/// Something a config may ask for that this build cannot do. A row goes when its feature comes.
+struct Missing {
+  std::string_view option;
+  bool (*needed)(const JobConfig&);
+  std::string_view what;
+};
+
+using C = JobConfig;
+
+constexpr Missing kMissing[] = {
+    {"training.dataset", [](const C& c) { return c.training.dataset != "c4_test"; },
+     "this dataset; train on your own text with training.dataset = \"c4_test\" and "
+     "training.dataset_path, a .jsonl file or a folder of them"},
+    {"training.dataloader.num_workers", [](const C& c) { return c.training.dataloader.num_workers > 0; },
+     "worker processes; a background thread already prepares batches ahead"},
+    {"training.dataloader.pin_memory", [](const C& c) { return c.training.dataloader.pin_memory; },
+     "batches in page-locked memory"},
+    {"training.enable_cpu_offload", [](const C& c) { return c.training.enable_cpu_offload; },
+     "offloading to CPU memory"},
+    {"optimizer.early_step_in_backward", [](const C& c) { return c.optimizer.early_step_in_backward; },
+     "the optimizer step inside backward"},
+    {"model.converters", [](const C& c) { return !c.model.converters.empty(); },
+     "quantized training"},
+    {"model.print_after_conversion", [](const C& c) { return c.model.print_after_conversion; },
+     "the listing of converted modules"},
+    {"activation_checkpoint.mode",
+     [](const C& c) { return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget; },
+     "activation checkpointing by memory budget"},
+    {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
+     "the record of recomputed operators"},
+    {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
+    {"checkpoint.enable", [](const C& c) { return c.checkpoint.enable; }, "checkpoints"},
+    {"checkpoint.create_seed_checkpoint",
+     [](const C& c) { return c.checkpoint.create_seed_checkpoint; }, "checkpoints"},
+    {"validation.enable", [](const C& c) { return c.validation.enable; }, "validation"},
+    {"metrics.enable_tensorboard", [](const C& c) { return c.metrics.enable_tensorboard; },
+     "TensorBoard files; metrics.jsonl in the dump folder has every number"},
+    {"metrics.enable_wandb", [](const C& c) { return c.metrics.enable_wandb; },
+     "Weights & Biases; metrics.jsonl in the dump folder has every number"},
+    {"profiling.enable_profiling", [](const C& c) { return c.profiling.enable_profiling; },
+     "profiler traces"},
+    {"profiling.enable_memory_snapshot",
+     [](const C& c) { return c.profiling.enable_memory_snapshot; }, "memory snapshots"},
+    {"memory_estimation.enable", [](const C& c) { return c.memory_estimation.enable; },
+     "the memory forecast"},
+    {"debug.on_nan", [](const C& c) { return c.debug.on_nan == OnNan::kRollback; },
+     "going back to a checkpoint on NaN; stop and skip are there"},
+    {"comm.mode", [](const C& c) { return c.comm.mode != CommMode::kDefault; },
+     "communication without a network"},
+    {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
+     "fault tolerance"},
+    {"parallelism.data_parallel_replicate_degree",
+     [](const C& c) { return c.parallelism.data_parallel_replicate_degree > 1; },
+     "replicated data parallelism"},
+    {"parallelism.data_parallel_shard_degree",
+     [](const C& c) { return c.parallelism.data_parallel_shard_degree > 1; },
+     "sharded data parallelism"},
+    {"parallelism.tensor_parallel_degree",
+     [](const C& c) { return c.parallelism.tensor_parallel_degree > 1; }, "tensor parallelism"},
+    {"parallelism.pipeline_parallel_degree",
+     [](const C& c) { return c.parallelism.pipeline_parallel_degree > 1; },
+     "pipeline parallelism"},
+    {"parallelism.context_parallel_degree",
+     [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
+    {"parallelism.expert_parallel_degree",
+     [](const C& c) { return c.parallelism.expert_parallel_degree > 1; }, "expert parallelism"},
+    {"parallelism.expert_tensor_parallel_degree",
+     [](const C& c) { return c.parallelism.expert_tensor_parallel_degree > 1; },
+     "expert parallelism"},
+    {"parallelism.expert_parallel_comm_backend",
+     [](const C& c) {
+       return c.parallelism.expert_parallel_comm_backend != ExpertCommBackend::kStandard;
+     },
+     "expert parallelism"},
+    {"job.custom_config_module", [](const C& c) { return !c.job.custom_config_module.empty(); },
+     "options of other programs; this one is C++ and cannot import a Python module"},
+    {"experimental.custom_import", [](const C& c) { return !c.experimental.custom_import.empty(); },
+     "imports; this program is C++ and cannot import a Python module"},
+};
+
+}  // namespace
+
+Problems availability_problems(const JobConfig& config, const Origins& origins,
+                               std::int64_t world_size) {
+  Problems problems;
+  const Rules rules{config, origins, world_size, problems};
+  for (const Missing& missing : kMissing) {
+    if (missing.needed(config)) {
+      const Value value = find_option(missing.option)->get(config);
+      rules.broken({missing.option}, missing.option, " = ", value_text(value),
+                   ": not available in this build yet: ", missing.what);
+    }
+  }
+  if (world_size > 1) {
+    problems.push_back({concat("world size ", world_size),
+                        "not available in this build yet: several ranks"});
+  }
+  return problems;
+}
+
+}  // namespace titan::config

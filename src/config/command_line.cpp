@@ -1,0 +1,86 @@
+#include "titan/config/command_line.h"
+
+#include "config/compatibility.h"
+#include "config/load.h"
+#include "config/overrides.h"
+#include "config/program_arguments.h"
+#include "titan/base/errors.h"
+#include "titan/config/validate.h"
+
+namespace titan::config {
+namespace {
+
+bool reads_config(Action action) {
+  return action == Action::kTrain || action == Action::kCheck || action == Action::kPrintConfig;
+}
+
+void load_files(std::span<const Assignment> overrides, Loader& loader) {
+  for (const Assignment& assignment : overrides) {
+    if (assignment.option->full_name() == "job.config_file") {
+      const std::string path = std::get<StringList>(assignment.value).front();
+      loader.load_file(path, "--job.config_file=" + path);
+    }
+  }
+}
+
+void apply_overrides(std::span<const Assignment> overrides, Loader& loader) {
+  StringList config_files;
+  for (const Assignment& assignment : overrides) {
+    if (assignment.option->full_name() == "job.config_file") {
+      config_files.push_back(std::get<StringList>(assignment.value).front());
+    } else {
+      loader.apply(assignment);
+    }
+  }
+  if (!config_files.empty()) {
+    loader.apply({find_option("job.config_file"), config_files, "command line"});
+  }
+}
+
+void append(Problems& problems, const Problems& more) {
+  problems.insert(problems.end(), more.begin(), more.end());
+}
+
+/// The folder is opened much later, by the tokenizer; a wrong one is worth knowing now.
+void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& problems) {
+  const std::string& path = result.config.model.hf_assets_path;
+  if (!files.exists(path)) {
+    result.warnings.push_back(concat("HF assets path ", path, " does not exist!"));
+  } else if (path.ends_with("tokenizer.model")) {
+    problems.push_back({result.origins.of("model.hf_assets_path"),
+                        concat("model.hf_assets_path names an old tokenizer.model: download the "
+                               "model's Hugging Face tokenizer files and name their folder, got '",
+                               path, "'")});
+  }
+}
+
+}  // namespace
+
+CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
+                               std::int64_t world_size) {
+  CommandLine result;
+  Problems problems;
+  const ProgramArguments program = read_program_arguments(args, problems);
+  result.action = program.action;
+  result.world_size = program.world_size.value_or(world_size);
+  if (!reads_config(result.action)) {
+    return result;
+  }
+  const std::vector<Assignment> overrides =
+      read_overrides(program.rest, program_options(), problems);
+  Loader loader(files, problems);
+  load_files(overrides, loader);
+  apply_overrides(overrides, loader);
+  result.config = std::move(loader.config);
+  result.origins = std::move(loader.origins);
+  result.warnings = modernize(result.config, result.origins);
+  if (result.action != Action::kPrintConfig) {
+    look_at_assets(result, files, problems);
+    append(problems, cross_field_problems(result.config, result.origins, result.world_size));
+    append(problems, availability_problems(result.config, result.origins, result.world_size));
+  }
+  throw_if_any(problems);
+  return result;
+}
+
+}  // namespace titan::config

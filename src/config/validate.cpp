@@ -1,0 +1,325 @@
+#include "titan/config/validate.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "config/layout.h"
+#include "config/nearest.h"
+#include "config/rules.h"
+
+namespace titan::config {
+namespace {
+
+bool contains(const std::vector<std::string>& list, std::string_view word) {
+  return std::ranges::find(list, word) != list.end();
+}
+
+bool compiles_model(const JobConfig& config) {
+  return config.compile.enable && contains(config.compile.components, "model");
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+void degrees_make_world_size(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  if (resolved_layout(parallelism, rules.world_size)) {
+    return;
+  }
+  std::string product;
+  const Layout layout = layout_as_set(parallelism);
+  for (std::size_t i = 0; i < layout.size(); ++i) {
+    if (layout[i] != -1) {
+      product += concat(product.empty() ? "" : " * ", kDegreeNames[i], "(", layout[i], ")");
+    }
+  }
+  std::string layouts;
+  for (const Layout& near :
+       nearest_layouts(parallelism, rules.world_size, rules.config.training.seq_len)) {
+    layouts += concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
+  }
+  rules.broken({"parallelism.tensor_parallel_degree", "parallelism.pipeline_parallel_degree",
+                "parallelism.context_parallel_degree",
+                "parallelism.data_parallel_replicate_degree",
+                "parallelism.data_parallel_shard_degree"},
+               "invalid parallel dims: ", product,
+               layout[kShard] == -1 ? " does not divide" : " is not", " the world size ",
+               rules.world_size, layouts);
+}
+
+void experts_fit_the_layout(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  const std::int64_t ep = parallelism.expert_parallel_degree;
+  const std::int64_t etp = parallelism.expert_tensor_parallel_degree;
+  const std::int64_t tp = parallelism.tensor_parallel_degree;
+  if (ep == 1) {
+    return;
+  }
+  if (etp != 1 && etp != tp) {
+    rules.broken({"parallelism.expert_tensor_parallel_degree"},
+                 "parallelism.expert_tensor_parallel_degree must be 1 or tensor_parallel_degree (",
+                 tp, "), got ", etp);
+    return;
+  }
+  const auto layout = resolved_layout(parallelism, rules.world_size);
+  if (!layout) {
+    return;
+  }
+  const std::int64_t ranks = (*layout)[kShard] * (*layout)[kContext] * (*layout)[kTensor];
+  if (ep > ranks / etp || ranks % (etp * ep) != 0) {
+    rules.broken({"parallelism.expert_parallel_degree"},
+                 "parallelism.expert_parallel_degree (", ep,
+                 ") * expert_tensor_parallel_degree (", etp,
+                 ") must divide the ranks of shard * context * tensor parallelism (", ranks, ")");
+  }
+}
+
+void replicas_alone_or_sharded(const Rules& rules) {
+  const auto layout = resolved_layout(rules.config.parallelism, rules.world_size);
+  if (!layout || (*layout)[kReplicate] == 1 || (*layout)[kShard] * (*layout)[kContext] > 1) {
+    return;
+  }
+  if ((*layout)[kReplicate] != rules.world_size) {
+    rules.broken({"parallelism.data_parallel_replicate_degree"},
+                 "DDP (data_parallel_replicate_degree without data_parallel_shard_degree) does not "
+                 "combine with tensor or pipeline parallelism: shard as well");
+  }
+}
+
+void seq_len_divides(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  const std::int64_t tp = parallelism.tensor_parallel_degree;
+  const std::int64_t cp = parallelism.context_parallel_degree;
+  const std::int64_t seq_len = rules.config.training.seq_len;
+  // Too large a degree divides nothing; the first test keeps the product from overflowing.
+  const bool divides = tp <= seq_len && cp <= seq_len / tp && seq_len % (2 * tp * cp) == 0;
+  if (!divides) {
+    rules.broken({"training.seq_len", "parallelism.tensor_parallel_degree",
+                  "parallelism.context_parallel_degree"},
+                 "training.seq_len (", seq_len, ") must be a multiple of 2 * "
+                 "tensor_parallel_degree (", tp, ") * context_parallel_degree (", cp, ")");
+  }
+}
+
+void global_batch_divides(const Rules& rules) {
+  const Training& training = rules.config.training;
+  const auto layout = resolved_layout(rules.config.parallelism, rules.world_size);
+  if (training.global_batch_size == -1 || !layout) {
+    return;
+  }
+  const std::int64_t ranks = (*layout)[kReplicate] * (*layout)[kShard];
+  const bool divides = training.local_batch_size <= training.global_batch_size / ranks &&
+                       training.global_batch_size % (training.local_batch_size * ranks) == 0;
+  if (!divides) {
+    rules.broken({"training.global_batch_size", "training.local_batch_size"},
+                 "training.global_batch_size (", training.global_batch_size,
+                 ") must be a multiple of local_batch_size (", training.local_batch_size,
+                 ") * data-parallel ranks (", ranks, ")");
+  }
+}
+
+void microbatch_divides(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  const std::int64_t local = rules.config.training.local_batch_size;
+  const std::int64_t micro = parallelism.pipeline_parallel_microbatch_size;
+  if (parallelism.pipeline_parallel_degree > 1 && local % micro != 0) {
+    rules.broken({"parallelism.pipeline_parallel_microbatch_size", "training.local_batch_size"},
+                 "training.local_batch_size (", local,
+                 ") must be a multiple of pipeline_parallel_microbatch_size (", micro, ")");
+  }
+}
+
+void pipeline_schedule_is_known(const Rules& rules) {
+  constexpr std::array<std::string_view, 9> kSchedules = {
+      "1F1B", "Interleaved1F1B", "GPipe", "LoopedBFS", "InterleavedZeroBubble",
+      "PipelineScheduleSingle", "PipelineScheduleMulti", "ZBVZeroBubble", "DualPipeV"};
+  const Parallelism& parallelism = rules.config.parallelism;
+  const std::string& schedule = parallelism.pipeline_parallel_schedule;
+  const bool known = std::ranges::any_of(kSchedules, [&](std::string_view name) {
+    return lower(std::string(name)) == lower(schedule);
+  });
+  if (parallelism.pipeline_parallel_degree > 1 && !known) {
+    rules.broken({"parallelism.pipeline_parallel_schedule"}, "unknown pipeline schedule ",
+                 schedule, did_you_mean(schedule, kSchedules));
+  }
+}
+
+void overlapped_experts_without_recompute(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  const bool overlapped = parallelism.expert_parallel_degree > 1 &&
+                          parallelism.pipeline_parallel_degree > 1 &&
+                          parallelism.pipeline_parallel_expert_parallel_overlap &&
+                          lower(parallelism.pipeline_parallel_schedule) == "dualpipev";
+  if (overlapped && rules.config.activation_checkpoint.mode != ActivationCheckpointMode::kNone) {
+    rules.broken({"activation_checkpoint.mode",
+                  "parallelism.pipeline_parallel_expert_parallel_overlap"},
+                 "DualPipeV with overlapped experts does not combine with activation "
+                 "checkpointing: set activation_checkpoint.mode = \"none\" or "
+                 "parallelism.pipeline_parallel_expert_parallel_overlap = false");
+  }
+}
+
+void deepep_has_experts(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  if (parallelism.expert_parallel_comm_backend != ExpertCommBackend::kDeepEp) {
+    return;
+  }
+  if (parallelism.expert_parallel_degree == 1 || parallelism.expert_tensor_parallel_degree > 1) {
+    rules.broken({"parallelism.expert_parallel_comm_backend"},
+                 "expert_parallel_comm_backend \"deepep\" needs expert_parallel_degree > 1 and "
+                 "expert_tensor_parallel_degree = 1");
+  }
+}
+
+void async_tensor_parallel_is_compiled(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  if (parallelism.enable_async_tensor_parallel && parallelism.tensor_parallel_degree > 1 &&
+      !compiles_model(rules.config)) {
+    rules.broken({"parallelism.enable_async_tensor_parallel"},
+                 "parallelism.enable_async_tensor_parallel needs compile.enable with \"model\" "
+                 "among compile.components");
+  }
+}
+
+void memory_budget_is_compiled(const Rules& rules) {
+  if (rules.config.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget &&
+      !compiles_model(rules.config)) {
+    rules.broken({"activation_checkpoint.mode"},
+                 "activation_checkpoint.mode \"memory_budget\" needs compile.enable with "
+                 "\"model\" among compile.components");
+  }
+}
+
+void early_step_is_alone(const Rules& rules) {
+  const JobConfig& config = rules.config;
+  if (config.optimizer.early_step_in_backward &&
+      (config.parallelism.expert_parallel_degree > 1 ||
+       config.parallelism.pipeline_parallel_degree > 1 || config.fault_tolerance.enable)) {
+    rules.broken({"optimizer.early_step_in_backward"},
+                 "optimizer.early_step_in_backward does not combine with expert parallelism, "
+                 "pipeline parallelism or fault tolerance");
+  }
+}
+
+void converters_agree(const Rules& rules) {
+  const std::vector<std::string>& converters = rules.config.model.converters;
+  const auto is_mx = [](const std::string& name) { return name.ends_with(".mx"); };
+  const auto mx = std::ranges::count_if(converters, is_mx);
+  if (mx != 0 && mx != std::ssize(converters)) {
+    rules.broken({"model.converters"}, "model.converters must all be float8 or all be mx");
+  }
+}
+
+void float8_options_agree(const Rules& rules) {
+  const Float8Linear& float8 = rules.config.quantize.linear.float8;
+  if (!contains(rules.config.model.converters, "quantize.linear.float8")) {
+    return;
+  }
+  if (float8.recipe_name && float8.enable_fsdp_float8_all_gather) {
+    rules.broken({"quantize.linear.float8.recipe_name"},
+                 "quantize.linear.float8.recipe_name does not combine with "
+                 "enable_fsdp_float8_all_gather");
+  }
+  if (float8.emulate && compiles_model(rules.config)) {
+    rules.broken({"quantize.linear.float8.emulate"},
+                 "quantize.linear.float8.emulate does not combine with a compiled model");
+  }
+}
+
+void float8_experts_fit(const Rules& rules) {
+  const Parallelism& parallelism = rules.config.parallelism;
+  if (contains(rules.config.model.converters, "quantize.grouped_mm.float8") &&
+      (parallelism.pipeline_parallel_degree > 1 || parallelism.context_parallel_degree > 1)) {
+    rules.broken({"model.converters"},
+                 "converter quantize.grouped_mm.float8 does not combine with pipeline or context "
+                 "parallelism");
+  }
+}
+
+void profiling_cycle_is_long_enough(const Rules& rules) {
+  const Profiling& profiling = rules.config.profiling;
+  const bool enough = profiling.profile_freq > profiling.profiler_warmup &&
+                      profiling.profile_freq - profiling.profiler_warmup >=
+                          profiling.profiler_active;
+  if (profiling.enable_profiling && !enough) {
+    rules.broken({"profiling.profile_freq", "profiling.profiler_warmup",
+                  "profiling.profiler_active"},
+                 "profiling.profile_freq (", profiling.profile_freq,
+                 ") must be greater than or equal to profiler_warmup (", profiling.profiler_warmup,
+                 ") + profiler_active (", profiling.profiler_active, ")");
+  }
+}
+
+void checkpoints_can_be_kept(const Rules& rules) {
+  const Checkpoint& checkpoint = rules.config.checkpoint;
+  if (checkpoint.enable && checkpoint.keep_latest_k == 1) {
+    rules.broken({"checkpoint.keep_latest_k"},
+                 "checkpoint.keep_latest_k must be 0 (keep all) or at least 2: one checkpoint may "
+                 "be half written while the last is purged");
+  }
+}
+
+void checkpoint_formats_hold_their_content(const Rules& rules) {
+  const Checkpoint& checkpoint = rules.config.checkpoint;
+  if (!checkpoint.enable) {
+    return;
+  }
+  if (checkpoint.last_save_in_hf && !checkpoint.last_save_model_only) {
+    rules.broken({"checkpoint.last_save_in_hf", "checkpoint.last_save_model_only"},
+                 "checkpoint.last_save_in_hf needs last_save_model_only: the Hugging Face format "
+                 "holds a model, no optimizer");
+  }
+  if (checkpoint.initial_load_in_hf && !checkpoint.initial_load_model_only) {
+    rules.broken({"checkpoint.initial_load_in_hf", "checkpoint.initial_load_model_only"},
+                 "checkpoint.initial_load_in_hf needs initial_load_model_only: the Hugging Face "
+                 "format holds a model, no optimizer");
+  }
+  if (checkpoint.initial_load_in_hf_quantized && !checkpoint.initial_load_in_hf) {
+    rules.broken({"checkpoint.initial_load_in_hf_quantized"},
+                 "checkpoint.initial_load_in_hf_quantized needs initial_load_in_hf");
+  }
+}
+
+void seed_checkpoint_on_one_rank(const Rules& rules) {
+  const Checkpoint& checkpoint = rules.config.checkpoint;
+  if (checkpoint.create_seed_checkpoint && (!checkpoint.enable || rules.world_size != 1)) {
+    rules.broken({"checkpoint.create_seed_checkpoint"},
+                 "checkpoint.create_seed_checkpoint needs checkpoint.enable and one rank, to "
+                 "disable sharding; the world size is ",
+                 rules.world_size);
+  }
+}
+
+}  // namespace
+
+Problems cross_field_problems(const JobConfig& config, const Origins& origins,
+                              std::int64_t world_size) {
+  Problems problems;
+  const Rules rules{config, origins, world_size, problems};
+  degrees_make_world_size(rules);
+  experts_fit_the_layout(rules);
+  replicas_alone_or_sharded(rules);
+  seq_len_divides(rules);
+  global_batch_divides(rules);
+  microbatch_divides(rules);
+  pipeline_schedule_is_known(rules);
+  overlapped_experts_without_recompute(rules);
+  deepep_has_experts(rules);
+  async_tensor_parallel_is_compiled(rules);
+  memory_budget_is_compiled(rules);
+  early_step_is_alone(rules);
+  converters_agree(rules);
+  float8_options_agree(rules);
+  float8_experts_fit(rules);
+  profiling_cycle_is_long_enough(rules);
+  checkpoints_can_be_kept(rules);
+  checkpoint_formats_hold_their_content(rules);
+  seed_checkpoint_on_one_rank(rules);
+  return problems;
+}
+
+}  // namespace titan::config
