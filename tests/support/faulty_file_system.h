@@ -21,13 +21,20 @@ class FaultyFileSystem : public base::FileSystem {
  public:
   explicit FaultyFileSystem(base::FileSystem& real = base::posix_file_system()) : real_(real) {}
 
-  /// The `nth` call from now (1: the next) throws `error`'s RunError without effect.
-  void fail_call(int nth, int error) {
-    failing_call_ = calls_ + nth;
+  /// The `nth` call from now (1: the next), and `more` after it, throw `error`'s RunError and do
+  /// nothing else.
+  void fail_call(int nth, int error, int more = 0) {
+    first_failing_ = calls_ + nth;
+    last_failing_ = first_failing_ + more;
     error_ = error;
   }
   /// Room for `bytes` more; then an append writes what fits and throws ENOSPC.
   void leave_space(std::uint64_t bytes) { space_ = bytes; }
+  /// From now on everything works.
+  void repair() {
+    last_failing_ = 0;
+    space_ = std::numeric_limits<std::uint64_t>::max();
+  }
   int calls() const { return calls_; }
 
   std::unique_ptr<base::ReadableFile> open_for_reading(const std::string& path) override {
@@ -115,14 +122,16 @@ class FaultyFileSystem : public base::FileSystem {
   };
 
   void count(std::string_view action, const std::string& path) {
-    if (++calls_ == failing_call_) {
+    ++calls_;
+    if (first_failing_ <= calls_ && calls_ <= last_failing_) {
       throw base::file_error(action, path, error_);
     }
   }
 
   base::FileSystem& real_;
   int calls_ = 0;
-  int failing_call_ = 0;
+  int first_failing_ = 0;
+  int last_failing_ = 0;
   int error_ = 0;
   std::uint64_t space_ = std::numeric_limits<std::uint64_t>::max();
 };
