@@ -1,6 +1,7 @@
 #include "titan/models/llama3/model.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 
 #include <cmath>
 
@@ -42,7 +43,10 @@ Transformer::Transformer(const TransformerModelArgs& args, at::ScalarType dtype)
     : args_(args),
       tok_embeddings_(add_child("tok_embeddings", std::make_unique<nn::Embedding>(
                                                       args.vocabulary, args.dim, dtype))),
-      freqs_cis_(add_buffer("freqs_cis", make_freqs_cis(at::kMeta), /*persistent=*/false)),
+      freqs_cis_(add_buffer("freqs_cis",
+                            at::empty({args.max_seq_len, args.dim / args.n_heads / 2},
+                                      at::TensorOptions().dtype(at::kComplexFloat).device(at::kMeta)),
+                            /*persistent=*/false)),
       layers_(add_child("layers", std::make_unique<nn::ModuleList>())) {
   for (std::int64_t id = 0; id < args.n_layers; ++id) {
     blocks_.push_back(layers_->append(std::make_unique<TransformerBlock>(id, args, dtype)));

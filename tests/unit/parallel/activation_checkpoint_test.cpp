@@ -71,13 +71,13 @@ class SavedBytes {
   std::shared_ptr<Storages> bytes_ = std::make_shared<Storages>();
 };
 
-struct Run {
+struct Outcome {
   at::Tensor loss;
   std::vector<at::Tensor> gradients;
 };
 
-Run train_once(nn::Module& model) {
-  Run run;
+Outcome train_once(nn::Module& model) {
+  Outcome run;
   run.loss = model.call(tokens()).square().mean();
   run.loss.backward();
   for (const nn::NamedTensor& parameter : model.named_parameters()) {
@@ -103,8 +103,8 @@ TEST_P(EveryMode, GivesTheBitsOfAPlainRun) {
   const auto plain = small_llama();
   const auto checkpointed = small_llama();
   apply_ac(*checkpointed, GetParam().config, default_save_policy());
-  const Run expected = train_once(*plain);
-  const Run actual = train_once(*checkpointed);
+  const Outcome expected = train_once(*plain);
+  const Outcome actual = train_once(*checkpointed);
   EXPECT_TRUE(at::equal(actual.loss, expected.loss));
   ASSERT_EQ(actual.gradients.size(), expected.gradients.size());
   for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"every_second", mode(ActivationCheckpointMode::kSelective, "2")},
                       Case{"every", mode(ActivationCheckpointMode::kSelective, "0")},
                       Case{"op", mode(ActivationCheckpointMode::kSelective, "op")}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 /// A dispatch mode that only counts.
 class CountingMode : public DispatchMode {

@@ -35,7 +35,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Size{"8B_varlen", 8030261248, 48250773504},
                       Size{"70B", 70553706496, 433124327424},
                       Size{"405B", 405853388800, 2473246556160}),
-    [](const auto& info) { return std::string(info.param.flavor); });
+    [](const auto& tested) { return std::string(tested.param.flavor); });
 
 TEST(LlamaNames, AreTheReferencesInItsOrder) {
   const auto args = std::dynamic_pointer_cast<const TransformerModelArgs>(flavors().at("8B"));
