@@ -10,7 +10,7 @@ readonly kTorchVersion=2.11.0
 readonly kTestPackages=(numpy tokenizers)
 readonly kOldestCompiler=12
 
-cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/titan_train}"
+cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or TITAN_CACHE}/.cache}/titan_train}"
 venv="$cache/python"
 
 usage() {
