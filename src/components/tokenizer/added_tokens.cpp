@@ -1,0 +1,147 @@
+#include "components/tokenizer/added_tokens.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "components/tokenizer/utf8.h"
+#include "titan/base/errors.h"
+
+namespace titan::components {
+namespace {
+
+std::size_t leading_white_space(std::string_view text) {
+  std::size_t length = 0;
+  for (;;) {
+    const CodePoint point = decode_utf8(text.substr(length));
+    if (point.length == 0 || !is_white_space(point.value)) return length;
+    length += point.length;
+  }
+}
+
+// The last character of well-formed UTF-8.
+std::string_view last_character(std::string_view text) {
+  std::size_t begin = text.size();
+  while (begin > 0 && (static_cast<unsigned char>(text[--begin]) & 0xC0) == 0x80) {
+  }
+  return text.substr(begin);
+}
+
+std::size_t trailing_white_space(std::string_view text) {
+  const std::size_t size = text.size();
+  while (!text.empty()) {
+    const std::string_view last = last_character(text);
+    if (!is_white_space(decode_utf8(last).value)) break;
+    text.remove_suffix(last.size());
+  }
+  return size - text.size();
+}
+
+// A character of a word, as \w in Rust's regex crate (Unicode Technical Standard 18, annex C).
+bool is_word_character(std::string_view character) {
+  static const Regex word(
+      R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9})"
+      R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}])");
+  if (character.empty()) return false;
+  RegexWorkspace workspace;
+  Span match;
+  return word.search(character, 0, workspace, match);
+}
+
+}  // namespace
+
+AddedToken AddedToken::read(const JsonPlace& place, AddedToken defaults) {
+  AddedToken token;
+  token.content = place.at("content").text();
+  token.single_word = place.flag_or("single_word", defaults.single_word);
+  token.lstrip = place.flag_or("lstrip", defaults.lstrip);
+  token.rstrip = place.flag_or("rstrip", defaults.rstrip);
+  token.normalized = place.flag_or("normalized", defaults.normalized);
+  token.special = place.flag_or("special", defaults.special);
+  return token;
+}
+
+void AddedTokens::add(const std::vector<AddedToken>& tokens) {
+  for (const AddedToken& token : tokens) {
+    if (token.special && !token.content.empty() && special_contents_.insert(token.content).second) {
+      specials_.push_back(token);
+    }
+  }
+  for (const AddedToken& token : tokens) {
+    if (token.content.empty() || ids_.contains(token.content)) continue;
+    const auto known = vocabulary_.find(token.content);
+    const TokenId id = known ? *known : next_id();
+    if (!known && vocabulary_.token(id)) {
+      throw RunError(concat("the added token '", token.content, "' gets the next id, ", id,
+                            ", which the vocabulary uses: its ids have gaps"));
+    }
+    if (id >= kMaxTokenIds) throw RunError(concat("no id is left for the added token '", token.content, "'"));
+    ids_[token.content] = id;
+    by_id_[id] = token;
+    if (!special_contents_.contains(token.content)) others_.push_back(token);
+  }
+  rebuild_matchers();
+}
+
+TokenId AddedTokens::next_id() const {
+  const auto vocabulary_size = static_cast<TokenId>(vocabulary_.size());
+  return std::max(vocabulary_size, id_limit());
+}
+
+void AddedTokens::rebuild_matchers() {
+  std::vector<TokenMatcher::Entry> raw, normalized;
+  for (const auto* list : {&specials_, &others_}) {
+    for (const AddedToken& token : *list) {
+      (token.normalized ? normalized : raw).push_back({token.content, ids_.at(token.content)});
+    }
+  }
+  raw_matcher_ = TokenMatcher(std::move(raw));
+  normalized_matcher_ = TokenMatcher(std::move(normalized));
+}
+
+std::optional<TokenId> AddedTokens::find(std::string_view content) const {
+  const auto found = ids_.find(std::string(content));
+  if (found == ids_.end()) return std::nullopt;
+  return found->second;
+}
+
+const AddedToken* AddedTokens::token(TokenId id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : &found->second;
+}
+
+void AddedTokens::split(std::string_view text, std::vector<Piece>& pieces) const {
+  pieces.clear();
+  split_by(raw_matcher_, text, pieces);
+  if (normalized_matcher_.empty()) return;
+  std::vector<Piece> outer;
+  outer.swap(pieces);
+  for (const Piece& piece : outer) {
+    if (piece.id) {
+      pieces.push_back(piece);
+    } else {
+      split_by(normalized_matcher_, piece.text, pieces);
+    }
+  }
+}
+
+void AddedTokens::split_by(const TokenMatcher& matcher, std::string_view text, std::vector<Piece>& pieces) const {
+  std::size_t covered = 0;
+  std::size_t from = 0;
+  while (const auto match = matcher.find(text, from)) {
+    from = match->end;
+    const AddedToken& token = by_id_.at(match->id);
+    auto [begin, end, id] = *match;
+    if (token.single_word && (is_word_character(last_character(text.substr(0, begin))) ||
+                              is_word_character(text.substr(end, decode_utf8(text.substr(end)).length)))) {
+      continue;
+    }
+    if (token.lstrip) begin = std::max(begin - trailing_white_space(text.substr(0, begin)), covered);
+    if (token.rstrip) end += leading_white_space(text.substr(end));
+    if (covered < begin) pieces.push_back({text.substr(covered, begin - covered), std::nullopt});
+    pieces.push_back({text.substr(begin, end - begin), id});
+    covered = end;
+  }
+  if (covered < text.size()) pieces.push_back({text.substr(covered), std::nullopt});
+}
+
+}  // namespace titan::components

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <vector>
+
+#include "components/tokenizer/json_place.h"
+#include "components/tokenizer/vocabulary.h"
+
+namespace titan::components {
+
+/// The ids that a tokenizer's own post-processor puts around every text.
+struct SpecialIds {
+  std::vector<TokenId> before;
+  std::vector<TokenId> after;
+};
+
+/// Reads /post_processor: ByteLevel (which moves offsets only), TemplateProcessing for a single text, or a Sequence of these.
+/// Throws RunError.
+SpecialIds read_post_processor(const JsonPlace& place);
+
+}  // namespace titan::components

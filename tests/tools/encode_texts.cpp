@@ -1,0 +1,45 @@
+// encode_texts FOLDER: encodes texts with the tokenizer in FOLDER, for tests that compare with another implementation.
+//
+// Standard input holds texts, each as a 4-byte little-endian length and that many bytes. Standard output gets a line per text:
+// "ids:" and its ids, with BOS and EOS, each behind a blank.
+
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "titan/base/file_system.h"
+#include "titan/components/tokenizer.h"
+
+namespace {
+
+bool read_text(std::string& text) {
+  unsigned char length[4];
+  if (std::fread(length, 1, 4, stdin) != 4) return false;
+  text.resize(length[0] | length[1] << 8 | length[2] << 16 | std::size_t{length[3]} << 24);
+  return std::fread(text.data(), 1, text.size(), stdin) == text.size();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: encode_texts FOLDER < texts\n", stderr);
+    return 2;
+  }
+  try {
+    const auto tokenizer = titan::components::build_hf_tokenizer(titan::base::posix_file_system(), argv[1]);
+    std::string text;
+    while (read_text(text)) {
+      std::fputs("ids:", stdout);
+      for (const std::int64_t id : tokenizer->encode(text, /*add_bos=*/true, /*add_eos=*/true)) {
+        std::printf(" %lld", static_cast<long long>(id));
+      }
+      std::putchar('\n');
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
