@@ -1,9 +1,9 @@
 #include <string_view>
 
 #include "config/rules.h"
+#include "config/value_text.h"
 #include "titan/config/option.h"
 #include "titan/config/validate.h"
-#include "config/value_text.h"
 
 namespace titan::config {
 namespace {
@@ -21,20 +21,24 @@ constexpr Missing kMissing[] = {
     {"training.dataset", [](const C& c) { return c.training.dataset != "c4_test"; },
      "this dataset; train on your own text with training.dataset = \"c4_test\" and "
      "training.dataset_path, a .jsonl file or a folder of them"},
-    {"training.dataloader.num_workers", [](const C& c) { return c.training.dataloader.num_workers > 0; },
+    {"training.dataloader.num_workers",
+     [](const C& c) { return c.training.dataloader.num_workers > 0; },
      "worker processes; a background thread already prepares batches ahead"},
     {"training.dataloader.pin_memory", [](const C& c) { return c.training.dataloader.pin_memory; },
      "batches in page-locked memory"},
     {"training.enable_cpu_offload", [](const C& c) { return c.training.enable_cpu_offload; },
      "offloading to CPU memory"},
-    {"optimizer.early_step_in_backward", [](const C& c) { return c.optimizer.early_step_in_backward; },
+    {"optimizer.early_step_in_backward",
+     [](const C& c) { return c.optimizer.early_step_in_backward; },
      "the optimizer step inside backward"},
     {"model.converters", [](const C& c) { return !c.model.converters.empty(); },
      "quantized training"},
     {"model.print_after_conversion", [](const C& c) { return c.model.print_after_conversion; },
      "the listing of converted modules"},
     {"activation_checkpoint.mode",
-     [](const C& c) { return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget; },
+     [](const C& c) {
+       return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;
+     },
      "activation checkpointing by memory budget"},
     {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
      "the record of recomputed operators"},
@@ -68,8 +72,7 @@ constexpr Missing kMissing[] = {
     {"parallelism.tensor_parallel_degree",
      [](const C& c) { return c.parallelism.tensor_parallel_degree > 1; }, "tensor parallelism"},
     {"parallelism.pipeline_parallel_degree",
-     [](const C& c) { return c.parallelism.pipeline_parallel_degree > 1; },
-     "pipeline parallelism"},
+     [](const C& c) { return c.parallelism.pipeline_parallel_degree > 1; }, "pipeline parallelism"},
     {"parallelism.context_parallel_degree",
      [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
     {"parallelism.expert_parallel_degree",
@@ -102,8 +105,8 @@ Problems availability_problems(const JobConfig& config, const Origins& origins,
     }
   }
   if (world_size > 1) {
-    problems.push_back({concat("world size ", world_size),
-                        "not available in this build yet: several ranks"});
+    problems.push_back(
+        {concat("world size ", world_size), "not available in this build yet: several ranks"});
   }
   return problems;
 }

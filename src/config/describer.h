@@ -86,7 +86,7 @@ class Describer {
 
   /// The result is valid until the next call.
   template <class T>
-  Option& operator()(std::string name, T Section::* member, std::string help) {
+  Option& operator()(std::string name, T Section::*member, std::string help) {
     Option& option = options_.emplace_back();
     option.section = path_;
     option.name = std::move(name);

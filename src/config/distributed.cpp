@@ -134,8 +134,7 @@ void FaultTolerance::describe(Describer<FaultTolerance>& option) {
   option("semi_sync_method", &FaultTolerance::semi_sync_method,
          "Synchronize the groups only every sync_steps steps, by this method.");
   option("sync_steps", &FaultTolerance::sync_steps, "Steps between synchronizations.").at_least(1);
-  option("should_quantize", &FaultTolerance::should_quantize,
-         "Quantize what the groups exchange.");
+  option("should_quantize", &FaultTolerance::should_quantize, "Quantize what the groups exchange.");
   option("fragment_sync_delay", &FaultTolerance::fragment_sync_delay,
          "Steps between the start and the end of a fragment's synchronization.")
       .at_least(0);

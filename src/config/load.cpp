@@ -28,9 +28,9 @@ void Loader::load_file(const std::string& given_path, const std::string& named_b
   const std::string path = normal(given_path);
   const bool circle = std::ranges::find(chain_, path) != chain_.end();
   if (circle || chain_.size() == kMaxChain) {
-    problems_.push_back({named_by, concat(circle ? "base files form a circle: "
-                                                 : "too many base files: ",
-                                          joined(chain_), " -> ", path)});
+    problems_.push_back(
+        {named_by, concat(circle ? "base files form a circle: " : "too many base files: ",
+                          joined(chain_), " -> ", path)});
     return;
   }
   chain_.push_back(path);

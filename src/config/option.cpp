@@ -75,8 +75,8 @@ std::string Option::complaint_about(const Value& value) const {
       return "must be UTF-8 text without NUL";
     }
     if (!choices.empty() && std::ranges::find(choices, word) == choices.end()) {
-      return concat("must be ", listed(choices), nullable ? " or None" : "", ", got ",
-                    quoted(word), did_you_mean(word, choices));
+      return concat("must be ", listed(choices), nullable ? " or None" : "", ", got ", quoted(word),
+                    did_you_mean(word, choices));
     }
   }
   return "";

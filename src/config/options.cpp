@@ -1,56 +1,57 @@
 #include <algorithm>
 #include <map>
+#include <type_traits>
+#include <utility>
 
 #include "config/describer.h"
 
 namespace titan::config {
 namespace {
 
-/// Appends the options of the section that `at` (a generic accessor) finds in a JobConfig.
-template <class Section, class Accessor>
-void describe(std::vector<Option>& options, std::string path, Accessor at) {
-  const Place<Section> place{[](JobConfig& config) -> Section& { return Accessor()(config); },
-                             [](const JobConfig& config) -> const Section& {
-                               return Accessor()(config);
-                             }};
+/// The section at the end of a path of member pointers: follow<&JobConfig::training>(config).
+template <auto... Path>
+constexpr auto& follow(auto& config) {
+  return (config.*....*Path);
+}
+
+template <auto... Path>
+void describe(std::vector<Option>& options, std::string path) {
+  using Section = std::remove_reference_t<decltype(follow<Path...>(std::declval<JobConfig&>()))>;
+  const Place<Section> place{
+      [](JobConfig& config) -> Section& { return follow<Path...>(config); },
+      [](const JobConfig& config) -> const Section& { return follow<Path...>(config); }};
   Describer<Section> describer(options, std::move(path), place);
   Section::describe(describer);
 }
 
 std::vector<Option> describe_all() {
+  using C = JobConfig;
+  constexpr auto kLinear = &Quantize::linear;
+  constexpr auto kGroupedMM = &Quantize::grouped_mm;
   std::vector<Option> all;
-  describe<Job>(all, "job", [](auto& c) -> auto& { return c.job; });
-  describe<Profiling>(all, "profiling", [](auto& c) -> auto& { return c.profiling; });
-  describe<Metrics>(all, "metrics", [](auto& c) -> auto& { return c.metrics; });
-  describe<Model>(all, "model", [](auto& c) -> auto& { return c.model; });
-  describe<Optimizer>(all, "optimizer", [](auto& c) -> auto& { return c.optimizer; });
-  describe<LRScheduler>(all, "lr_scheduler", [](auto& c) -> auto& { return c.lr_scheduler; });
-  describe<Training>(all, "training", [](auto& c) -> auto& { return c.training; });
-  describe<DataLoader>(all, "training.dataloader",
-                       [](auto& c) -> auto& { return c.training.dataloader; });
-  describe<Parallelism>(all, "parallelism", [](auto& c) -> auto& { return c.parallelism; });
-  describe<Checkpoint>(all, "checkpoint", [](auto& c) -> auto& { return c.checkpoint; });
-  describe<ActivationCheckpoint>(all, "activation_checkpoint",
-                                 [](auto& c) -> auto& { return c.activation_checkpoint; });
-  describe<Compile>(all, "compile", [](auto& c) -> auto& { return c.compile; });
-  describe<Float8Linear>(all, "quantize.linear.float8",
-                         [](auto& c) -> auto& { return c.quantize.linear.float8; });
-  describe<MXLinear>(all, "quantize.linear.mx",
-                     [](auto& c) -> auto& { return c.quantize.linear.mx; });
-  describe<Float8GroupedMM>(all, "quantize.grouped_mm.float8",
-                            [](auto& c) -> auto& { return c.quantize.grouped_mm.float8; });
-  describe<MXGroupedMM>(all, "quantize.grouped_mm.mx",
-                        [](auto& c) -> auto& { return c.quantize.grouped_mm.mx; });
-  describe<Comm>(all, "comm", [](auto& c) -> auto& { return c.comm; });
-  describe<MemoryEstimation>(all, "memory_estimation",
-                             [](auto& c) -> auto& { return c.memory_estimation; });
-  describe<FaultTolerance>(all, "fault_tolerance",
-                           [](auto& c) -> auto& { return c.fault_tolerance; });
-  describe<Experimental>(all, "experimental", [](auto& c) -> auto& { return c.experimental; });
-  describe<Validation>(all, "validation", [](auto& c) -> auto& { return c.validation; });
-  describe<DataLoader>(all, "validation.dataloader",
-                       [](auto& c) -> auto& { return c.validation.dataloader; });
-  describe<Debug>(all, "debug", [](auto& c) -> auto& { return c.debug; });
+  describe<&C::job>(all, "job");
+  describe<&C::profiling>(all, "profiling");
+  describe<&C::metrics>(all, "metrics");
+  describe<&C::model>(all, "model");
+  describe<&C::optimizer>(all, "optimizer");
+  describe<&C::lr_scheduler>(all, "lr_scheduler");
+  describe<&C::training>(all, "training");
+  describe<&C::training, &Training::dataloader>(all, "training.dataloader");
+  describe<&C::parallelism>(all, "parallelism");
+  describe<&C::checkpoint>(all, "checkpoint");
+  describe<&C::activation_checkpoint>(all, "activation_checkpoint");
+  describe<&C::compile>(all, "compile");
+  describe<&C::quantize, kLinear, &QuantizeLinear::float8>(all, "quantize.linear.float8");
+  describe<&C::quantize, kLinear, &QuantizeLinear::mx>(all, "quantize.linear.mx");
+  describe<&C::quantize, kGroupedMM, &QuantizeGroupedMM::float8>(all, "quantize.grouped_mm.float8");
+  describe<&C::quantize, kGroupedMM, &QuantizeGroupedMM::mx>(all, "quantize.grouped_mm.mx");
+  describe<&C::comm>(all, "comm");
+  describe<&C::memory_estimation>(all, "memory_estimation");
+  describe<&C::fault_tolerance>(all, "fault_tolerance");
+  describe<&C::experimental>(all, "experimental");
+  describe<&C::validation>(all, "validation");
+  describe<&C::validation, &Validation::dataloader>(all, "validation.dataloader");
+  describe<&C::debug>(all, "debug");
   return all;
 }
 

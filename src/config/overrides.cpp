@@ -73,10 +73,10 @@ class OverrideReader {
     }
     const Spelled spelled = find_spelled(name);
     if (spelled.option == nullptr) {
-      skip_values();
+      skip_values(text);
       report(concat("unknown option", suggestion(name)));
     } else if (spelled.option->given_by == GivenBy::kTomlOnly) {
-      skip_values();
+      skip_values(text);
       report(concat(spelled.option->full_name(), " can only be given in a TOML file"));
     } else if (spelled.option->type == ValueType::kBool) {
       read_switch(spelled, text);
@@ -132,21 +132,20 @@ class OverrideReader {
     assignments_.push_back({&option, std::move(argument.value), "command line"});
   }
 
-  /// What stands between an option that is not understood and the next one is its value.
-  void skip_values() {
-    while (next_ < args_.size() && !is_option(args_[next_])) {
+  /// What stands between an option that is not understood and the next one is its value, unless
+  /// it has one behind an equals sign.
+  void skip_values(const std::optional<std::string>& text) {
+    while (!text && next_ < args_.size() && !is_option(args_[next_])) {
       ++next_;
     }
   }
 
-  std::string suggestion(const std::string& word) const {
+  std::string suggestion(std::string word) const {
+    word.erase(0, word.find_first_not_of('-'));
     const std::string name = word.substr(0, word.find('='));
-    const std::string_view program_option =
-        nearest(is_option(args_[first_]) ? "--" + name : name, program_options_);
-    if (!program_option.empty()) {
-      return concat("; did you mean '", program_option, "'?");
-    }
-    return did_you_mean_option(name);
+    const std::string_view program_option = nearest("--" + name, program_options_);
+    return program_option.empty() ? did_you_mean_option(name)
+                                  : concat("; did you mean '", program_option, "'?");
   }
 
   /// A problem with the arguments from the option up to where reading has got.

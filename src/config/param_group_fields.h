@@ -12,7 +12,7 @@ namespace titan::config {
 /// A number that a parameter group may set; never negative.
 struct ParamGroupNumber {
   std::string_view name;
-  std::optional<double> ParamGroup::* member;
+  std::optional<double> ParamGroup::*member;
 };
 
 inline constexpr std::array kParamGroupNumbers = {

@@ -25,8 +25,8 @@ std::string with_comment(std::string line, const std::string& origin) {
 /// TOML has no None. Where that is the default, a line that says so in a comment is enough.
 bool only_a_comment(const Option& option, const Value& value) {
   static const JobConfig kDefaults;
-  const bool default_none = std::holds_alternative<std::monostate>(value) &&
-                            value == option.get(kDefaults);
+  const bool default_none =
+      std::holds_alternative<std::monostate>(value) && value == option.get(kDefaults);
   return default_none || option.given_by == GivenBy::kCommandLineOnly;
 }
 

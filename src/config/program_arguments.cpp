@@ -1,6 +1,7 @@
 #include "config/program_arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "config/argument_value.h"
 #include "titan/base/errors.h"
@@ -21,38 +22,52 @@ struct Words {
 };
 
 void declare(CLI::App& app, Words& words) {
-  app.allow_extras();    // they are options of the config
-  app.set_help_flag();   // ours goes through the same door as the rest
+  app.allow_extras();   // they are options of the config
+  app.set_help_flag();  // ours goes through the same door as the rest
   app.add_flag("-h,--help", words.help, "Print this and leave.");
   app.add_flag("--help-markdown", words.help_markdown, "Print docs/config.md and leave.");
   app.add_flag("--version", words.version, "Print the versions of program and libraries.");
-  app.add_flag("--print-config,--print_config", words.print_config,
+  app.add_flag("--print-config", words.print_config,
                "Print the merged config as TOML, with the origin of each value, and leave.");
   app.add_flag("--check", words.check, "Check the config and leave; needs no device.");
-  app.add_option("--world-size,--world_size", words.world_size,
+  app.add_option("--world-size", words.world_size,
                  "With --check: the number of ranks to check for.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
 }
 
-std::int64_t read_world_size(const Words& words, Problems& problems) {
+std::optional<std::int64_t> read_world_size(const Words& words, Problems& problems) {
   Option option;
   option.type = ValueType::kInteger;
   option.between(1, kMaxWorldSize);
   const ArgumentValue argument = read_argument(option, words.world_size);
-  const std::string complaint = argument.complaint.empty()
-                                    ? option.complaint_about(argument.value)
-                                    : argument.complaint;
+  const std::string complaint =
+      !words.check               ? "only goes with --check: a run takes its size from the launcher"
+      : words.world_size.empty() ? "needs a value"
+      : argument.complaint.empty() ? option.complaint_about(argument.value)
+                                   : argument.complaint;
   if (!complaint.empty()) {
-    problems.push_back({"--world-size " + words.world_size, complaint});
-    return 1;
-  }
-  if (!words.check) {
-    problems.push_back({"--world-size " + words.world_size,
-                        "only goes with --check: a run takes its size from the launcher"});
+    problems.push_back({"--world-size=" + words.world_size, complaint});
+    return std::nullopt;
   }
   return std::get<std::int64_t>(argument.value);
+}
+
+/// "--print_config" is "--print-config", as in the options of the config.
+std::string with_dashes(const std::string& argument) {
+  std::string dashed = argument;
+  std::replace(dashed.begin(), std::ranges::find(dashed, '='), '_', '-');
+  const std::string name = dashed.substr(0, dashed.find('='));
+  const std::vector<std::string_view> ours = program_options();
+  return std::ranges::find(ours, name) == ours.end() ? argument : dashed;
+}
+
+/// CLI11 reads from the back.
+std::vector<std::string> for_cli11(std::span<const std::string> args) {
+  std::vector<std::string> reversed(args.rbegin(), args.rend());
+  std::ranges::transform(reversed, reversed.begin(), with_dashes);
+  return reversed;
 }
 
 Action action_of(const Words& words) {
@@ -72,7 +87,7 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   CLI::App app;
   declare(app, words);
   try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));  // CLI11 reads from the back
+    app.parse(for_cli11(args));
   } catch (const CLI::ParseError& error) {
     problems.push_back({"command line", error.what()});
     return result;
@@ -104,8 +119,8 @@ std::vector<std::string_view> program_options() {
 
 std::string program_help() {
   CLI::App app(
-      "Trains large language models. Every option below the program's own can stand in a TOML "
-      "file, too.",
+      "Trains large language models. The options behind the program's own can stand in "
+      "a TOML file, too.",
       "titan_train");
   Words words;
   declare(app, words);

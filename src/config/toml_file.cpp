@@ -46,7 +46,9 @@ std::string key_text(const toml::key& key) {
   return quoted(key.str().substr(0, kMaxShown));
 }
 
-bool is_none(const toml::node& node) { return node.is_string() && node.as_string()->get() == "None"; }
+bool is_none(const toml::node& node) {
+  return node.is_string() && node.as_string()->get() == "None";
+}
 
 class TomlReader {
  public:
@@ -142,8 +144,9 @@ class TomlReader {
 
   void read_option(const Option& option, const toml::node& node) {
     if (option.given_by == GivenBy::kCommandLineOnly) {
-      report(node, concat(option.full_name(), " belongs on the command line; a file inherits from "
-                                              "another with base = \"other.toml\" at its top"));
+      report(node, concat(option.full_name(),
+                          " belongs on the command line; a file inherits from "
+                          "another with base = \"other.toml\" at its top"));
       return;
     }
     std::optional<Value> value = convert(option, node);
@@ -189,8 +192,8 @@ class TomlReader {
 
   std::optional<Value> wrong_type(const Option& option, std::string_view expected,
                                   const toml::node& node) {
-    report(node, concat(option.full_name(), " must be ", expected, option.nullable ? " or \"None\"" : "",
-                        ", got ", in_words(node)));
+    report(node, concat(option.full_name(), " must be ", expected,
+                        option.nullable ? " or \"None\"" : "", ", got ", in_words(node)));
     return std::nullopt;
   }
 
@@ -265,7 +268,8 @@ class TomlReader {
 
   void read_pattern(ParamGroup& group, const toml::node& node) {
     if (!node.is_string()) {
-      report(node, concat("optimizer.param_groups: pattern must be a string, got ", in_words(node)));
+      report(node,
+             concat("optimizer.param_groups: pattern must be a string, got ", in_words(node)));
       return;
     }
     group.pattern = node.as_string()->get();
@@ -291,9 +295,9 @@ class TomlReader {
       }
       return;
     }
-    found_.push_back({key.source().begin, concat("unknown key ", key_text(key),
-                                                 " in optimizer.param_groups",
-                                                 did_you_mean(key.str(), names))});
+    found_.push_back(
+        {key.source().begin, concat("unknown key ", key_text(key), " in optimizer.param_groups",
+                                    did_you_mean(key.str(), names))});
   }
 
   const std::string& path_;

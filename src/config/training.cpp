@@ -96,7 +96,8 @@ void Training::describe(Describer<Training>& option) {
 void Validation::describe(Describer<Validation>& option) {
   option("enable", &Validation::enable, "Validate during training.");
   option("dataset", &Validation::dataset, "Name of the validation data.");
-  option("dataset_path", &Validation::dataset_path, "Where the data is, if not in its usual place.");
+  option("dataset_path", &Validation::dataset_path,
+         "Where the data is, if not in its usual place.");
   option("local_batch_size", &Validation::local_batch_size, "Sequences per data-parallel rank.")
       .at_least(1);
   option("seq_len", &Validation::seq_len, "Tokens per sequence.").at_least(1);

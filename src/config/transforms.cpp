@@ -30,8 +30,7 @@ void ActivationCheckpoint::describe(Describer<ActivationCheckpoint>& option) {
   option("memory_budget", &ActivationCheckpoint::memory_budget,
          "Under mode memory_budget: 0 recomputes everything, 1 nothing.")
       .between(0, 1);
-  option("visualize_memory_budget_pareto",
-         &ActivationCheckpoint::visualize_memory_budget_pareto,
+  option("visualize_memory_budget_pareto", &ActivationCheckpoint::visualize_memory_budget_pareto,
          "Under mode memory_budget: draw the trade of time for memory.");
   option("preserve_rng_state", &ActivationCheckpoint::preserve_rng_state,
          "Recompute with the random numbers of the first time.");

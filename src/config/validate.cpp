@@ -40,11 +40,11 @@ void degrees_make_world_size(const Rules& rules) {
   std::string layouts;
   for (const Layout& near :
        nearest_layouts(parallelism, rules.world_size, rules.config.training.seq_len)) {
-    layouts += concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
+    layouts +=
+        concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
   }
   rules.broken({"parallelism.tensor_parallel_degree", "parallelism.pipeline_parallel_degree",
-                "parallelism.context_parallel_degree",
-                "parallelism.data_parallel_replicate_degree",
+                "parallelism.context_parallel_degree", "parallelism.data_parallel_replicate_degree",
                 "parallelism.data_parallel_shard_degree"},
                "invalid parallel dims: ", product,
                layout[kShard] == -1 ? " does not divide" : " is not", " the world size ",
@@ -71,8 +71,7 @@ void experts_fit_the_layout(const Rules& rules) {
   }
   const std::int64_t ranks = (*layout)[kShard] * (*layout)[kContext] * (*layout)[kTensor];
   if (ep > ranks / etp || ranks % (etp * ep) != 0) {
-    rules.broken({"parallelism.expert_parallel_degree"},
-                 "parallelism.expert_parallel_degree (", ep,
+    rules.broken({"parallelism.expert_parallel_degree"}, "parallelism.expert_parallel_degree (", ep,
                  ") * expert_tensor_parallel_degree (", etp,
                  ") must divide the ranks of shard * context * tensor parallelism (", ranks, ")");
   }
@@ -100,8 +99,10 @@ void seq_len_divides(const Rules& rules) {
   if (!divides) {
     rules.broken({"training.seq_len", "parallelism.tensor_parallel_degree",
                   "parallelism.context_parallel_degree"},
-                 "training.seq_len (", seq_len, ") must be a multiple of 2 * "
-                 "tensor_parallel_degree (", tp, ") * context_parallel_degree (", cp, ")");
+                 "training.seq_len (", seq_len,
+                 ") must be a multiple of 2 * "
+                 "tensor_parallel_degree (",
+                 tp, ") * context_parallel_degree (", cp, ")");
   }
 }
 
@@ -134,17 +135,23 @@ void microbatch_divides(const Rules& rules) {
 }
 
 void pipeline_schedule_is_known(const Rules& rules) {
-  constexpr std::array<std::string_view, 9> kSchedules = {
-      "1F1B", "Interleaved1F1B", "GPipe", "LoopedBFS", "InterleavedZeroBubble",
-      "PipelineScheduleSingle", "PipelineScheduleMulti", "ZBVZeroBubble", "DualPipeV"};
+  constexpr std::array<std::string_view, 9> kSchedules = {"1F1B",
+                                                          "Interleaved1F1B",
+                                                          "GPipe",
+                                                          "LoopedBFS",
+                                                          "InterleavedZeroBubble",
+                                                          "PipelineScheduleSingle",
+                                                          "PipelineScheduleMulti",
+                                                          "ZBVZeroBubble",
+                                                          "DualPipeV"};
   const Parallelism& parallelism = rules.config.parallelism;
   const std::string& schedule = parallelism.pipeline_parallel_schedule;
   const bool known = std::ranges::any_of(kSchedules, [&](std::string_view name) {
     return lower(std::string(name)) == lower(schedule);
   });
   if (parallelism.pipeline_parallel_degree > 1 && !known) {
-    rules.broken({"parallelism.pipeline_parallel_schedule"}, "unknown pipeline schedule ",
-                 schedule, did_you_mean(schedule, kSchedules));
+    rules.broken({"parallelism.pipeline_parallel_schedule"}, "unknown pipeline schedule ", schedule,
+                 did_you_mean(schedule, kSchedules));
   }
 }
 
@@ -155,11 +162,11 @@ void overlapped_experts_without_recompute(const Rules& rules) {
                           parallelism.pipeline_parallel_expert_parallel_overlap &&
                           lower(parallelism.pipeline_parallel_schedule) == "dualpipev";
   if (overlapped && rules.config.activation_checkpoint.mode != ActivationCheckpointMode::kNone) {
-    rules.broken({"activation_checkpoint.mode",
-                  "parallelism.pipeline_parallel_expert_parallel_overlap"},
-                 "DualPipeV with overlapped experts does not combine with activation "
-                 "checkpointing: set activation_checkpoint.mode = \"none\" or "
-                 "parallelism.pipeline_parallel_expert_parallel_overlap = false");
+    rules.broken(
+        {"activation_checkpoint.mode", "parallelism.pipeline_parallel_expert_parallel_overlap"},
+        "DualPipeV with overlapped experts does not combine with activation "
+        "checkpointing: set activation_checkpoint.mode = \"none\" or "
+        "parallelism.pipeline_parallel_expert_parallel_overlap = false");
   }
 }
 
@@ -242,15 +249,15 @@ void float8_experts_fit(const Rules& rules) {
 
 void profiling_cycle_is_long_enough(const Rules& rules) {
   const Profiling& profiling = rules.config.profiling;
-  const bool enough = profiling.profile_freq > profiling.profiler_warmup &&
-                      profiling.profile_freq - profiling.profiler_warmup >=
-                          profiling.profiler_active;
+  const bool enough =
+      profiling.profile_freq > profiling.profiler_warmup &&
+      profiling.profile_freq - profiling.profiler_warmup >= profiling.profiler_active;
   if (profiling.enable_profiling && !enough) {
-    rules.broken({"profiling.profile_freq", "profiling.profiler_warmup",
-                  "profiling.profiler_active"},
-                 "profiling.profile_freq (", profiling.profile_freq,
-                 ") must be greater than or equal to profiler_warmup (", profiling.profiler_warmup,
-                 ") + profiler_active (", profiling.profiler_active, ")");
+    rules.broken(
+        {"profiling.profile_freq", "profiling.profiler_warmup", "profiling.profiler_active"},
+        "profiling.profile_freq (", profiling.profile_freq,
+        ") must be greater than or equal to profiler_warmup (", profiling.profiler_warmup,
+        ") + profiler_active (", profiling.profiler_active, ")");
   }
 }
 

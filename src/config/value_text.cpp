@@ -81,36 +81,35 @@ std::string quoted(std::string_view text) {
 }
 
 std::string value_text(const Value& value) {
-  return std::visit(
-      Overloaded{
-          [](std::monostate) { return std::string("\"None\""); },
-          [](bool flag) { return bool_text(flag); },
-          [](std::int64_t number) { return std::to_string(number); },
-          [](double number) { return base::shortest(number); },
-          [](const std::string& text) { return quoted(text); },
-          [](const StringList& list) { return list_text(list); },
-          [](const StringLists& lists) { return bracketed(lists, list_text); },
-          [](const std::vector<ParamGroup>& groups) { return bracketed(groups, group_text); }},
-      value);
+  return std::visit(Overloaded{[](std::monostate) { return std::string("\"None\""); },
+                               [](bool flag) { return bool_text(flag); },
+                               [](std::int64_t number) { return std::to_string(number); },
+                               [](double number) { return base::shortest(number); },
+                               [](const std::string& text) { return quoted(text); },
+                               [](const StringList& list) { return list_text(list); },
+                               [](const StringLists& lists) { return bracketed(lists, list_text); },
+                               [](const std::vector<ParamGroup>& groups) {
+                                 return bracketed(groups, group_text);
+                               }},
+                    value);
 }
 
 std::string value_json(const Value& value, int indent) {
   return std::visit(
-      Overloaded{
-          [](std::monostate) { return std::string("null"); },
-          [](bool flag) { return bool_text(flag); },
-          [](std::int64_t number) { return std::to_string(number); },
-          [](double number) { return base::json_number(number); },
-          [](const std::string& text) { return quoted(text); },
-          [&](const StringList& list) { return json_list(list, indent, quoted); },
-          [&](const StringLists& lists) {
-            return json_list(lists, indent, [&](const StringList& list) {
-              return json_list(list, indent + 2, quoted);
-            });
-          },
-          [&](const std::vector<ParamGroup>& groups) {
-            return json_list(groups, indent, group_json);
-          }},
+      Overloaded{[](std::monostate) { return std::string("null"); },
+                 [](bool flag) { return bool_text(flag); },
+                 [](std::int64_t number) { return std::to_string(number); },
+                 [](double number) { return base::json_number(number); },
+                 [](const std::string& text) { return quoted(text); },
+                 [&](const StringList& list) { return json_list(list, indent, quoted); },
+                 [&](const StringLists& lists) {
+                   return json_list(lists, indent, [&](const StringList& list) {
+                     return json_list(list, indent + 2, quoted);
+                   });
+                 },
+                 [&](const std::vector<ParamGroup>& groups) {
+                   return json_list(groups, indent, group_json);
+                 }},
       value);
 }
 

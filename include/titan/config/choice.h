@@ -10,7 +10,9 @@ namespace titan::config {
 /// A closed set of words: an enum whose enumerators count from 0, with a `words(E)` beside it that
 /// lists their spellings in the same order.
 template <class E>
-concept Choice = std::is_enum_v<E> && requires(E e) { words(e); };
+concept Choice = std::is_enum_v<E> && requires(E e) {
+  words(e);
+};
 
 /// The one copy of an enum's words with an address.
 template <Choice E>

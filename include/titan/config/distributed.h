@@ -12,8 +12,6 @@ namespace titan::config {
 template <class Section>
 class Describer;
 
-using StringLists = std::vector<std::vector<std::string>>;
-
 enum class ReshardAfterForward { kDefault, kAlways, kNever };
 constexpr auto words(ReshardAfterForward) { return word_list("default", "always", "never"); }
 
@@ -35,7 +33,7 @@ struct Parallelism {
   bool disable_loss_parallel = false;
   bool enable_async_tensor_parallel = false;
   std::int64_t pipeline_parallel_degree = 1;
-  std::optional<StringLists> module_fqns_per_model_part;
+  std::optional<std::vector<std::vector<std::string>>> module_fqns_per_model_part;
   std::int64_t pipeline_parallel_first_stage_less_layers = 1;
   std::int64_t pipeline_parallel_last_stage_less_layers = 1;
   std::optional<std::int64_t> pipeline_parallel_layers_per_stage;
@@ -120,7 +118,7 @@ struct FaultTolerance {
   bool should_quantize = false;
   std::int64_t fragment_sync_delay = 0;
   double fragment_update_alpha = 0.0;
-  StringLists module_fqns_per_model_fragment;
+  std::vector<std::vector<std::string>> module_fqns_per_model_fragment;
   std::int64_t num_fragments = 1;
 
   static void describe(Describer<FaultTolerance>& option);

@@ -10,7 +10,6 @@
 #include <variant>
 #include <vector>
 
-#include "titan/config/distributed.h"
 #include "titan/config/param_group.h"
 
 namespace titan::config {
@@ -28,9 +27,12 @@ enum class ValueType {
   kParamGroups,
 };
 
+using StringList = std::vector<std::string>;
+using StringLists = std::vector<StringList>;
+
 /// The value of any option, without its C++ type. `std::monostate` is None; a choice is its word.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string,
-                           std::vector<std::string>, StringLists, std::vector<ParamGroup>>;
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, StringList,
+                           StringLists, std::vector<ParamGroup>>;
 
 /// The numbers an option takes. Infinite bounds are no bounds; NaN is never inside.
 struct Range {
@@ -57,6 +59,7 @@ struct Option {
   ValueType type = ValueType::kString;
   bool nullable = false;
   GivenBy given_by = GivenBy::kBoth;
+  bool comma_separated = false;  ///< a list that TOML may also give as one string "a,b"
   Range range;
   std::vector<std::string_view> choices;  ///< allowed words, for a list those of each element
   std::string rule;                       ///< says in words what `holds` demands of a string
@@ -79,6 +82,7 @@ struct Option {
   Option& or_infinity();
   Option& each_of(std::vector<std::string_view> words);
   Option& must(bool (*predicate)(const std::string&), std::string in_words);
+  Option& or_comma_separated();
   Option& only_in_toml();
   Option& only_on_command_line();
 };

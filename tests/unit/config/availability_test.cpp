@@ -1,0 +1,84 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config_files.h"
+
+namespace titan::config {
+namespace {
+
+struct Asked {
+  std::vector<std::string> args;
+  const char* problem;
+};
+
+class Unavailable : public testing::TestWithParam<Asked> {};
+
+TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
+  const std::string problems = ConfigFiles().problems(GetParam().args);
+  EXPECT_THAT(problems, testing::HasSubstr(std::string("command line: ") + GetParam().problem));
+  EXPECT_THAT(problems, testing::HasSubstr(": not available in this build yet: "));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Features, Unavailable,
+    testing::Values(
+        Asked{{"--training.dataset=c4"}, "training.dataset = \"c4\""},
+        Asked{{"--training.dataloader.num_workers=2"}, "training.dataloader.num_workers = 2"},
+        Asked{{"--training.dataloader.pin_memory"}, "training.dataloader.pin_memory = true"},
+        Asked{{"--training.enable_cpu_offload"}, "training.enable_cpu_offload = true"},
+        Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
+        Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
+        Asked{{"--model.print_after_conversion"}, "model.print_after_conversion = true"},
+        Asked{{"--activation_checkpoint.mode=memory_budget"},
+              "activation_checkpoint.mode = \"memory_budget\""},
+        Asked{{"--activation_checkpoint.debug"}, "activation_checkpoint.debug = true"},
+        Asked{{"--compile.enable"}, "compile.enable = true"},
+        Asked{{"--checkpoint.enable"}, "checkpoint.enable = true"},
+        Asked{{"--checkpoint.create_seed_checkpoint"}, "checkpoint.create_seed_checkpoint = true"},
+        Asked{{"--validation.enable"}, "validation.enable = true"},
+        Asked{{"--metrics.enable_tensorboard"}, "metrics.enable_tensorboard = true"},
+        Asked{{"--metrics.enable_wandb"}, "metrics.enable_wandb = true"},
+        Asked{{"--profiling.enable_profiling"}, "profiling.enable_profiling = true"},
+        Asked{{"--profiling.enable_memory_snapshot"}, "profiling.enable_memory_snapshot = true"},
+        Asked{{"--memory_estimation.enable"}, "memory_estimation.enable = true"},
+        Asked{{"--debug.on_nan=rollback"}, "debug.on_nan = \"rollback\""},
+        Asked{{"--comm.mode=fake_backend"}, "comm.mode = \"fake_backend\""},
+        Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
+        Asked{{"--parallelism.data_parallel_replicate_degree=2"},
+              "parallelism.data_parallel_replicate_degree = 2"},
+        Asked{{"--parallelism.data_parallel_shard_degree=2"},
+              "parallelism.data_parallel_shard_degree = 2"},
+        Asked{{"--parallelism.tensor_parallel_degree=2"}, "parallelism.tensor_parallel_degree = 2"},
+        Asked{{"--parallelism.pipeline_parallel_degree=2"},
+              "parallelism.pipeline_parallel_degree = 2"},
+        Asked{{"--parallelism.context_parallel_degree=2"},
+              "parallelism.context_parallel_degree = 2"},
+        Asked{{"--parallelism.expert_parallel_degree=2"}, "parallelism.expert_parallel_degree = 2"},
+        Asked{{"--parallelism.expert_tensor_parallel_degree=2"},
+              "parallelism.expert_tensor_parallel_degree = 2"},
+        Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
+              "parallelism.expert_parallel_comm_backend = \"deepep\""},
+        Asked{{"--job.custom_config_module=my.module"}, "job.custom_config_module = \"my.module\""},
+        Asked{{"--experimental.custom_import=my.module"},
+              "experimental.custom_import = \"my.module\""}));
+
+TEST(Availability, SeveralRanksAreRefused) {
+  EXPECT_EQ(ConfigFiles().problems({}, 2),
+            "  world size 2: not available in this build yet: several ranks");
+}
+
+TEST(Availability, SettingsOfWhatIsOffAreInert) {
+  ConfigFiles().parse({"--checkpoint.interval=10", "--checkpoint.keep_latest_k=1",
+                       "--validation.freq=3", "--metrics.save_tb_folder=x",
+                       "--metrics.save_for_all_ranks", "--profiling.profile_freq=1",
+                       "--quantize.linear.float8.emulate", "--compile.backend=eager",
+                       "--parallelism.data_parallel_shard_degree=1", "--comm.trace_buf_size=0",
+                       "--training.dataset_path=x.jsonl", "--debug.on_nan=skip"});
+}
+
+TEST(Availability, PrintingIsNotTraining) {
+  EXPECT_TRUE(ConfigFiles().load({"--checkpoint.enable"}).config.checkpoint.enable);
+}
+
+}  // namespace
+}  // namespace titan::config
