@@ -61,8 +61,7 @@ std::unique_ptr<spdlog::logger> make_logger() {
 }
 
 spdlog::logger& logger() {
-  // Never destroyed, so that destructors of other statics may still log.
-  static spdlog::logger* const instance = make_logger().release();
+  static const std::unique_ptr<spdlog::logger> instance = make_logger();
   return *instance;
 }
 

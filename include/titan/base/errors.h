@@ -41,10 +41,9 @@ namespace base {
 }  // namespace titan
 
 /// Throws InternalError unless `condition` holds. The message comes first, values after it.
-#define TITAN_CHECK(condition, ...)                                        \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]] {                                       \
-      ::titan::base::fail_check(#condition, __FILE__, __LINE__,            \
-                                ::titan::concat(__VA_ARGS__));             \
-    }                                                                      \
+#define TITAN_CHECK(condition, ...)                                                            \
+  do {                                                                                         \
+    if (!(condition)) [[unlikely]] {                                                           \
+      ::titan::base::fail_check(#condition, __FILE__, __LINE__, ::titan::concat(__VA_ARGS__)); \
+    }                                                                                          \
   } while (false)
