@@ -22,7 +22,6 @@ struct Words {
 };
 
 void declare(CLI::App& app, Words& words) {
-  app.allow_extras();   // they are options of the config
   app.set_help_flag();  // ours goes through the same door as the rest
   app.add_flag("-h,--help", words.help, "Print this and leave.");
   app.add_flag("--help-markdown", words.help_markdown, "Print docs/config.md and leave.");
@@ -54,20 +53,31 @@ std::optional<std::int64_t> read_world_size(const Words& words, Problems& proble
   return std::get<std::int64_t>(argument.value);
 }
 
-/// "--print_config" is "--print-config", as in the options of the config.
-std::string with_dashes(const std::string& argument) {
-  std::string dashed = argument;
-  std::replace(dashed.begin(), std::ranges::find(dashed, '='), '_', '-');
-  const std::string name = dashed.substr(0, dashed.find('='));
-  const std::vector<std::string_view> ours = program_options();
-  return std::ranges::find(ours, name) == ours.end() ? argument : dashed;
+/// The program's option that an argument names, or nullptr: "-h", "--print_config", "--check=x".
+const CLI::Option* own_option(const CLI::App& app, const std::string& argument) {
+  std::string name = argument.substr(0, argument.find('='));
+  std::ranges::replace(name, '_', '-');
+  return name == "-h" || name.starts_with("--") ? app.get_option_no_throw(name) : nullptr;
 }
 
-/// CLI11 reads from the back.
-std::vector<std::string> for_cli11(std::span<const std::string> args) {
-  std::vector<std::string> reversed(args.rbegin(), args.rend());
-  std::ranges::transform(reversed, reversed.begin(), with_dashes);
-  return reversed;
+/// Moves what is not the program's own to `rest`. CLI11 does not get to see it: it would take
+/// "-hello", the value of another option, for -h.
+std::vector<std::string> own_arguments(const CLI::App& app, std::span<const std::string> args,
+                                       std::vector<std::string>& rest) {
+  std::vector<std::string> own;
+  bool value_follows = false;
+  for (const std::string& argument : args) {
+    const CLI::Option* option = own_option(app, argument);
+    if (option != nullptr) {
+      const bool has_value = argument.find('=') != std::string::npos;
+      own.push_back(option->get_name() + (has_value ? argument.substr(argument.find('=')) : ""));
+      value_follows = !has_value && option->get_items_expected_max() > 0;
+    } else {
+      (value_follows && !argument.starts_with("--") ? own : rest).push_back(argument);
+      value_follows = false;
+    }
+  }
+  return own;
 }
 
 Action action_of(const Words& words) {
@@ -86,14 +96,14 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   Words words;
   CLI::App app;
   declare(app, words);
+  std::vector<std::string> own = own_arguments(app, args, result.rest);
+  std::ranges::reverse(own);  // CLI11 reads from the back
   try {
-    app.parse(for_cli11(args));
+    app.parse(std::move(own));
   } catch (const CLI::ParseError& error) {
     problems.push_back({"command line", error.what()});
-    return result;
   }
   result.action = action_of(words);
-  result.rest = app.remaining();
   if (app.count("--world-size") > 0) {
     result.world_size = read_world_size(words, problems);
   }

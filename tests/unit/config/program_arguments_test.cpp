@@ -36,6 +36,12 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.problems({"--world-size", "--check"}), "  --world-size=: needs a value");
 }
 
+TEST(ProgramArguments, ValuesOfOtherOptionsAreNotTakenForThem) {
+  const CommandLine line = ConfigFiles().parse({"--job.description", "-hello", "--check"});
+  EXPECT_EQ(line.action, Action::kCheck);
+  EXPECT_EQ(line.config.job.description, "-hello");
+}
+
 TEST(ProgramArguments, PrintingAndCheckingExcludeEachOther) {
   EXPECT_EQ(ConfigFiles().problems({"--check", "--print-config"}),
             "  --print-config: does not go with --check");
@@ -44,6 +50,9 @@ TEST(ProgramArguments, PrintingAndCheckingExcludeEachOther) {
 TEST(ProgramArguments, ProblemsOfBothKindsAreReportedTogether) {
   EXPECT_EQ(ConfigFiles().problems({"--check", "--world-size=x", "--training.steps=x"}),
             "  --world-size=x: must be an integer, got \"x\"\n"
+            "  --training.steps=x: must be an integer, got \"x\"");
+  EXPECT_EQ(ConfigFiles().problems({"--check=x", "--training.steps=x"}),
+            "  command line: Could not convert: --check = x\n"
             "  --training.steps=x: must be an integer, got \"x\"");
 }
 

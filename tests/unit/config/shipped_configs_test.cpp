@@ -43,6 +43,13 @@ TEST(ShippedConfigs, TheDebugModelsTrainInThisBuild) {
   EXPECT_EQ(cpu.optimizer.lr, 8e-4);
 }
 
+TEST(Assets, AMissingFolderIsAWarningAndAnOldTokenizerAnError) {
+  EXPECT_THAT(parsed({"--model.hf_assets_path=/gone"}).warnings,
+              testing::ElementsAre("HF assets path /gone does not exist!"));
+  EXPECT_THAT(ConfigFiles().problems({"--model.hf_assets_path=old/tokenizer.model"}),
+              testing::HasSubstr("command line: model.hf_assets_path names an old tokenizer"));
+}
+
 TEST(ShippedConfigs, BigModelsSayWhatIsMissing) {
   const std::string message = test::message_of<ConfigError>([] {
     parsed({"--check", "--world-size=256", "--job.config_file", shipped("llama3_405b.toml")});
