@@ -62,13 +62,11 @@ AddedToken AddedToken::read(const JsonPlace& place, AddedToken defaults) {
 
 void AddedTokens::add(const std::vector<AddedToken>& tokens) {
   for (const AddedToken& token : tokens) {
-    if (token.special && !token.content.empty() && special_contents_.insert(token.content).second) {
-      specials_.push_back(token);
-    }
-  }
-  for (const AddedToken& token : tokens) {
-    if (token.content.empty() || ids_.contains(token.content)) continue;
-    const auto known = vocabulary_.find(token.content);
+    if (token.content.empty()) continue;
+    if (token.special) special_contents_.insert(token.content);
+    auto known = find(token.content);
+    if (known && by_id_.at(*known) == token) continue;
+    if (!known) known = vocabulary_.find(token.content);
     const TokenId id = known ? *known : next_id();
     if (!known && vocabulary_.token(id)) {
       throw RunError(concat("the added token '", token.content, "' gets the next id, ", id,
@@ -77,7 +75,6 @@ void AddedTokens::add(const std::vector<AddedToken>& tokens) {
     if (id >= kMaxTokenIds) throw RunError(concat("no id is left for the added token '", token.content, "'"));
     ids_[token.content] = id;
     by_id_[id] = token;
-    if (!special_contents_.contains(token.content)) others_.push_back(token);
   }
   rebuild_matchers();
 }
@@ -89,10 +86,8 @@ TokenId AddedTokens::next_id() const {
 
 void AddedTokens::rebuild_matchers() {
   std::vector<TokenMatcher::Entry> raw, normalized;
-  for (const auto* list : {&specials_, &others_}) {
-    for (const AddedToken& token : *list) {
-      (token.normalized ? normalized : raw).push_back({token.content, ids_.at(token.content)});
-    }
+  for (const auto& [id, token] : by_id_) {
+    (token.normalized ? normalized : raw).push_back({token.content, id});
   }
   raw_matcher_ = TokenMatcher(std::move(raw));
   normalized_matcher_ = TokenMatcher(std::move(normalized));

@@ -24,12 +24,14 @@ struct AddedToken {
   bool normalized = true;    // recognised after the tokens that are not
   bool special = false;      // left out of decoded text
 
+  bool operator==(const AddedToken&) const = default;
+
   /// Reads an entry of /added_tokens, or of tokenizer_config.json's added_tokens_decoder.
   static AddedToken read(const JsonPlace& place, AddedToken defaults);
 };
 
 /// The added tokens of a tokenizer, with the rules of the `tokenizers` package: one that the vocabulary has keeps that id, another
-/// gets the next free one; one that was added before keeps its id and flags.
+/// gets the next free one; one that is added again keeps its id and gets the new flags; one that was special stays so.
 class AddedTokens {
  public:
   /// `vocabulary` must outlive this.
@@ -61,8 +63,6 @@ class AddedTokens {
   std::map<TokenId, AddedToken> by_id_;
   std::unordered_map<std::string, TokenId> ids_;
   std::unordered_set<std::string> special_contents_;
-  std::vector<AddedToken> specials_;
-  std::vector<AddedToken> others_;
   TokenMatcher raw_matcher_;
   TokenMatcher normalized_matcher_;
 };

@@ -6,10 +6,7 @@
 namespace titan::components {
 
 TokenMatcher::TokenMatcher(std::vector<Entry> entries) : entries_(std::move(entries)) {
-  const auto less = [](const Entry& a, const Entry& b) { return a.content < b.content; };
-  const auto equal = [](const Entry& a, const Entry& b) { return a.content == b.content; };
-  std::stable_sort(entries_.begin(), entries_.end(), less);
-  entries_.erase(std::unique(entries_.begin(), entries_.end(), equal), entries_.end());
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.content < b.content; });
   for (const Entry& entry : entries_) first_bytes_.set(static_cast<unsigned char>(entry.content[0]));
 }
 

@@ -24,7 +24,7 @@ class TokenMatcher {
   };
 
   TokenMatcher() = default;
-  /// Of equal contents the first counts. Contents are not empty.
+  /// Contents are distinct and not empty.
   explicit TokenMatcher(std::vector<Entry> entries);
 
   bool empty() const { return entries_.empty(); }
