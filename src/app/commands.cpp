@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "titan/app/register_all.h"
+#include "engine.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
-#include "titan/protocols/train_spec.h"
+#include "titan/tools/startup_times.h"
 
 namespace titan::app {
 
@@ -27,15 +27,10 @@ std::int64_t launched_world_size() {
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
-/// What validation cannot know: the names of models and flavors.
-void check_model(const config::JobConfig& config) {
-  register_all();
-  protocols::get_model_args(config.model.name, config.model.flavor);
-}
-
 }  // namespace
 
 int run(std::span<const std::string> args) {
+  tools::StartupTimes startup_times;
   const config::CommandLine command =
       config::parse_command_line(args, base::posix_file_system(), launched_world_size());
   switch (command.action) {
@@ -46,11 +41,13 @@ int run(std::span<const std::string> args) {
       print(config::print_config(command.config, command.origins));
       return 0;
     case config::Action::kCheck:
-      check_model(command.config);
+      load_engine().check_model(command.config);
       print(concat("The configuration is valid for ", command.world_size, " rank",
                    command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
-    case config::Action::kTrain: return train(command);
+    case config::Action::kTrain:
+      startup_times.finish("config");
+      return load_engine().train(command, startup_times);
   }
   throw InternalError("unknown action");
 }

@@ -1,12 +1,12 @@
+#include "train.h"
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
 #include <random>
 
-#include "commands.h"
 #include "memory_monitors.h"
-#include "titan/app/register_all.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -62,13 +62,11 @@ void report_config(const config::CommandLine& command) {
 
 }  // namespace
 
-int train(const config::CommandLine& command) {
+int train(const config::CommandLine& command, tools::StartupTimes& startup_times) {
   const config::JobConfig& config = command.config;
-  tools::StartupTimes startup_times;
-  startup_times.finish("config");
+  startup_times.finish("libraries");
   tools::log_info("titan_train version: ", version());
   report_config(command);
-  register_all();
 
   tools::Accelerator* accelerator = choose_accelerator(config.training.device);
   const at::Device device = accelerator ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);

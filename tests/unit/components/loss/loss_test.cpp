@@ -12,23 +12,24 @@ namespace {
 
 TEST(CrossEntropyLoss, IsTheSumOverValidTokens) {
   const at::Tensor logits = at::rand({2, 3, 7});
-  const at::Tensor labels = at::tensor({0, 6, kIgnoreIndex, 3, kIgnoreIndex, 2}, at::kLong).view({2, 3});
+  const std::vector<std::int64_t> ids = {0, 6, kIgnoreIndex, 3, kIgnoreIndex, 2};
+  const at::Tensor labels = at::tensor(ids).view({2, 3});
   const at::Tensor log_probabilities = at::log_softmax(logits, 2);
   double expected = 0;
   for (const auto& [row, column, label] :
        {std::tuple{0, 0, 0}, std::tuple{0, 1, 6}, std::tuple{1, 0, 3}, std::tuple{1, 2, 2}}) {
     expected -= log_probabilities[row][column][label].item<double>();
   }
-  EXPECT_NEAR(cross_entropy_loss(logits, labels).item<double>(), expected, 1e-5);
+  EXPECT_NEAR(components::cross_entropy_loss(logits, labels).item<double>(), expected, 1e-5);
 }
 
 TEST(CrossEntropyLoss, OfNoValidTokenIsZero) {
-  EXPECT_EQ(cross_entropy_loss(at::rand({1, 2, 3}), at::full({1, 2}, kIgnoreIndex, at::kLong)).item<double>(), 0);
+  EXPECT_EQ(components::cross_entropy_loss(at::rand({1, 2, 3}), at::full({1, 2}, kIgnoreIndex, at::kLong)).item<double>(), 0);
 }
 
 TEST(CrossEntropyLoss, IsComputedInFullPrecision) {
   const at::Tensor logits = at::rand({1, 2, 3}).to(at::kBFloat16);
-  EXPECT_EQ(cross_entropy_loss(logits, at::full({1, 2}, 1, at::kLong)).scalar_type(), at::kFloat);
+  EXPECT_EQ(components::cross_entropy_loss(logits, at::full({1, 2}, 1, at::kLong)).scalar_type(), at::kFloat);
 }
 
 }  // namespace

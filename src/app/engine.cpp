@@ -1,0 +1,29 @@
+#include "engine.h"
+
+#include "titan/app/register_all.h"
+#include "titan/protocols/train_spec.h"
+#include "train.h"
+
+namespace titan::app {
+
+namespace {
+
+class TorchEngine : public Engine {
+ public:
+  TorchEngine() { register_all(); }
+  int train(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
+    return app::train(command, startup_times);
+  }
+  void check_model(const config::JobConfig& config) override {
+    protocols::get_model_args(config.model.name, config.model.flavor);
+  }
+};
+
+}  // namespace
+
+}  // namespace titan::app
+
+extern "C" titan::app::Engine* titan_engine() {
+  static titan::app::TorchEngine engine;
+  return &engine;
+}

@@ -1,0 +1,30 @@
+#include <dlfcn.h>
+
+#include <filesystem>
+
+#include "engine.h"
+#include "titan/base/errors.h"
+
+namespace titan::app {
+
+namespace {
+
+std::string loader_error() {
+  const char* error = dlerror();
+  return error == nullptr ? "unknown loader error" : error;
+}
+
+}  // namespace
+
+Engine& load_engine() {
+  std::error_code failed;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const std::string path = program.parent_path() / "libtitan_engine.so";
+  void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+  if (library == nullptr) throw RunError("cannot load the training engine: " + loader_error());
+  const auto get_engine = reinterpret_cast<Engine* (*)()>(dlsym(library, "titan_engine"));
+  if (get_engine == nullptr) throw RunError("damaged training engine: " + loader_error());
+  return *get_engine();
+}
+
+}  // namespace titan::app
