@@ -31,7 +31,7 @@ std::string Sha256::hex_digest() const {
               "SHA-256 digest failed");
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
-  text.reserve(2 * size);
+  text.reserve(2 * std::size_t{size});
   for (unsigned int i = 0; i < size; ++i) {
     text += kDigits[digest[i] >> 4];
     text += kDigits[digest[i] & 0xf];

@@ -47,7 +47,8 @@ std::uint64_t peak_resident_bytes() { return status_bytes("\nVmHWM:"); }
 std::uint64_t resident_bytes() { return status_bytes("\nVmRSS:"); }
 
 std::uint64_t total_memory_bytes() {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 double process_age_seconds() {
@@ -64,7 +65,8 @@ double process_age_seconds() {
   }
   timespec now;
   ::clock_gettime(CLOCK_BOOTTIME, &now);
-  const double started = static_cast<double>(leading_number(rest)) / ::sysconf(_SC_CLK_TCK);
+  const double started =
+      static_cast<double>(leading_number(rest)) / static_cast<double>(::sysconf(_SC_CLK_TCK));
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started;
 }
 

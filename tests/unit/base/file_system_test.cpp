@@ -136,10 +136,9 @@ TEST_F(PosixFileSystem, CreatesFoldersWithTheirParents) {
 
 TEST_F(PosixFileSystem, AFileInTheWayOfAFolder) {
   write(folder_ / "file", "");
-  const std::string reason = "': Not a directory";
   for (const std::string& path : {folder_ / "file", folder_ / "file/below"}) {
     EXPECT_EQ(message_of<RunError>([&] { files_.create_directories(path); }),
-              "cannot create the folder '" + path + reason);
+              concat("cannot create the folder '", path, "': Not a directory"));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
@@ -57,14 +58,16 @@ TEST_F(WholeFile, TheCapIsExact) {
 /// A file that says it has `size` bytes and has `content`, as after growing or shrinking.
 class ChangedFile : public FaultyFileSystem {
  public:
-  ChangedFile(std::uint64_t size, std::string content) : size_(size), content_(content) {}
+  ChangedFile(std::uint64_t size, std::string content)
+      : size_(size), content_(std::move(content)) {}
   std::unique_ptr<ReadableFile> open_for_reading(const std::string& path) override {
     return std::make_unique<File>(*this, path);
   }
 
  private:
   struct File : ReadableFile {
-    File(const ChangedFile& owner_in, std::string name_in) : owner(owner_in), name(name_in) {}
+    File(const ChangedFile& owner_in, std::string name_in)
+        : owner(owner_in), name(std::move(name_in)) {}
     std::size_t read_at(std::uint64_t offset, std::span<char> out) const override {
       return offset < owner.content_.size() ? owner.content_.copy(out.data(), out.size(), offset)
                                             : 0;

@@ -53,6 +53,7 @@ TEST(Logging, WarnsOfEachThingOnce) {
 TEST(Logging, ThreadsDoNotMixTheirLines) {
   const std::string text = printed_by([] {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([t] {
         for (int i = 0; i < 100; ++i) log_info(std::string(200, static_cast<char>('a' + t)));
@@ -89,7 +90,7 @@ void log_to_stderr_in_zone(const char* zone) {
 
 TEST(LoggingDeathTest, TheClockIsLocalTime) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const std::time_t in_five_hours = std::time(nullptr) + 5 * 3600;
+  const std::time_t in_five_hours = std::time(nullptr) + std::time_t{5} * 3600;
   char hour[4];
   std::strftime(hour, sizeof hour, "%H", std::gmtime(&in_five_hours));
   EXPECT_EXIT(log_to_stderr_in_zone("XXX-5"), testing::ExitedWithCode(0),
