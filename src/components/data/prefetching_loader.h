@@ -1,0 +1,54 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "titan/protocols/data_loader.h"
+
+namespace titan::components {
+
+/// Makes the batches of another loader ahead of time, in a thread of its own. Batches and their storage go round: what the consumer
+/// hands to `next` is filled again later. An error of the source comes out of the `next` that would have returned its batch,
+/// and of every later one until `restore`.
+class PrefetchingLoader final : public protocols::DataLoader {
+ public:
+  /// Keeps up to `depth` batches (at least 1) ready. The thread starts at once.
+  PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source, std::size_t depth);
+  /// Waits for the batch in the making.
+  ~PrefetchingLoader() override;
+
+  bool next(protocols::Batch& batch) override;
+  protocols::DataPosition position() const override { return position_; }
+  void restore(const protocols::DataPosition& position) override;
+
+ private:
+  struct Prepared {
+    protocols::Batch batch;
+    protocols::DataPosition position;
+  };
+
+  void start();
+  void stop();
+  void produce();
+
+  std::unique_ptr<protocols::DataLoader> source_;  // the thread's while it runs
+  const std::size_t depth_;
+  protocols::DataPosition position_;  // the consumer's
+
+  std::mutex mutex_;  // guards all below but thread_
+  std::condition_variable changed_;
+  std::deque<Prepared> ready_;
+  std::vector<Prepared> spare_;
+  bool stopping_ = false;
+  bool finished_ = false;  // the source has no more, or failed
+  std::exception_ptr error_;
+  std::thread thread_;
+};
+
+}  // namespace titan::components
