@@ -93,7 +93,8 @@ class BadTokenizerTest(TitanTest):
 
     def test_more_tokens_than_the_model_embeds(self):
         def add(tokenizer):
-            tokenizer["model"]["vocab"].update({f"extra{i}": 2048 + i for i in range(10)})
+            special = tokenizer["added_tokens"][-1]
+            tokenizer["added_tokens"] += [{**special, "id": 2048 + i, "content": f"<|extra {i}|>"} for i in range(10)]
         message = self.refused(self.tokenizer(add))
         self.assertIn("2058", message)
         self.assertIn("2048", message)

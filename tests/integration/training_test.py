@@ -29,10 +29,10 @@ class TrainingTest(TitanTest):
     def test_console_lines_and_metrics_fields(self):
         output = self.train().stdout
         self.assertRegex(output, r"\[titan\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - root - INFO - Starting job: ")
-        self.assertRegex(output, r"step:  1  loss:  8\.\d{5}  grad_norm:  \d\.\d{4}  memory: +\d+\.\d\dGiB\(\d+\.\d\d%\)  "
+        self.assertRegex(output, r"step:  1  loss:  7\.\d{5}  grad_norm:  \d\.\d{4}  memory: +\d+\.\d\dGiB\(\d+\.\d\d%\)  "
                                  r"tps: [\d,]+  tflops: \d+\.\d\d  mfu: n/a")
         self.assertRegex(output, r"Start-up: .*config .*data .*model .*first step .*total")
-        self.assertIn("Model llama3 tiny size: 112,152 total parameters", output)
+        self.assertIn("Model llama3 tiny size: 111,096 total parameters", output)
         self.assertIn("Training completed", output)
         self.assertEqual(list(self.records()[0]),
                          ["step", "loss", "max_loss", "grad_norm", "lr", "n_tokens_seen", "tps", "tflops", "mfu",
@@ -72,6 +72,20 @@ class TrainingTest(TitanTest):
         for flavor in ("debugmodel_flex_attn", "debugmodel_varlen_attn"):
             self.train("--model.flavor=" + flavor, "--training.steps=1", "--training.seq_len=512")
             self.assertNotEqual(plain, self.records()[0]["loss"])
+
+    def test_activation_checkpointing_keeps_the_bits_and_lowers_peak_memory(self):
+        runs = {}
+        for name, *arguments in (["none"], ["selective", "--activation_checkpoint.selective_ac_option=2"],
+                                 ["selective", "--activation_checkpoint.selective_ac_option=op"], ["full"]):
+            self.train("--model.flavor=debugmodel", "--training.seq_len=512", "--training.local_batch_size=4",
+                       "--training.steps=2", "--debug.log_hashes", "--activation_checkpoint.mode=" + name, *arguments)
+            key = name + "".join(arguments)[-2:]
+            runs[key] = (self.records()[-1]["memory_max_active_gib"], self.records("hashes.jsonl"))
+        memory = {key: run[0] for key, run in runs.items()}
+        self.assertEqual(list(memory), sorted(memory, key=memory.get, reverse=True), memory)
+        self.assertLess(memory["full"], 0.8 * memory["none"])
+        for _, hashes in runs.values():
+            self.assertEqual(hashes, runs["none"][1])
 
     def test_parameter_groups_change_what_they_match(self):
         config = self.write("groups.toml", '[training]\nmixed_precision_param = "float32"\n[debug]\nseed = 1\n'
