@@ -1,4 +1,4 @@
-# One function per idea: a room (library), a room with torch, a test program.
+# One function per idea: a room, a test program, a fuzz target.
 
 option(TITAN_TORCH_PCH "Share one precompiled header of the tensor type (much faster builds)" ON)
 
@@ -33,6 +33,24 @@ function(titan_test name)
   endif()
   gtest_discover_tests(${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300)
+endfunction()
+
+# titan_fuzz(NAME SOURCES a_fuzz.cpp ... [DEPENDS rooms ...] [SEEDS folder ...])
+# A libFuzzer program, built by the `fuzz` preset only. Its CTest test tries inputs for TITAN_FUZZ_SECONDS, starting from SEEDS;
+# what it learns stays in the build folder.
+function(titan_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;SEEDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/tests")
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  titan_warnings(${name})
+  set(corpus "${CMAKE_CURRENT_BINARY_DIR}/${name}_corpus")
+  file(MAKE_DIRECTORY "${corpus}")
+  math(EXPR timeout "${TITAN_FUZZ_SECONDS} + 60")
+  add_test(NAME fuzz.${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}"
+           COMMAND ${name} -max_total_time=${TITAN_FUZZ_SECONDS} -artifact_prefix=${CMAKE_BINARY_DIR}/ "${corpus}" ${ARG_SEEDS})
+  set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT ${timeout})
 endfunction()
 
 function(titan_warnings target)
