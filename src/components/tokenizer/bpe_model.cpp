@@ -48,8 +48,10 @@ MergeTable read_merges(const TokenizerFile& file, const Vocabulary& vocabulary) 
       throw RunError(concat("the merge of '", halves[2 * i], "' and '", halves[2 * i + 1], "' needs the token '",
                             token, "', which is not in the vocabulary (", file.path, ": /model/merges/", i, ")"));
     };
+    const TokenId left = id_of(halves[2 * i]);
+    const TokenId right = id_of(halves[2 * i + 1]);
     whole.assign(halves[2 * i]).append(halves[2 * i + 1]);
-    merges.set(id_of(halves[2 * i]), id_of(halves[2 * i + 1]), {static_cast<std::uint32_t>(i), id_of(whole)});
+    merges.set(left, right, {static_cast<std::uint32_t>(i), id_of(whole)});
   }
   return merges;
 }

@@ -22,9 +22,10 @@ bool JsonDocumentBuilder::key(string_t& key) {
 }
 
 bool JsonDocumentBuilder::parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) {
-  // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
-  const std::string_view message = error.what();
-  throw RunError(std::string(message.substr(message.find("] ") + 2)));
+  // "[json.exception.parse_error.101] parse error at line 1, column 2: ...; last read: '...'", which can be as long as the file.
+  std::string_view message = error.what();
+  message = message.substr(0, message.find("; last read"));
+  throw RunError(std::string(message.substr(message.find("] ") + 2, 300)));
 }
 
 std::string JsonDocumentBuilder::pointer() const {

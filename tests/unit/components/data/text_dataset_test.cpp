@@ -1,0 +1,221 @@
+#include "titan/components/text_dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include "support/faulty_file_system.h"
+#include "support/temporary_folder.h"
+#include "support/throws.h"
+#include "titan/base/errors.h"
+#include "unit/components/data/data_test_support.h"
+
+namespace titan::components {
+namespace {
+
+using protocols::Batch;
+using protocols::DataLoader;
+using protocols::DataPosition;
+using test::ByteTokenizer;
+using test::jsonl;
+using test::message_of;
+using test::write_file;
+using Ids = std::vector<std::int64_t>;
+
+// Runs with the batches made inside `next`, and with a thread that makes them ahead.
+class TextDatasetTest : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  TextDatasetTest() {
+    options_.batch_size = 2;
+    options_.seq_len = 3;
+    options_.infinite = false;
+  }
+
+  std::unique_ptr<DataLoader> build(const std::vector<std::string>& texts) {
+    write_file(folder_ / "data.jsonl", jsonl(texts));
+    return build();
+  }
+  std::unique_ptr<DataLoader> build() { return build_text_dataloader(options(), tokenizer_, files_); }
+  std::string build_error() {
+    return message_of<RunError>([&] { build(); });
+  }
+
+  TextDataOptions options() {
+    TextDataOptions options = options_;
+    if (!options.path) options.path = folder_.path();
+    options.prefetch_batches = GetParam();
+    return options;
+  }
+
+  // All windows of a loader as input plus last label, up to `most` batches.
+  static std::vector<Ids> windows(DataLoader& loader, int most = 1000) {
+    std::vector<Ids> all;
+    Batch batch;
+    while (most-- > 0 && loader.next(batch)) {
+      for (std::int64_t row = 0; row < batch.rows; ++row) {
+        const auto from = row * batch.seq_len;
+        Ids window(batch.input.begin() + from, batch.input.begin() + from + batch.seq_len);
+        EXPECT_TRUE(std::equal(window.begin() + 1, window.end(), batch.labels.begin() + from));
+        window.push_back(batch.labels[from + batch.seq_len - 1]);
+        all.push_back(window);
+      }
+    }
+    return all;
+  }
+
+  test::TemporaryFolder folder_;
+  test::FaultyFileSystem files_;
+  ByteTokenizer tokenizer_;
+  TextDataOptions options_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Prefetch, TextDatasetTest, ::testing::Values(0, 1, 3));
+
+TEST_P(TextDatasetTest, PacksWithoutOverlapAndDropsTheRestOfFiniteData) {
+  const auto loader = build({"abc", "", "defg"});
+  // 256 a b c | 257 256 257 256 | d e f g | 257
+  Batch batch;
+  ASSERT_TRUE(loader->next(batch));
+  EXPECT_EQ(batch.rows, 2);
+  EXPECT_EQ(batch.input, (Ids{256, 'a', 'b', 257, 256, 257}));
+  EXPECT_EQ(batch.labels, (Ids{'a', 'b', 'c', 256, 257, 256}));
+  ASSERT_TRUE(loader->next(batch));
+  EXPECT_EQ(batch.rows, 1) << "the last batch of finite data is as long as the data";
+  EXPECT_EQ(batch.input, (Ids{'d', 'e', 'f'}));
+  EXPECT_EQ(batch.labels, (Ids{'e', 'f', 'g'}));
+  EXPECT_FALSE(loader->next(batch));
+  EXPECT_EQ(batch.rows, 0);
+  EXPECT_FALSE(loader->next(batch));
+}
+
+TEST_P(TextDatasetTest, InfiniteDataCarriesTheRestIntoTheNextPass) {
+  options_.infinite = true;
+  const auto loader = build({"abc"});
+  EXPECT_EQ(windows(*loader, 2),
+            (std::vector<Ids>{{256, 'a', 'b', 'c'}, {257, 256, 'a', 'b'}, {'c', 257, 256, 'a'}, {'b', 'c', 257, 256}}));
+  EXPECT_EQ(loader->position(), (DataPosition{1, 3, {'a', 'b', 'c', 257}}));
+}
+
+TEST_P(TextDatasetTest, RanksShareTheRowsContiguously) {
+  tokenizer_ = ByteTokenizer(/*has_specials=*/false);
+  options_.seq_len = 1;
+  options_.dp_world_size = 4;
+  std::vector<std::string> joined;
+  for (options_.dp_rank = 0; options_.dp_rank < 4; ++options_.dp_rank) {
+    const auto loader = build({"aa", "bb", "cc", "dd", "ee", "ff"});
+    std::string text;
+    for (const Ids& window : windows(*loader)) text += static_cast<char>(window[0]);
+    joined.push_back(text);
+  }
+  EXPECT_EQ(joined, (std::vector<std::string>{"ab", "cd", "e", "f"}));
+}
+
+TEST_P(TextDatasetTest, ContinuesAtEveryPosition) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 17; ++i) texts.push_back(std::string(i * 7 % 13, static_cast<char>('a' + i)));
+  for (const std::int64_t world : {1, 3}) {
+    for (const bool infinite : {false, true}) {
+      options_.infinite = infinite;
+      options_.dp_world_size = world;
+      options_.dp_rank = world - 1;
+      const auto whole = windows(*build(texts), 40);
+      for (int consumed = 0; consumed < 25; ++consumed) {
+        const auto first = build(texts);
+        auto seen = windows(*first, consumed);
+        const DataPosition position = first->position();
+        const auto second = build(texts);
+        Batch ignored;
+        second->next(ignored);  // restoring works after the start
+        second->restore(position);
+        EXPECT_EQ(second->position(), position);
+        const auto rest = windows(*second, 40 - consumed);
+        seen.insert(seen.end(), rest.begin(), rest.end());
+        ASSERT_EQ(seen, whole) << consumed << " batches before the restart, world " << world;
+      }
+    }
+  }
+}
+
+TEST_P(TextDatasetTest, RefusesAPositionOutsideTheData) {
+  const auto loader = build({"abc", "d"});
+  EXPECT_THROW(loader->restore({3, 0, {}}), RunError);
+  EXPECT_THROW(loader->restore({-1, 0, {}}), RunError);
+  loader->restore({2, 0, {1, 2, 3, 4, 5}});
+  EXPECT_EQ(windows(*loader), (std::vector<Ids>{{1, 2, 3, 4}}));
+}
+
+TEST_P(TextDatasetTest, ReadsAFolderInOrderOfNames) {
+  write_file(folder_ / "b.json", jsonl({"3"}));
+  write_file(folder_ / "a.jsonl", jsonl({"1", "2"}));
+  write_file(folder_ / "README.md", "no data");
+  options_.seq_len = 8;
+  EXPECT_EQ(windows(*build()), (std::vector<Ids>{{256, '1', 257, 256, '2', 257, 256, '3', 257}}));
+}
+
+TEST_P(TextDatasetTest, UnknownNames) {
+  options_.dataset = "C5";
+  EXPECT_EQ(message_of<ConfigError>([&] { build(); }),
+            "Dataset c5 is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']");
+  options_.dataset = "c4";
+  EXPECT_EQ(message_of<ConfigError>([&] { build(); }), "not available in this build yet: the dataset c4");
+}
+
+TEST_P(TextDatasetTest, NoData) {
+  const std::string folder = folder_.path();
+  EXPECT_EQ(build_error(), "no data: there is no .jsonl or .json file in '" + folder + "'");
+  write_file(folder_ / "data.jsonl", " \n\r\n");
+  EXPECT_EQ(build_error(), "no data: every line of '" + folder + "' is blank");
+  options_.path = folder_ / "gone";
+  EXPECT_EQ(build_error(), "no data: '" + folder + "/gone' does not exist");
+  options_.path = folder_ / "data.txt";
+  write_file(*options_.path, "text");
+  EXPECT_NE(build_error().find("data that is not .jsonl or .json"), std::string::npos);
+}
+
+TEST_P(TextDatasetTest, MoreRanksThanRows) {
+  write_file(folder_ / "data.jsonl", jsonl({"a", "b"}));
+  options_.dp_world_size = 3;
+  options_.dp_rank = 2;
+  EXPECT_EQ(build_error(), "no data for data-parallel rank 2 of 3: c4_test has 2 rows");
+}
+
+TEST_P(TextDatasetTest, InfiniteDataWithoutTokensIsAnError) {
+  tokenizer_ = ByteTokenizer(/*has_specials=*/false);
+  options_.infinite = true;
+  const auto loader = build({"", ""});
+  Batch batch;
+  EXPECT_NE(message_of<RunError>([&] { loader->next(batch); }).find("has no tokens"), std::string::npos);
+}
+
+TEST_P(TextDatasetTest, ABadRowComesOutOfTheBatchItBelongsTo) {
+  write_file(folder_ / "data.jsonl", jsonl({"abcdefg", "hijklmn"}) + "{\"text\": 1}\n");
+  const auto loader = build();
+  Batch batch;
+  ASSERT_TRUE(loader->next(batch));
+  ASSERT_TRUE(loader->next(batch));
+  EXPECT_EQ(message_of<RunError>([&] { loader->next(batch); }),
+            folder_ / "data.jsonl" + ":3: 'text' must be a string, not a number");
+}
+
+TEST_P(TextDatasetTest, AReadErrorNamesTheFile) {
+  options_.batch_size = 1000;
+  files_.fail_call(10, EIO, 1000);
+  const auto loader = build(std::vector<std::string>(100'000, "some text"));
+  const std::string message = message_of<RunError>([&] { windows(*loader); });
+  EXPECT_NE(message.find("data.jsonl"), std::string::npos) << message;
+}
+
+TEST_P(TextDatasetTest, AVanishedFileIsAnErrorAtTheNextPass) {
+  options_.infinite = true;
+  write_file(folder_ / "a.jsonl", jsonl({std::string(100, 'a')}));
+  write_file(folder_ / "b.jsonl", jsonl({std::string(100, 'b')}));
+  const auto loader = build();
+  std::filesystem::remove(folder_ / "a.jsonl");
+  const std::string message = message_of<RunError>([&] { windows(*loader, 1000); });
+  EXPECT_NE(message.find("a.jsonl"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace titan::components
