@@ -44,6 +44,16 @@ at::Generator make_generator(at::Device device, std::optional<std::int64_t> seed
   return generator;
 }
 
+/// The reference's order of attention kernels on a GPU.
+void prefer_attention_kernels() {
+  using at::SDPBackend;
+  at::globalContext().setSDPPriorityOrder(
+      {static_cast<std::int64_t>(SDPBackend::cudnn_attention),
+       static_cast<std::int64_t>(SDPBackend::flash_attention),
+       static_cast<std::int64_t>(SDPBackend::efficient_attention),
+       static_cast<std::int64_t>(SDPBackend::math)});
+}
+
 void report_config(const config::CommandLine& command) {
   const config::Job& job = command.config.job;
   for (const std::string& warning : command.warnings) tools::log_warning(warning);
@@ -70,6 +80,7 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
 
   tools::Accelerator* accelerator = choose_accelerator(config.training.device);
   const at::Device device = accelerator ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+  if (accelerator) prefer_attention_kernels();
   const auto memory = make_memory_monitor(accelerator, device.index());
   const tools::StopSignals stop_signals;
   try {

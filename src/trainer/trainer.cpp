@@ -7,6 +7,7 @@
 #include <ATen/ops/sum.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "batch_tensors.h"
@@ -28,6 +29,8 @@
 namespace titan::trainer {
 
 namespace {
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 /// Microbatches of one step. There is one data-parallel rank yet.
 std::int64_t accumulation_steps(const config::Training& training) {
@@ -119,6 +122,14 @@ void Trainer::build_metrics() {
 }
 
 void Trainer::log_ready() const {
+  const tools::DeviceFacts& device = environment_.device_facts;
+  const protocols::MemoryPeak memory = environment_.memory.peak();
+  std::string type = device.type;
+  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::toupper(c); });
+  tools::log_info(type, " capacity: ", device.name, " with ",
+                  tools::fixed(static_cast<double>(device.total_memory_bytes) / kGiB, 2), "GiB memory");
+  tools::log_info(type, " memory usage for model: ", tools::fixed(memory.max_reserved_gib, 2),
+                  "GiB(", tools::fixed(memory.max_reserved_pct, 2), "%)");
   const config::Training& training = config_.training;
   const bool bf16 = training.dtype == config::DType::kBFloat16;
   tools::log_info("Precision: parameters ", bf16 ? "bfloat16" : "float32", ", compute ",
