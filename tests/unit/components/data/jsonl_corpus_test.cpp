@@ -1,0 +1,3 @@
+#include "fuzz/replay_corpus.h"
+
+TEST(JsonlFuzzCorpus, Replays) { titan::test::replay_corpus("jsonl"); }
