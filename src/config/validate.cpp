@@ -123,6 +123,17 @@ void global_batch_divides(const Rules& rules) {
   }
 }
 
+/// Kernels index the tokens of a microbatch with 32 bits; more is a slip of the finger.
+void microbatch_is_addressable(const Rules& rules) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+  const Training& training = rules.config.training;
+  if (training.local_batch_size > kMostTokens / training.seq_len) {
+    rules.broken({"training.local_batch_size", "training.seq_len"}, "training.local_batch_size (",
+                 training.local_batch_size, ") * seq_len (", training.seq_len,
+                 ") is more than 2^31 tokens");
+  }
+}
+
 void microbatch_divides(const Rules& rules) {
   const Parallelism& parallelism = rules.config.parallelism;
   const std::int64_t local = rules.config.training.local_batch_size;
@@ -312,6 +323,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   replicas_alone_or_sharded(rules);
   seq_len_divides(rules);
   global_batch_divides(rules);
+  microbatch_is_addressable(rules);
   microbatch_divides(rules);
   pipeline_schedule_is_known(rules);
   overlapped_experts_without_recompute(rules);

@@ -80,7 +80,8 @@ TEST(CrossField, DegreesThatOverflowAreJustWrong) {
     c.training.local_batch_size = std::int64_t{1} << 62;
     c.training.global_batch_size = std::int64_t{1} << 62;
   });
-  EXPECT_THAT(wrong, ElementsAre(HasSubstr("invalid parallel dims"), HasSubstr("seq_len")));
+  EXPECT_THAT(wrong, ElementsAre(HasSubstr("invalid parallel dims"), HasSubstr("seq_len"),
+                                 HasSubstr("2^31 tokens")));
 }
 
 TEST(CrossField, NearestLayoutsAreValidThemselves) {
@@ -106,6 +107,17 @@ TEST(CrossField, GlobalBatchIsAMultipleOfLocalTimesRanks) {
   EXPECT_THAT(broken_rules(4, batch(4, 16)), IsEmpty());
   EXPECT_THAT(broken_rules(1, batch(4, 18)), ElementsAre(HasSubstr("global_batch_size (18)")));
   EXPECT_THAT(broken_rules(8, batch(4, 16)), ElementsAre(HasSubstr("data-parallel ranks (8)")));
+}
+
+TEST(CrossField, AMicrobatchIsAddressable) {
+  const auto size = [](std::int64_t local, std::int64_t seq_len) {
+    return [=](JobConfig& c) {
+      c.training.local_batch_size = local;
+      c.training.seq_len = seq_len;
+    };
+  };
+  EXPECT_THAT(broken_rules(1, size(1 << 15, 1 << 16)), IsEmpty());
+  EXPECT_THAT(broken_rules(1, size((1 << 15) + 1, 1 << 16)), ElementsAre(HasSubstr("2^31 tokens")));
 }
 
 using Change = void (*)(JobConfig&);
