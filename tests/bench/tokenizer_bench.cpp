@@ -1,5 +1,6 @@
-// tokenizer_bench FOLDER FILE.jsonl [SECONDS]: megabytes of text per second through `encode`, one thread, and the time to load.
-// tests/bench/tokenizer_bench.py is the same for the Python package `tokenizers`.
+// tokenizer_bench FOLDER FILE.jsonl [SECONDS]: megabytes of text per second through `encode`, one
+// thread, and the time to load. tests/bench/tokenizer_bench.py is the same for the Python package
+// `tokenizers`.
 
 #include <chrono>
 #include <cstdio>
@@ -40,8 +41,8 @@ void run(const std::string& folder, const std::string& path, double seconds) {
     }
   } while (seconds_since(start) < seconds);
   const double spent = seconds_since(start);
-  std::printf("load %.1f ms, read JSONL %.1f ms, encode %.2f MB/s, %.2f M ids/s\n", load * 1e3, read * 1e3,
-              bytes / spent / 1e6, ids / spent / 1e6);
+  std::printf("load %.1f ms, read JSONL %.1f ms, encode %.2f MB/s, %.2f M ids/s\n", load * 1e3,
+              read * 1e3, bytes / spent / 1e6, ids / spent / 1e6);
 }
 
 }  // namespace

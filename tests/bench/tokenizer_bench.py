@@ -1,4 +1,7 @@
-"""tokenizer_bench.py FOLDER FILE.jsonl [SECONDS]: what tokenizer_bench measures, for the Python package `tokenizers`, one thread."""
+"""tokenizer_bench.py FOLDER FILE.jsonl [SECONDS]
+
+What tokenizer_bench measures, for the Python package `tokenizers`, one thread.
+"""
 
 import json
 import os

@@ -1,5 +1,6 @@
-// Input: a byte that picks row, rank and window, then a JSONL file. Reading ends in rows or a RunError; rows found by seeking equal
-// those read in order; no token gets lost between the texts and the batches, also over a restart.
+// Input: a byte that picks row, rank and window, then a JSONL file. Reading ends in rows or a
+// RunError; rows found by seeking equal those read in order; no token gets lost between the texts
+// and the batches, also over a restart.
 
 #include <cstdint>
 #include <cstdlib>
@@ -35,7 +36,8 @@ void check_seek(base::FileSystem& files, const std::vector<std::string>& texts, 
   check(rows.next(text) && text == texts[row]);
 }
 
-void check_packing(base::FileSystem& files, const std::vector<std::string>& texts, std::uint8_t choice) {
+void check_packing(base::FileSystem& files, const std::vector<std::string>& texts,
+                   std::uint8_t choice) {
   components::TextDataOptions options;
   options.infinite = false;
   options.seq_len = 1 + choice % 7;
@@ -43,7 +45,9 @@ void check_packing(base::FileSystem& files, const std::vector<std::string>& text
   const test::ByteTokenizer tokenizer;
   std::size_t tokens = 0;
   for (options.dp_rank = 0; options.dp_rank < options.dp_world_size; ++options.dp_rank) {
-    const auto make = [&] { return PackedTextLoader(options, tokenizer, TextRows(files, {"a", "b"})); };
+    const auto make = [&] {
+      return PackedTextLoader(options, tokenizer, TextRows(files, {"a", "b"}));
+    };
     PackedTextLoader whole = make();
     protocols::Batch batch;
     protocols::Batch again;
@@ -51,7 +55,8 @@ void check_packing(base::FileSystem& files, const std::vector<std::string>& text
       PackedTextLoader restarted = make();
       restarted.restore(whole.position());
       more = whole.next(batch);
-      check(restarted.next(again) == more && again.input == batch.input && again.labels == batch.labels);
+      check(restarted.next(again) == more && again.input == batch.input &&
+            again.labels == batch.labels);
       tokens += batch.input.size() + batch.rows;
     }
     tokens += whole.position().leftover_tokens.size();
@@ -64,7 +69,8 @@ void check_packing(base::FileSystem& files, const std::vector<std::string>& text
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  titan::test::MemoryFileSystem files(std::string(reinterpret_cast<const char*>(data) + 1, size - 1));
+  titan::test::MemoryFileSystem files(
+      std::string(reinterpret_cast<const char*>(data) + 1, size - 1));
   std::vector<std::string> texts;
   try {
     texts = read_all(files);

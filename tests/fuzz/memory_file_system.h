@@ -20,7 +20,9 @@ class MemoryFileSystem final : public base::FileSystem {
   std::unique_ptr<base::ReadableFile> open_for_reading(const std::string& path) override {
     return std::make_unique<File>(bytes_, path);
   }
-  std::unique_ptr<base::WritableFile> open_for_writing(const std::string&, bool) override { refuse(); }
+  std::unique_ptr<base::WritableFile> open_for_writing(const std::string&, bool) override {
+    refuse();
+  }
   bool exists(const std::string&) override { return true; }
   bool is_directory(const std::string&) override { return false; }
   std::vector<std::string> list_directory(const std::string&) override { return {}; }
@@ -45,7 +47,9 @@ class MemoryFileSystem final : public base::FileSystem {
     std::string path_;
   };
 
-  [[noreturn]] static void refuse() { throw InternalError("a memory file system cannot be changed"); }
+  [[noreturn]] static void refuse() {
+    throw InternalError("a memory file system cannot be changed");
+  }
 
   std::string bytes_;
 };

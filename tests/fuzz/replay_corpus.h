@@ -12,11 +12,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace titan::test {
 
-/// Feeds every seed, whole and cut off in places, to the fuzz target that is linked in: what it checks holds for these inputs under
-/// every compiler and sanitizer.
+/// Feeds every seed, whole and cut off in places, to the fuzz target that is linked in: what it
+/// checks holds for these inputs under every compiler and sanitizer.
 inline void replay_corpus(const std::string& name) {
   int seeds = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(TITAN_SOURCE_DIR "/tests/fuzz/corpus/" + name)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(TITAN_SOURCE_DIR "/tests/fuzz/corpus/" + name)) {
     SCOPED_TRACE(entry.path().string());
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), {});

@@ -1,5 +1,6 @@
-// Input: tokenizer.json, a zero byte, tokenizer_config.json (may be empty), a zero byte, a text. Whatever the files say, loading
-// ends in a tokenizer or a RunError; the ids it gives can be decoded.
+// Input: tokenizer.json, a zero byte, tokenizer_config.json (may be empty), a zero byte, a text.
+// Whatever the files say, loading ends in a tokenizer or a RunError; the ids it gives can be
+// decoded.
 
 #include <algorithm>
 #include <cstdint>

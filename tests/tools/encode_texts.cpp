@@ -1,7 +1,8 @@
-// encode_texts FOLDER: encodes texts with the tokenizer in FOLDER, for tests that compare with another implementation.
+// encode_texts FOLDER: encodes texts with the tokenizer in FOLDER, for tests that compare with
+// another implementation.
 //
-// Standard input holds texts, each as a 4-byte little-endian length and that many bytes. Standard output gets a line per text:
-// "ids:" and its ids, with BOS and EOS, each behind a blank.
+// Standard input holds texts, each as a 4-byte little-endian length and that many bytes. Standard
+// output gets a line per text: "ids:" and its ids, with BOS and EOS, each behind a blank.
 
 #include <cstdint>
 #include <cstdio>
@@ -28,7 +29,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const auto tokenizer = titan::components::build_hf_tokenizer(titan::base::posix_file_system(), argv[1]);
+    const auto tokenizer =
+        titan::components::build_hf_tokenizer(titan::base::posix_file_system(), argv[1]);
     std::string text;
     while (read_text(text)) {
       std::fputs("ids:", stdout);

@@ -34,7 +34,8 @@ bool LineReader::next(std::string_view& line) {
   for (;;) {
     const char* from = buffer_.data() + begin_;
     const std::size_t held = end_ - begin_;
-    const void* found = held > searched ? std::memchr(from + searched, '\n', held - searched) : nullptr;
+    const void* found =
+        held > searched ? std::memchr(from + searched, '\n', held - searched) : nullptr;
     searched = held;
     if (!found && read_more()) continue;
     if (!found && end_ == begin_) return false;
@@ -59,7 +60,8 @@ bool LineReader::read_more() {
     end_ -= begin_;
     begin_ = 0;
   }
-  if (end_ > kMaxLine) throw RunError(concat(path(), ":", number_, ": the line is longer than 1 GiB"));
+  if (end_ > kMaxLine)
+    throw RunError(concat(path(), ":", number_, ": the line is longer than 1 GiB"));
   if (buffer_.size() - end_ < kChunk) buffer_.resize(std::max(2 * buffer_.size(), kChunk));
   const std::size_t count = file_->read_at(offset, std::span(buffer_).subspan(end_));
   if (count == 0) {

@@ -18,8 +18,9 @@ struct LinePosition {
   std::int64_t number = 1;   // counted from 1
 };
 
-/// Reads a file line by line through a buffer that holds a chunk, or the longest line so far. Lines end with "\n" or "\r\n", the
-/// last one with the file; a UTF-8 byte order mark at the front is skipped.
+/// Reads a file line by line through a buffer that holds a chunk, or the longest line so far. Lines
+/// end with "\n" or "\r\n", the last one with the file; a UTF-8 byte order mark at the front is
+/// skipped.
 class LineReader {
  public:
   explicit LineReader(std::unique_ptr<base::ReadableFile> file);
@@ -29,8 +30,8 @@ class LineReader {
   void seek(LinePosition position);
   /// The position of the line that the next call of `next` yields.
   LinePosition position() const { return {buffer_offset_ + begin_, number_}; }
-  /// The next line without its end; valid until the next call. False at the end of the file. Throws RunError when reading fails,
-  /// the file has become shorter, or a line is longer than 1 GiB.
+  /// The next line without its end; valid until the next call. False at the end of the file. Throws
+  /// RunError when reading fails, the file has become shorter, or a line is longer than 1 GiB.
   bool next(std::string_view& line);
   const std::string& path() const;
 

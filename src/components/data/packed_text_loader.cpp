@@ -8,19 +8,21 @@
 
 namespace titan::components {
 
-PackedTextLoader::PackedTextLoader(const TextDataOptions& options, const protocols::Tokenizer& tokenizer,
-                                   TextRows rows)
+PackedTextLoader::PackedTextLoader(const TextDataOptions& options,
+                                   const protocols::Tokenizer& tokenizer, TextRows rows)
     : options_(options), tokenizer_(tokenizer), rows_(std::move(rows)) {
   if (options_.dp_world_size > 1) {
-    // The first ranks get one more where the rows do not divide evenly. One rank need not know how many there are.
+    // The first ranks get one more where the rows do not divide evenly. One rank need not know how
+    // many there are.
     const std::int64_t count = rows_.count();
     const std::int64_t each = count / options_.dp_world_size;
     const std::int64_t rest = count % options_.dp_world_size;
     share_begin_ = each * options_.dp_rank + std::min(options_.dp_rank, rest);
     share_size_ = each + (options_.dp_rank < rest ? 1 : 0);
     if (share_size_ == 0) {
-      throw RunError(concat("no data for data-parallel rank ", options_.dp_rank, " of ", options_.dp_world_size, ": ",
-                            options_.dataset, " has ", count, " rows"));
+      throw RunError(concat("no data for data-parallel rank ", options_.dp_rank, " of ",
+                            options_.dp_world_size, ": ", options_.dataset, " has ", count,
+                            " rows"));
     }
   }
   rows_.seek(share_begin_);
@@ -57,8 +59,8 @@ bool PackedTextLoader::read_sample() {
   if (sample_index_ == share_size_) return false;
   if (!rows_.next(text_)) {
     if (!share_size_) return false;
-    throw RunError(concat(options_.dataset, " has become shorter: its row ", share_begin_ + sample_index_,
-                          " is gone"));
+    throw RunError(concat(options_.dataset, " has become shorter: its row ",
+                          share_begin_ + sample_index_, " is gone"));
   }
   const auto ids = tokenizer_.encode(text_, /*add_bos=*/true, /*add_eos=*/true);
   tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_));
@@ -76,8 +78,9 @@ bool PackedTextLoader::begin_next_pass() {
     return false;
   }
   if (!saw_tokens_) {
-    throw RunError(concat("the data set ", options_.dataset, " has no tokens for data-parallel rank ",
-                          options_.dp_rank, ": every text in it is empty for this tokenizer"));
+    throw RunError(concat("the data set ", options_.dataset,
+                          " has no tokens for data-parallel rank ", options_.dp_rank,
+                          ": every text in it is empty for this tokenizer"));
   }
   tools::log_warning("Dataset ", options_.dataset, " is being re-looped");
   rows_.seek(share_begin_);
@@ -95,8 +98,9 @@ protocols::DataPosition PackedTextLoader::position() const {
 void PackedTextLoader::restore(const protocols::DataPosition& position) {
   const std::int64_t most = share_size_.value_or(position.sample_index);
   if (position.sample_index < 0 || position.sample_index > most || position.epoch < 0) {
-    throw RunError(concat("cannot continue ", options_.dataset, " at sample ", position.sample_index, " of epoch ",
-                          position.epoch, ": this rank has ", most, " samples"));
+    throw RunError(concat("cannot continue ", options_.dataset, " at sample ",
+                          position.sample_index, " of epoch ", position.epoch, ": this rank has ",
+                          most, " samples"));
   }
   rows_.seek(share_begin_ + position.sample_index);
   sample_index_ = position.sample_index;

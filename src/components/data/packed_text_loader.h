@@ -12,11 +12,13 @@
 
 namespace titan::components {
 
-/// Packs the texts of a rank's share of the rows into windows of `seq_len + 1` tokens; see build_text_dataloader.
+/// Packs the texts of a rank's share of the rows into windows of `seq_len + 1` tokens; see
+/// build_text_dataloader.
 class PackedTextLoader final : public protocols::DataLoader {
  public:
   /// `tokenizer` must outlive the loader. Throws RunError when the rank's share of `rows` is empty.
-  PackedTextLoader(const TextDataOptions& options, const protocols::Tokenizer& tokenizer, TextRows rows);
+  PackedTextLoader(const TextDataOptions& options, const protocols::Tokenizer& tokenizer,
+                   TextRows rows);
 
   bool next(protocols::Batch& batch) override;
   protocols::DataPosition position() const override;

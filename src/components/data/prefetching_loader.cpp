@@ -6,7 +6,8 @@
 
 namespace titan::components {
 
-PrefetchingLoader::PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source, std::size_t depth)
+PrefetchingLoader::PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source,
+                                     std::size_t depth)
     : source_(std::move(source)), depth_(depth), position_(source_->position()) {
   TITAN_CHECK(depth_ > 0, "a prefetching loader keeps at least one batch");
   start();

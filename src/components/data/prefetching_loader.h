@@ -13,9 +13,10 @@
 
 namespace titan::components {
 
-/// Makes the batches of another loader ahead of time, in a thread of its own. Batches and their storage go round: what the consumer
-/// hands to `next` is filled again later. An error of the source comes out of the `next` that would have returned its batch,
-/// and of every later one until `restore`.
+/// Makes the batches of another loader ahead of time, in a thread of its own. Batches and their
+/// storage go round: what the consumer hands to `next` is filled again later. An error of the
+/// source comes out of the `next` that would have returned its batch, and of every later one until
+/// `restore`.
 class PrefetchingLoader final : public protocols::DataLoader {
  public:
   /// Keeps up to `depth` batches (at least 1) ready. The thread starts at once.

@@ -19,7 +19,8 @@ constexpr std::string_view kTestDataset = "c4_test";
 constexpr std::string_view kTestDatasetPath = "tests/assets/c4_test";
 
 std::string to_lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
@@ -28,8 +29,9 @@ std::string place_of(const TextDataOptions& options) {
     throw ConfigError(concat("not available in this build yet: the dataset ", options.dataset));
   }
   if (options.dataset != kTestDataset) {
-    throw ConfigError(concat("Dataset ", options.dataset,
-                             " is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']"));
+    throw ConfigError(
+        concat("Dataset ", options.dataset,
+               " is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']"));
   }
   return options.path.value_or(std::string(kTestDatasetPath));
 }
@@ -40,7 +42,8 @@ std::vector<std::string> find_files(base::FileSystem& files, const std::string& 
   if (!files.exists(place)) throw RunError(concat("no data: '", place, "' does not exist"));
   if (!files.is_directory(place)) {
     if (!is_jsonl(place)) {
-      throw RunError(concat("not available in this build yet: data that is not .jsonl or .json ('", place, "')"));
+      throw RunError(concat("not available in this build yet: data that is not .jsonl or .json ('",
+                            place, "')"));
     }
     return {place};
   }
@@ -48,7 +51,8 @@ std::vector<std::string> find_files(base::FileSystem& files, const std::string& 
   for (const std::string& name : files.list_directory(place)) {
     if (is_jsonl(name)) paths.push_back(concat(place, "/", name));
   }
-  if (paths.empty()) throw RunError(concat("no data: there is no .jsonl or .json file in '", place, "'"));
+  if (paths.empty())
+    throw RunError(concat("no data: there is no .jsonl or .json file in '", place, "'"));
   return paths;
 }
 
@@ -58,7 +62,8 @@ std::unique_ptr<protocols::DataLoader> build_text_dataloader(const TextDataOptio
                                                              const protocols::Tokenizer& tokenizer,
                                                              base::FileSystem& files) {
   TITAN_CHECK(options.batch_size > 0 && options.seq_len > 0, "a batch holds tokens");
-  TITAN_CHECK(options.dp_rank >= 0 && options.dp_rank < options.dp_world_size, "a rank is one of its world");
+  TITAN_CHECK(options.dp_rank >= 0 && options.dp_rank < options.dp_world_size,
+              "a rank is one of its world");
   TextDataOptions named = options;
   named.dataset = to_lower(options.dataset);
   const std::string place = place_of(named);

@@ -51,18 +51,21 @@ class TextRowReader final : public nlohmann::json_sax<json> {
     at_text_ = depth_ == 1 && key == "text";
     return true;
   }
-  // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...; last read: '...'": the line is
-  // always 1, and what was read can be as long as the line.
-  bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& error) override {
+  // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...; last
+  // read: '...'": the line is always 1, and what was read can be as long as the line.
+  bool parse_error(std::size_t byte, const std::string&,
+                   const nlohmann::detail::exception& error) override {
     std::string_view message = error.what();
     message = message.substr(0, message.find("; last read"));
-    message.remove_prefix(message.rfind("error ") == std::string_view::npos ? 0 : message.rfind("error "));
+    message.remove_prefix(
+        message.rfind("error ") == std::string_view::npos ? 0 : message.rfind("error "));
     throw RunError(concat("invalid JSON at byte ", byte, " of the line: ", message.substr(0, 200)));
   }
 
  private:
   bool pass(const char* kind) {
-    if (depth_ == 0) throw RunError(concat("a row must be an object with a string 'text', not ", kind));
+    if (depth_ == 0)
+      throw RunError(concat("a row must be an object with a string 'text', not ", kind));
     if (at_text_) throw RunError(concat("'text' must be a string, not ", kind));
     return true;
   }

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::int64_t kRowsPerMark = 1024;
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\v\f") == std::string_view::npos; }
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\v\f") == std::string_view::npos;
+}
 
 }  // namespace
 
@@ -48,7 +50,8 @@ void TextRows::seek(std::int64_t row) {
   while (row_ < row) {
     if (!next_line(line)) {
       throw RunError(concat("cannot go to row ", row, " of '", paths_.front(), "'",
-                            paths_.size() > 1 ? " and the files after it" : "", ": there are only ", row_, " rows"));
+                            paths_.size() > 1 ? " and the files after it" : "", ": there are only ",
+                            row_, " rows"));
     }
   }
 }

@@ -15,8 +15,9 @@ class FileSystem;
 
 namespace titan::components {
 
-/// The rows of a list of JSONL files, one after the other; a row is a line that is not blank. No more than a line is in memory:
-/// the place of every 1024th row is noted on the way, so that `seek` reads little. One thread.
+/// The rows of a list of JSONL files, one after the other; a row is a line that is not blank. No
+/// more than a line is in memory: the place of every 1024th row is noted on the way, so that `seek`
+/// reads little. One thread.
 class TextRows {
  public:
   /// `files` must outlive this.
@@ -26,9 +27,11 @@ class TextRows {
 
   /// The text of the next row. False at the end. Throws RunError "path:line: ..." for a bad row.
   bool next(std::string& text);
-  /// Makes `row`, counted from 0 over all files, the next one. Throws RunError when there are fewer rows; the end is allowed.
+  /// Makes `row`, counted from 0 over all files, the next one. Throws RunError when there are fewer
+  /// rows; the end is allowed.
   void seek(std::int64_t row);
-  /// Number of rows in all files: reads what has not been read yet the first time. The next row is undefined after it: seek.
+  /// Number of rows in all files: reads what has not been read yet the first time. The next row is
+  /// undefined after it: seek.
   std::int64_t count();
 
  private:

@@ -38,9 +38,8 @@ std::size_t trailing_white_space(std::string_view text) {
 
 // A character of a word, as \w in Rust's regex crate (Unicode Technical Standard 18, annex C).
 bool is_word_character(std::string_view character) {
-  static const Regex word(
-      R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9})"
-      R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}])");
+  static const Regex word(R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9})"
+                          R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}])");
   if (character.empty()) return false;
   RegexWorkspace workspace;
   Span match;
@@ -72,7 +71,8 @@ void AddedTokens::add(const std::vector<AddedToken>& tokens) {
       throw RunError(concat("the added token '", token.content, "' gets the next id, ", id,
                             ", which the vocabulary uses: its ids have gaps"));
     }
-    if (id >= kMaxTokenIds) throw RunError(concat("no id is left for the added token '", token.content, "'"));
+    if (id >= kMaxTokenIds)
+      throw RunError(concat("no id is left for the added token '", token.content, "'"));
     ids_[token.content] = id;
     by_id_[id] = token;
   }
@@ -119,18 +119,21 @@ void AddedTokens::split(std::string_view text, std::vector<Piece>& pieces) const
   }
 }
 
-void AddedTokens::split_by(const TokenMatcher& matcher, std::string_view text, std::vector<Piece>& pieces) const {
+void AddedTokens::split_by(const TokenMatcher& matcher, std::string_view text,
+                           std::vector<Piece>& pieces) const {
   std::size_t covered = 0;
   std::size_t from = 0;
   while (const auto match = matcher.find(text, from)) {
     from = match->end;
     const AddedToken& token = by_id_.at(match->id);
     auto [begin, end, id] = *match;
-    if (token.single_word && (is_word_character(last_character(text.substr(0, begin))) ||
-                              is_word_character(text.substr(end, decode_utf8(text.substr(end)).length)))) {
+    if (token.single_word &&
+        (is_word_character(last_character(text.substr(0, begin))) ||
+         is_word_character(text.substr(end, decode_utf8(text.substr(end)).length)))) {
       continue;
     }
-    if (token.lstrip) begin = std::max(begin - trailing_white_space(text.substr(0, begin)), covered);
+    if (token.lstrip)
+      begin = std::max(begin - trailing_white_space(text.substr(0, begin)), covered);
     if (token.rstrip) end += leading_white_space(text.substr(end));
     if (covered < begin) pieces.push_back({text.substr(covered, begin - covered), std::nullopt});
     pieces.push_back({text.substr(begin, end - begin), id});

@@ -30,8 +30,9 @@ struct AddedToken {
   static AddedToken read(const JsonPlace& place, AddedToken defaults);
 };
 
-/// The added tokens of a tokenizer, with the rules of the `tokenizers` package: one that the vocabulary has keeps that id, another
-/// gets the next free one; one that is added again keeps its id and gets the new flags; one that was special stays so.
+/// The added tokens of a tokenizer, with the rules of the `tokenizers` package: one that the
+/// vocabulary has keeps that id, another gets the next free one; one that is added again keeps its
+/// id and gets the new flags; one that was special stays so.
 class AddedTokens {
  public:
   /// `vocabulary` must outlive this.
@@ -43,7 +44,9 @@ class AddedTokens {
   std::optional<TokenId> find(std::string_view content) const;
   /// The added token of that id, or null.
   const AddedToken* token(TokenId id) const;
-  bool is_special(std::string_view content) const { return special_contents_.contains(std::string(content)); }
+  bool is_special(std::string_view content) const {
+    return special_contents_.contains(std::string(content));
+  }
   /// One more than the largest id of an added token; 0 without any.
   TokenId id_limit() const { return by_id_.empty() ? 0 : by_id_.rbegin()->first + 1; }
 
@@ -57,7 +60,8 @@ class AddedTokens {
  private:
   TokenId next_id() const;
   void rebuild_matchers();
-  void split_by(const TokenMatcher& matcher, std::string_view text, std::vector<Piece>& pieces) const;
+  void split_by(const TokenMatcher& matcher, std::string_view text,
+                std::vector<Piece>& pieces) const;
 
   const Vocabulary& vocabulary_;
   std::map<TokenId, AddedToken> by_id_;

@@ -25,9 +25,11 @@ void refuse_unsupported(const JsonPlace& model) {
   if (const auto type = model.find("type"); type && type->text() != "BPE") {
     type->refuse(concat("the model ", type->text()));
   }
-  model.expect_keys({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-                     "byte_fallback", "ignore_merges", "vocab", "merges"});
-  if (const auto dropout = model.find("dropout"); dropout && dropout->value() != 0.0) dropout->refuse("dropout");
+  model.expect_keys({"type", "dropout", "unk_token", "continuing_subword_prefix",
+                     "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab",
+                     "merges"});
+  if (const auto dropout = model.find("dropout"); dropout && dropout->value() != 0.0)
+    dropout->refuse("dropout");
   if (model.flag_or("byte_fallback", false)) model.at("byte_fallback").refuse("byte_fallback");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (const auto text = model.find(affix); text && !text->text().empty()) text->refuse(affix);
@@ -45,8 +47,9 @@ MergeTable read_merges(const TokenizerFile& file, const Vocabulary& vocabulary) 
   for (std::size_t i = 0; i < count; ++i) {
     const auto id_of = [&](std::string_view token) {
       if (const auto id = vocabulary.find(token)) return *id;
-      throw RunError(concat("the merge of '", halves[2 * i], "' and '", halves[2 * i + 1], "' needs the token '",
-                            token, "', which is not in the vocabulary (", file.path, ": /model/merges/", i, ")"));
+      throw RunError(concat("the merge of '", halves[2 * i], "' and '", halves[2 * i + 1],
+                            "' needs the token '", token, "', which is not in the vocabulary (",
+                            file.path, ": /model/merges/", i, ")"));
     };
     const TokenId left = id_of(halves[2 * i]);
     const TokenId right = id_of(halves[2 * i + 1]);
@@ -69,7 +72,8 @@ Vocabulary take_vocabulary(TokenizerFile& file) {
 BytePairEncoder make_encoder(const TokenizerFile& file, const Vocabulary& vocabulary) {
   const JsonPlace model = JsonPlace(file.document, file.path).at("model");
   refuse_unsupported(model);
-  return BytePairEncoder(vocabulary, read_merges(file, vocabulary), read_options(model, vocabulary));
+  return BytePairEncoder(vocabulary, read_merges(file, vocabulary),
+                         read_options(model, vocabulary));
 }
 
 }  // namespace titan::components

@@ -6,11 +6,12 @@
 
 namespace titan::components {
 
-/// Makes the vocabulary of /model out of the lists of `file`, which it takes. Throws RunError on a token or an id that comes twice.
+/// Makes the vocabulary of /model out of the lists of `file`, which it takes. Throws RunError on a
+/// token or an id that comes twice.
 Vocabulary take_vocabulary(TokenizerFile& file);
 
-/// Makes the encoder of /model. Throws RunError when it is no BPE model of ours, or a merge names a token that is not in
-/// `vocabulary`, which must outlive the encoder.
+/// Makes the encoder of /model. Throws RunError when it is no BPE model of ours, or a merge names a
+/// token that is not in `vocabulary`, which must outlive the encoder.
 BytePairEncoder make_encoder(const TokenizerFile& file, const Vocabulary& vocabulary);
 
 }  // namespace titan::components

@@ -11,7 +11,8 @@ constexpr char32_t kFirstStandIn = 0x100;
 constexpr int kNoByte = -1;
 
 constexpr bool is_printable(int byte) {
-  return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
+  return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
+         (byte >= 0xAE && byte <= 0xFF);
 }
 
 struct Alphabet {
@@ -46,7 +47,8 @@ std::optional<std::string> bytes_of_characters(std::string_view token) {
   std::string bytes;
   while (!token.empty()) {
     const CodePoint point = decode_utf8(token);
-    if (point.length == 0 || point.value >= table.size() || table[point.value] == kNoByte) return std::nullopt;
+    if (point.length == 0 || point.value >= table.size() || table[point.value] == kNoByte)
+      return std::nullopt;
     bytes += static_cast<char>(table[point.value]);
     token.remove_prefix(point.length);
   }

@@ -24,7 +24,8 @@ BytePairEncoder::BytePairEncoder(const Vocabulary& vocabulary, MergeTable merges
   }
 }
 
-void BytePairEncoder::encode(std::string_view word, Workspace& workspace, std::vector<TokenId>& ids) const {
+void BytePairEncoder::encode(std::string_view word, Workspace& workspace,
+                             std::vector<TokenId>& ids) const {
   if (options_.ignore_merges) {
     workspace.characters_.clear();
     append_byte_characters(word, workspace.characters_);
@@ -85,8 +86,8 @@ void BytePairEncoder::merge_short(Workspace& workspace) const {
   }
 }
 
-// A linked list of symbols and a heap of possible merges. A merge in the heap whose symbols have changed since is skipped when
-// it comes up.
+// A linked list of symbols and a heap of possible merges. A merge in the heap whose symbols have
+// changed since is skipped when it comes up.
 void BytePairEncoder::merge_long(Workspace& workspace) const {
   auto& symbols = workspace.symbols_;
   auto& candidates = workspace.candidates_;
@@ -126,7 +127,8 @@ void BytePairEncoder::propose(Workspace& workspace, std::int32_t left) const {
   const auto& symbols = workspace.symbols_;
   const Merge merge = merges_.find(symbols[left].id, symbols[symbols[left].next].id);
   if (merge.rank == Merge::kNever) return;
-  workspace.candidates_.push_back({std::uint64_t{merge.rank} << 32 | static_cast<std::uint32_t>(left), merge.result});
+  workspace.candidates_.push_back(
+      {std::uint64_t{merge.rank} << 32 | static_cast<std::uint32_t>(left), merge.result});
   std::push_heap(workspace.candidates_.begin(), workspace.candidates_.end());
 }
 

@@ -12,8 +12,9 @@
 
 namespace titan::components {
 
-/// Turns the bytes of one word into token ids by merging neighbours, lowest rank first and leftmost first among equals
-/// (Sennrich et al. 2016, over bytes as GPT-2 does). Immutable; each thread brings its own Workspace.
+/// Turns the bytes of one word into token ids by merging neighbours, lowest rank first and leftmost
+/// first among equals (Sennrich et al. 2016, over bytes as GPT-2 does). Immutable; each thread
+/// brings its own Workspace.
 class BytePairEncoder {
  public:
   struct Options {

@@ -15,7 +15,8 @@ inline std::uint64_t mix_bits(std::uint64_t value) {
   return value ^ value >> 33;
 }
 
-/// A hash for short strings in our own tables; not stable across versions, not for hostile keys in large numbers.
+/// A hash for short strings in our own tables; not stable across versions, not for hostile keys in
+/// large numbers.
 inline std::uint64_t hash_bytes(std::string_view bytes) {
   std::uint64_t hash = 0x9E3779B97F4A7C15u ^ bytes.size();
   const char* at = bytes.data();

@@ -15,8 +15,8 @@ namespace {
 JsonPlace root_of(const TokenizerFile& file) { return JsonPlace(file.document, file.path); }
 
 void refuse_unsupported(const JsonPlace& root) {
-  root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
-                    "post_processor", "decoder", "model"});
+  root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer",
+                    "pre_tokenizer", "post_processor", "decoder", "model"});
   if (const auto version = root.find("version"); version && version->text() != "1.0") {
     version->refuse(concat("version ", version->text()));
   }
@@ -27,7 +27,8 @@ void refuse_unsupported(const JsonPlace& root) {
     normalizer->refuse(concat("the normalizer ", normalizer->at("type").text()));
   }
   const JsonPlace decoder = root.at("decoder");
-  if (decoder.at("type").text() != "ByteLevel") decoder.refuse(concat("the decoder ", decoder.at("type").text()));
+  if (decoder.at("type").text() != "ByteLevel")
+    decoder.refuse(concat("the decoder ", decoder.at("type").text()));
 }
 
 // Gives the tokens of /added_tokens their ids.
@@ -37,21 +38,25 @@ void add_listed_tokens(const JsonPlace& root, AddedTokens& added) {
   list->expect_array();
   std::vector<AddedToken> tokens;
   for (std::size_t i = 0; i < list->size(); ++i) {
-    tokens.push_back(AddedToken::read(list->at(i), AddedToken{.content = "", .normalized = true, .special = false}));
+    tokens.push_back(AddedToken::read(
+        list->at(i), AddedToken{.content = "", .normalized = true, .special = false}));
   }
   added.add(tokens);
   for (std::size_t i = 0; i < list->size(); ++i) {
     const JsonPlace id = list->at(i).at("id");
     const auto given = added.find(tokens[i].content);
     if (given && *given != id.count()) {
-      tools::log_warning("The added token '", tokens[i].content, "' gets the id ", *given, ", not the ", id.count(),
+      tools::log_warning("The added token '", tokens[i].content, "' gets the id ", *given,
+                         ", not the ", id.count(),
                          " that the file says: ids follow the vocabulary.");
     }
   }
 }
 
 bool contains(const SpecialIds& special, std::optional<std::int64_t> id) {
-  const auto in = [&](const std::vector<TokenId>& ids) { return std::find(ids.begin(), ids.end(), id) != ids.end(); };
+  const auto in = [&](const std::vector<TokenId>& ids) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
   return id && (in(special.before) || in(special.after));
 }
 
@@ -111,7 +116,8 @@ HfTokenizer::HfTokenizer(TokenizerFile file, const TokenizerConfig& config)
 
 HfTokenizer::~HfTokenizer() = default;
 
-std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bos, bool add_eos) const {
+std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bos,
+                                              bool add_eos) const {
   std::string repaired;
   if (!is_utf8(text)) {
     repaired = to_utf8_lossy(text);
@@ -155,7 +161,8 @@ void HfTokenizer::encode_word(std::string_view word, Workspace& workspace) const
   workspace.cache.remember(word, hash, std::span(ids).subspan(before));
 }
 
-std::string HfTokenizer::decode(const std::vector<std::int64_t>& ids, bool skip_special_tokens) const {
+std::string HfTokenizer::decode(const std::vector<std::int64_t>& ids,
+                                bool skip_special_tokens) const {
   std::string bytes;
   for (const std::int64_t id : ids) {
     const auto token = token_text(id);
@@ -170,7 +177,9 @@ std::string HfTokenizer::decode(const std::vector<std::int64_t>& ids, bool skip_
   return to_utf8_lossy(bytes);
 }
 
-std::int64_t HfTokenizer::vocab_size() const { return std::max(vocabulary_.id_limit(), added_tokens_.id_limit()); }
+std::int64_t HfTokenizer::vocab_size() const {
+  return std::max(vocabulary_.id_limit(), added_tokens_.id_limit());
+}
 
 std::optional<std::int64_t> HfTokenizer::token_to_id(std::string_view token) const {
   if (const auto id = added_tokens_.find(token)) return *id;

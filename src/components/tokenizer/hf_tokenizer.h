@@ -19,15 +19,17 @@
 
 namespace titan::components {
 
-/// A byte-level BPE tokenizer in the steps of the `tokenizers` package: added tokens are cut out of the text, the rest is cut into
-/// words, words become ids, special ids go around.
+/// A byte-level BPE tokenizer in the steps of the `tokenizers` package: added tokens are cut out of
+/// the text, the rest is cut into words, words become ids, special ids go around.
 class HfTokenizer final : public protocols::Tokenizer {
  public:
-  /// Throws RunError when `file` asks for something that is not in this build, or contradicts itself.
+  /// Throws RunError when `file` asks for something that is not in this build, or contradicts
+  /// itself.
   HfTokenizer(TokenizerFile file, const TokenizerConfig& config);
   ~HfTokenizer() override;
 
-  std::vector<std::int64_t> encode(std::string_view text, bool add_bos, bool add_eos) const override;
+  std::vector<std::int64_t> encode(std::string_view text, bool add_bos,
+                                   bool add_eos) const override;
   std::string decode(const std::vector<std::int64_t>& ids, bool skip_special_tokens) const override;
   std::int64_t vocab_size() const override;
   std::optional<std::int64_t> bos_id() const override { return bos_; }
@@ -36,7 +38,8 @@ class HfTokenizer final : public protocols::Tokenizer {
   std::optional<std::string> id_to_token(std::int64_t id) const override;
 
  private:
-  /// What one running `encode` needs for itself: buffers and a word cache. Kept and handed from call to call.
+  /// What one running `encode` needs for itself: buffers and a word cache. Kept and handed from
+  /// call to call.
   struct Workspace;
   class BorrowedWorkspace;
 

@@ -15,14 +15,18 @@ constexpr std::size_t kMaxKeys = 10'000;  // of one object: looking one up is li
 
 bool JsonDocumentBuilder::key(string_t& key) {
   Json& object = *open_.back().container;
-  if (object.size() >= kMaxKeys) throw RunError(concat("more than ", kMaxKeys, " keys at ", pointer()));
-  if (object.contains(key)) throw RunError(concat("the key '", key, "' comes twice in ", pointer()));
+  if (object.size() >= kMaxKeys)
+    throw RunError(concat("more than ", kMaxKeys, " keys at ", pointer()));
+  if (object.contains(key))
+    throw RunError(concat("the key '", key, "' comes twice in ", pointer()));
   key_ = std::move(key);
   return true;
 }
 
-bool JsonDocumentBuilder::parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) {
-  // "[json.exception.parse_error.101] parse error at line 1, column 2: ...; last read: '...'", which can be as long as the file.
+bool JsonDocumentBuilder::parse_error(std::size_t, const std::string&,
+                                      const nlohmann::detail::exception& error) {
+  // "[json.exception.parse_error.101] parse error at line 1, column 2: ...; last read: '...'",
+  // which can be as long as the file.
   std::string_view message = error.what();
   message = message.substr(0, message.find("; last read"));
   throw RunError(std::string(message.substr(message.find("] ") + 2, 300)));
@@ -40,7 +44,8 @@ bool JsonDocumentBuilder::put(Json value) {
 }
 
 bool JsonDocumentBuilder::open(Json container) {
-  if (open_.size() >= kMaxDepth) throw RunError(concat("nested deeper than ", kMaxDepth, " levels at ", pointer()));
+  if (open_.size() >= kMaxDepth)
+    throw RunError(concat("nested deeper than ", kMaxDepth, " levels at ", pointer()));
   std::string name;
   if (!open_.empty()) {
     const Json& outer = *open_.back().container;

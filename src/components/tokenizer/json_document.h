@@ -11,8 +11,9 @@ namespace titan::components {
 /// Keeps the order of keys, which decides the ids of added tokens.
 using Json = nlohmann::ordered_json;
 
-/// Builds a small document from parser events, within limits on depth, values and keys, so that a hostile file cannot exhaust
-/// memory or the stack. Subclasses may keep parts of the file out of the document. Methods return false never; they throw RunError.
+/// Builds a small document from parser events, within limits on depth, values and keys, so that a
+/// hostile file cannot exhaust memory or the stack. Subclasses may keep parts of the file out of
+/// the document. Methods return false never; they throw RunError.
 class JsonDocumentBuilder : public nlohmann::json_sax<Json> {
  public:
   Json take() { return std::move(root_); }
@@ -29,7 +30,8 @@ class JsonDocumentBuilder : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t) override { return open(Json::array()); }
   bool end_array() override { return close(); }
   bool key(string_t& key) override;
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override;
+  bool parse_error(std::size_t, const std::string&,
+                   const nlohmann::detail::exception& error) override;
 
  protected:
   /// The place of the value that comes next, as a JSON pointer.
@@ -53,7 +55,8 @@ class JsonDocumentBuilder : public nlohmann::json_sax<Json> {
   std::size_t values_ = 0;
 };
 
-/// Feeds `text` to `builder`. Throws RunError naming `file` with line and column where it is no JSON.
+/// Feeds `text` to `builder`. Throws RunError naming `file` with line and column where it is no
+/// JSON.
 void parse_json(std::string_view text, const std::string& file, JsonDocumentBuilder& builder);
 
 /// `key` as a step of a JSON pointer (RFC 6901): "/key" with ~ and / escaped.

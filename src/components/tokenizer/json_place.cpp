@@ -45,7 +45,8 @@ bool JsonPlace::flag_or(std::string_view key, bool otherwise) const {
 void JsonPlace::expect_keys(std::initializer_list<std::string_view> known) const {
   if (!value_.is_object()) fail("must be an object");
   for (const auto& [key, member] : value_.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) refuse(concat("the key '", key, "'"));
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      refuse(concat("the key '", key, "'"));
   }
 }
 
@@ -57,6 +58,8 @@ void JsonPlace::fail(std::string_view message) const {
   throw RunError(concat(message, " (", file_, ": ", pointer_.empty() ? "/" : pointer_, ")"));
 }
 
-void JsonPlace::refuse(std::string_view what) const { fail(concat("not available in this build yet: ", what)); }
+void JsonPlace::refuse(std::string_view what) const {
+  fail(concat("not available in this build yet: ", what));
+}
 
 }  // namespace titan::components

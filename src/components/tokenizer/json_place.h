@@ -9,8 +9,8 @@
 
 namespace titan::components {
 
-/// A value in a JSON file that knows where it stands, so that every complaint about it can say so. Refers to a document and a
-/// file name that outlive it.
+/// A value in a JSON file that knows where it stands, so that every complaint about it can say so.
+/// Refers to a document and a file name that outlive it.
 class JsonPlace {
  public:
   JsonPlace(const Json& value, const std::string& file, std::string pointer = "")

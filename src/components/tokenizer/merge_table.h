@@ -16,7 +16,8 @@ struct Merge {
   TokenId result = 0;
 };
 
-/// The merges of a BPE model by pair of ids: open addressing, 16 bytes a slot, one cache line for most look-ups.
+/// The merges of a BPE model by pair of ids: open addressing, 16 bytes a slot, one cache line for
+/// most look-ups.
 class MergeTable {
  public:
   explicit MergeTable(std::size_t merges) : slots_(std::bit_ceil(2 * merges + 1)) {}

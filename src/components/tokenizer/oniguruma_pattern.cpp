@@ -19,8 +19,9 @@ constexpr std::string_view kWhiteSpace =
     R"(\x09-\x0d\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
 constexpr std::array<std::string_view, 36> kCategories = {
-    "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Ps",
-    "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cs", "C"};
+    "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd",
+    "Nl", "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm",
+    "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cs", "C"};
 
 class Translator {
  public:
@@ -34,8 +35,8 @@ class Translator {
 
  private:
   [[noreturn]] void refuse(std::string_view what) const {
-    throw RegexError(concat("not available in this build yet: ", what, " in a regular expression (character ", at_,
-                            " of ", pattern_, ")"));
+    throw RegexError(concat("not available in this build yet: ", what,
+                            " in a regular expression (character ", at_, " of ", pattern_, ")"));
   }
 
   bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
@@ -47,19 +48,26 @@ class Translator {
 
   void translate_item() {
     switch (pattern_[at_]) {
-      case '\\': return translate_escape();
-      case '[': return translate_class();
-      case '(': return translate_group();
-      case '{': return translate_repetition();
+      case '\\':
+        return translate_escape();
+      case '[':
+        return translate_class();
+      case '(':
+        return translate_group();
+      case '{':
+        return translate_repetition();
       case '^':
-      case '$': refuse("an anchor");
-      default: copy(1);
+      case '$':
+        refuse("an anchor");
+      default:
+        copy(1);
     }
   }
 
   void translate_group() {
     if (next_is("(?i)") && at_ != 0) refuse("(?i) after the beginning");  // its reach differs
-    for (const std::string_view head : {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:", "(?i)"}) {
+    for (const std::string_view head :
+         {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:", "(?i)"}) {
       if (next_is(head)) return copy(head.size());
     }
     if (next_is("(?") || next_is("(*")) refuse("this kind of group");
@@ -103,12 +111,18 @@ class Translator {
     if (at_ + 1 >= pattern_.size()) refuse("a \\ at the end");
     const char escaped = pattern_[at_ + 1];
     switch (escaped) {
-      case 's': return put_set(kWhiteSpace, false, 2);
-      case 'S': return put_set(kWhiteSpace, true, 2);
-      case 'd': return put_set(category_items("Nd"), false, 2);
-      case 'D': return put_set(category_items("Nd"), true, 2);
-      case 'p': return translate_property(false);
-      case 'P': return translate_property(true);
+      case 's':
+        return put_set(kWhiteSpace, false, 2);
+      case 'S':
+        return put_set(kWhiteSpace, true, 2);
+      case 'd':
+        return put_set(category_items("Nd"), false, 2);
+      case 'D':
+        return put_set(category_items("Nd"), true, 2);
+      case 'p':
+        return translate_property(false);
+      case 'P':
+        return translate_property(true);
       case 'v':
         out_ += "\\x0b";
         at_ += 2;
@@ -117,8 +131,10 @@ class Translator {
       case 'n':
       case 't':
       case 'f':
-      case 'x': return copy(2);
-      default: break;
+      case 'x':
+        return copy(2);
+      default:
+        break;
     }
     if (std::isalnum(static_cast<unsigned char>(escaped))) refuse(concat("\\", escaped));
     copy(2);
@@ -126,7 +142,8 @@ class Translator {
 
   void translate_property(bool negated) {
     const std::size_t close = pattern_.find('}', at_);
-    if (pattern_.substr(at_ + 2, 1) != "{" || close == std::string_view::npos) refuse("\\p without {name}");
+    if (pattern_.substr(at_ + 2, 1) != "{" || close == std::string_view::npos)
+      refuse("\\p without {name}");
     std::string_view name = pattern_.substr(at_ + 3, close - at_ - 3);
     if (name.starts_with('^')) {
       negated = !negated;

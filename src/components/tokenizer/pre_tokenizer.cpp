@@ -24,10 +24,11 @@ Regex compile(std::string_view pattern, const JsonPlace& place) {
   }
 }
 
-// Calls `on_part(span, is_match)` for every match and every gap, in order. After an empty match that touches the one before it
-// the search goes on one character later.
+// Calls `on_part(span, is_match)` for every match and every gap, in order. After an empty match
+// that touches the one before it the search goes on one character later.
 template <class OnPart>
-void find_parts(const Regex& pattern, std::string_view text, RegexWorkspace& workspace, OnPart&& on_part) {
+void find_parts(const Regex& pattern, std::string_view text, RegexWorkspace& workspace,
+                OnPart&& on_part) {
   std::size_t covered = 0;
   std::optional<std::size_t> last_end;
   std::size_t from = 0;
@@ -58,7 +59,8 @@ PreTokenizer::PreTokenizer(const JsonPlace& place) {
   place.expect_keys({"type", "pretokenizers"});
   const JsonPlace members = place.at("pretokenizers");
   members.expect_array();
-  if (members.size() > kMaxStages) members.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
+  if (members.size() > kMaxStages)
+    members.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
   for (std::size_t i = 0; i < members.size(); ++i) {
     const JsonPlace member = members.at(i);
     const std::string& kind = member.at("type").text();
@@ -87,7 +89,8 @@ void PreTokenizer::add_split(const JsonPlace& place) {
   const JsonPlace behavior = place.at("behavior");
   const auto known = std::find_if(std::begin(kBehaviors), std::end(kBehaviors),
                                   [&](const auto& pair) { return pair.first == behavior.text(); });
-  if (known == std::end(kBehaviors)) behavior.fail(concat("unknown behavior '", behavior.text(), "'"));
+  if (known == std::end(kBehaviors))
+    behavior.fail(concat("unknown behavior '", behavior.text(), "'"));
   stage.behavior = known->second;
   const JsonPlace pattern = place.at("pattern");
   pattern.expect_keys({"Regex", "String"});
@@ -109,7 +112,8 @@ void PreTokenizer::add_byte_level(const JsonPlace& place) {
   if (stage.add_prefix_space || stage.pattern) stages_.push_back(std::move(stage));
 }
 
-void PreTokenizer::split(std::string_view text, Workspace& workspace, std::vector<std::string_view>& words) const {
+void PreTokenizer::split(std::string_view text, Workspace& workspace,
+                         std::vector<std::string_view>& words) const {
   workspace.prefixed_.clear();
   words.clear();
   if (!text.empty()) words.push_back(text);
@@ -136,14 +140,16 @@ void PreTokenizer::cut(const Stage& stage, std::string_view text, RegexWorkspace
     return find_parts(*stage.pattern, text, workspace, [&](Span span, bool) { keep(span); });
   }
   std::vector<Part> parts;
-  find_parts(*stage.pattern, text, workspace,
-             [&](Span span, bool is_match) { parts.push_back({span, is_match != stage.invert}); });
+  find_parts(*stage.pattern, text, workspace, [&](Span span, bool is_match) {
+    parts.push_back({span, is_match != stage.invert});
+  });
   for (const Part& part : merge_parts(std::move(parts), stage.behavior)) {
     if (stage.behavior != Behavior::kRemoved || !part.is_match) keep(part.span);
   }
 }
 
-std::vector<PreTokenizer::Part> PreTokenizer::merge_parts(std::vector<Part> parts, Behavior behavior) {
+std::vector<PreTokenizer::Part> PreTokenizer::merge_parts(std::vector<Part> parts,
+                                                          Behavior behavior) {
   if (behavior == Behavior::kRemoved || behavior == Behavior::kIsolated) return parts;
   const bool backwards = behavior == Behavior::kMergedWithNext;
   if (backwards) std::reverse(parts.begin(), parts.end());

@@ -11,7 +11,8 @@
 
 namespace titan::components {
 
-/// Cuts text into the words that the model encodes one by one. Immutable; each thread brings its own Workspace.
+/// Cuts text into the words that the model encodes one by one. Immutable; each thread brings its
+/// own Workspace.
 class PreTokenizer {
  public:
   class Workspace {
@@ -21,11 +22,14 @@ class PreTokenizer {
     std::deque<std::string> prefixed_;  // copies of texts that got a blank in front
   };
 
-  /// Reads /pre_tokenizer: a Sequence of Splits that ends with ByteLevel, or ByteLevel alone. Throws RunError.
+  /// Reads /pre_tokenizer: a Sequence of Splits that ends with ByteLevel, or ByteLevel alone.
+  /// Throws RunError.
   explicit PreTokenizer(const JsonPlace& place);
 
-  /// Replaces `words` by the words of `text` in order; none is empty. They point into `text` or `workspace`.
-  void split(std::string_view text, Workspace& workspace, std::vector<std::string_view>& words) const;
+  /// Replaces `words` by the words of `text` in order; none is empty. They point into `text` or
+  /// `workspace`.
+  void split(std::string_view text, Workspace& workspace,
+             std::vector<std::string_view>& words) const;
 
  private:
   /// What becomes of the matches of a pattern.

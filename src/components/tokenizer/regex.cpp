@@ -15,8 +15,10 @@ namespace {
 constexpr std::size_t kJitStackStart = 32 << 10;
 constexpr std::size_t kJitStackLimit = 16 << 20;
 constexpr std::uint32_t kMatchLimit = 10'000'000;
-// Ruby's rules, which Oniguruma follows: ^ and $ match at every line. PCRE2 must not check the text again for each word.
-constexpr std::uint32_t kCompileOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+// Ruby's rules, which Oniguruma follows: ^ and $ match at every line. PCRE2 must not check the text
+// again for each word.
+constexpr std::uint32_t kCompileOptions =
+    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
 
 const unsigned char* code_units(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
@@ -49,10 +51,11 @@ Regex::Regex(std::string_view pattern) {
   const std::string translated = to_pcre2_pattern(pattern);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_.reset(pcre2_compile(code_units(translated), translated.size(), kCompileOptions, &error, &offset, nullptr));
+  code_.reset(pcre2_compile(code_units(translated), translated.size(), kCompileOptions, &error,
+                            &offset, nullptr));
   if (!code_) {
-    throw RegexError(concat("bad regular expression: ", describe_error(error), " at character ", offset, " of ",
-                            translated));
+    throw RegexError(concat("bad regular expression: ", describe_error(error), " at character ",
+                            offset, " of ", translated));
   }
   // Where machine code cannot be made the interpreter matches the same.
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
@@ -60,13 +63,14 @@ Regex::Regex(std::string_view pattern) {
 
 void Regex::Free::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
 
-bool Regex::search(std::string_view text, std::size_t start, RegexWorkspace& workspace, Span& match) const {
+bool Regex::search(std::string_view text, std::size_t start, RegexWorkspace& workspace,
+                   Span& match) const {
   const int rc = pcre2_match(code_.get(), code_units(text), text.size(), start, PCRE2_NO_UTF_CHECK,
                              workspace.match_data_, workspace.match_context_);
   if (rc == PCRE2_ERROR_NOMATCH) return false;
   if (rc < 0) {
-    throw RunError(concat("the tokenizer's regular expression failed at byte ", start, " of a text of ", text.size(),
-                          " bytes: ", describe_error(rc)));
+    throw RunError(concat("the tokenizer's regular expression failed at byte ", start,
+                          " of a text of ", text.size(), " bytes: ", describe_error(rc)));
   }
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(workspace.match_data_);
   match = {offsets[0], offsets[1]};

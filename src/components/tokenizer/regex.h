@@ -46,9 +46,10 @@ class Regex {
   /// `pattern` in Oniguruma's syntax, which is what `tokenizer.json` files hold. Throws RegexError.
   explicit Regex(std::string_view pattern);
 
-  /// The first match that begins at or after byte `start`; false when there is none. `text` must be UTF-8. Throws RunError when
-  /// matching takes more than ten million steps.
-  bool search(std::string_view text, std::size_t start, RegexWorkspace& workspace, Span& match) const;
+  /// The first match that begins at or after byte `start`; false when there is none. `text` must be
+  /// UTF-8. Throws RunError when matching takes more than ten million steps.
+  bool search(std::string_view text, std::size_t start, RegexWorkspace& workspace,
+              Span& match) const;
 
  private:
   struct Free {

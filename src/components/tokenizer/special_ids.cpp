@@ -7,7 +7,8 @@
 namespace titan::components {
 namespace {
 
-void append_ids(const JsonPlace& template_place, const std::string& name, std::vector<TokenId>& ids) {
+void append_ids(const JsonPlace& template_place, const std::string& name,
+                std::vector<TokenId>& ids) {
   const JsonPlace list = template_place.at("special_tokens").at(name).at("ids");
   list.expect_array();
   for (std::size_t i = 0; i < list.size(); ++i) {

@@ -13,8 +13,8 @@ struct SpecialIds {
   std::vector<TokenId> after;
 };
 
-/// Reads /post_processor: ByteLevel (which moves offsets only), TemplateProcessing for a single text, or a Sequence of these.
-/// Throws RunError.
+/// Reads /post_processor: ByteLevel (which moves offsets only), TemplateProcessing for a single
+/// text, or a Sequence of these. Throws RunError.
 SpecialIds read_post_processor(const JsonPlace& place);
 
 }  // namespace titan::components

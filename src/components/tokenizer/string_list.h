@@ -7,7 +7,8 @@
 
 namespace titan::components {
 
-/// A list of strings in one block of memory (at most 4 GiB): a vocabulary needs two allocations, not one per token.
+/// A list of strings in one block of memory (at most 4 GiB): a vocabulary needs two allocations,
+/// not one per token.
 class StringList {
  public:
   void push_back(std::string_view text) {

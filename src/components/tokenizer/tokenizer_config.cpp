@@ -11,7 +11,8 @@ namespace {
 const AddedToken kSpecialByDefault{.content = "", .special = true};
 
 bool is_whole_number(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
 }
 
 // A token written as a string, or as an object with `content` and flags.
@@ -30,8 +31,8 @@ TokenizerConfig parse_tokenizer_config(std::string_view bytes, const std::string
   const Json document = builder.take();
   const JsonPlace root(document, path);
   TokenizerConfig config;
-  for (const char* name :
-       {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"}) {
+  for (const char* name : {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token",
+                           "cls_token", "mask_token"}) {
     const auto place = root.find(name);
     if (!place) continue;
     config.special_tokens.push_back(read_token(*place));

@@ -13,7 +13,8 @@ namespace titan::components {
 struct TokenizerConfig {
   std::optional<std::string> bos;
   std::optional<std::string> eos;
-  /// In the order in which they are to be added: the named ones (`bos_token`, ...), then `added_tokens_decoder`.
+  /// In the order in which they are to be added: the named ones (`bos_token`, ...), then
+  /// `added_tokens_decoder`.
   std::vector<AddedToken> special_tokens;
 };
 

@@ -5,8 +5,8 @@
 namespace titan::components {
 namespace {
 
-// Routes parser events: the members of /model/vocab and the elements of /model/merges go to their lists, all else to the
-// document.
+// Routes parser events: the members of /model/vocab and the elements of /model/merges go to their
+// lists, all else to the document.
 class TokenizerFileReader final : public JsonDocumentBuilder {
  public:
   explicit TokenizerFileReader(TokenizerFile& file) : file_(file) {}
@@ -80,7 +80,9 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
  private:
   enum class Table { kNone, kVocabulary, kMerges };
 
-  bool is_model_member(std::string_view name) const { return in_model_ && depth() == 2 && last_key() == name; }
+  bool is_model_member(std::string_view name) const {
+    return in_model_ && depth() == 2 && last_key() == name;
+  }
 
   // The document remembers that the table was there.
   void begin_table(Table table, bool& seen) {
@@ -103,7 +105,8 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
   // "left right", the form before tokenizers 0.20.
   void push_written_merge(std::string_view merge) {
     const std::size_t blank = merge.find(' ');
-    if (blank == std::string_view::npos || merge.find(' ', blank + 1) != std::string_view::npos) fail_merge();
+    if (blank == std::string_view::npos || merge.find(' ', blank + 1) != std::string_view::npos)
+      fail_merge();
     file_.merge_halves.push_back(merge.substr(0, blank));
     file_.merge_halves.push_back(merge.substr(blank + 1));
   }

@@ -11,14 +11,15 @@
 
 namespace titan::components {
 
-/// The content of a `tokenizer.json`. The two large tables, /model/vocab (when it is an object) and /model/merges, are read
-/// straight into compact lists; everything else is in `document`.
+/// The content of a `tokenizer.json`. The two large tables, /model/vocab (when it is an object) and
+/// /model/merges, are read straight into compact lists; everything else is in `document`.
 struct TokenizerFile {
   std::string path;
   Json document;
   StringList tokens;
   std::vector<TokenId> token_ids;
-  /// Left and right half of each merge, in turn: merge i is `merge_halves[2 * i]` and `merge_halves[2 * i + 1]`.
+  /// Left and right half of each merge, in turn: merge i is `merge_halves[2 * i]` and
+  /// `merge_halves[2 * i + 1]`.
   StringList merge_halves;
 };
 

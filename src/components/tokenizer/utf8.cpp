@@ -14,7 +14,8 @@ struct LeadByte {
   unsigned char second_high;
 };
 
-// Unicode 16, table 3-7: the second byte's range excludes overlong forms, surrogates and values past U+10FFFF.
+// Unicode 16, table 3-7: the second byte's range excludes overlong forms, surrogates and values
+// past U+10FFFF.
 LeadByte classify_lead(unsigned char byte) {
   if (byte < 0x80) return {1, 0, 0};
   if (byte < 0xC2) return {0, 0, 0};
@@ -89,7 +90,8 @@ void append_utf8(char32_t value, std::string& out) {
   }
   const int tail_bytes = value < 0x800 ? 1 : value < 0x10000 ? 2 : 3;
   out += static_cast<char>((0xFF00 >> (tail_bytes + 1) & 0xFF) | value >> 6 * tail_bytes);
-  for (int i = tail_bytes - 1; i >= 0; --i) out += static_cast<char>(0x80 | (value >> 6 * i & 0x3F));
+  for (int i = tail_bytes - 1; i >= 0; --i)
+    out += static_cast<char>(0x80 | (value >> 6 * i & 0x3F));
 }
 
 bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }

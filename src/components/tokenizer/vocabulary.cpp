@@ -23,7 +23,8 @@ Vocabulary::Vocabulary(StringList tokens, std::vector<TokenId> ids)
     slot = {static_cast<std::uint32_t>(hash), i};
     std::uint32_t& index = index_of_id_[ids_[i]];
     if (index != kFree) {
-      throw RunError(concat("tokens '", tokens_[index], "' and '", tokens_[i], "' have the same id ", ids_[i]));
+      throw RunError(concat("tokens '", tokens_[index], "' and '", tokens_[i],
+                            "' have the same id ", ids_[i]));
     }
     index = i;
   }
@@ -33,7 +34,8 @@ std::size_t Vocabulary::slot_for(std::string_view token, std::uint64_t hash) con
   const std::size_t mask = slots_.size() - 1;
   const auto tag = static_cast<std::uint32_t>(hash);
   std::size_t at = (hash >> 32) & mask;
-  while (slots_[at].index != kFree && (slots_[at].hash != tag || tokens_[slots_[at].index] != token)) {
+  while (slots_[at].index != kFree &&
+         (slots_[at].hash != tag || tokens_[slots_[at].index] != token)) {
     at = (at + 1) & mask;
   }
   return at;

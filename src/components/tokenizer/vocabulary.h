@@ -17,8 +17,8 @@ inline constexpr TokenId kMaxTokenIds = 1u << 22;
 /// The model's own tokens (without added ones): text to id and back. Immutable.
 class Vocabulary {
  public:
-  /// `tokens[i]` has the id `ids[i]`, below kMaxTokenIds. Throws RunError "..." without a place when a token or an id comes
-  /// twice.
+  /// `tokens[i]` has the id `ids[i]`, below kMaxTokenIds. Throws RunError "..." without a place
+  /// when a token or an id comes twice.
   Vocabulary(StringList tokens, std::vector<TokenId> ids);
 
   std::optional<TokenId> find(std::string_view token) const;

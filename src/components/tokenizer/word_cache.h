@@ -13,8 +13,8 @@
 
 namespace titan::components {
 
-/// Remembers the ids of recent short words: natural text repeats them. A fixed 2 MiB, one cache line an entry; a word that falls
-/// on another's place replaces it. One thread.
+/// Remembers the ids of recent short words: natural text repeats them. A fixed 2 MiB, one cache
+/// line an entry; a word that falls on another's place replaces it. One thread.
 class WordCache {
  public:
   /// Longer words, in bytes, are never remembered.
@@ -23,7 +23,8 @@ class WordCache {
   /// Nothing (an empty span) when the word is not remembered.
   std::span<const TokenId> find(std::string_view word, std::uint64_t hash) const {
     const Entry& entry = entries_[hash % kEntries];
-    if (entry.length != word.size() || std::memcmp(entry.word, word.data(), word.size()) != 0) return {};
+    if (entry.length != word.size() || std::memcmp(entry.word, word.data(), word.size()) != 0)
+      return {};
     return {entry.ids, entry.count};
   }
 

@@ -31,8 +31,10 @@ TEST(C4TestBatch, EqualsTheReference) {
     ASSERT_TRUE(loader->next(batch));
     EXPECT_EQ(batch.rows, 4);
     EXPECT_EQ(batch.seq_len, 256);
-    EXPECT_EQ(digest(batch.input), "2ec914e17446943a40c946b97502cd4f8295ea2d6eb0e1ee4617addad5575fe6");
-    EXPECT_EQ(digest(batch.labels), "d08d2ecf46150a5d5c4b90a27c3e63a67dd75215dbad07a79f18d13990b4505a");
+    EXPECT_EQ(digest(batch.input),
+              "2ec914e17446943a40c946b97502cd4f8295ea2d6eb0e1ee4617addad5575fe6");
+    EXPECT_EQ(digest(batch.labels),
+              "d08d2ecf46150a5d5c4b90a27c3e63a67dd75215dbad07a79f18d13990b4505a");
   }
 }
 

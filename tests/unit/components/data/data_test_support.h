@@ -27,7 +27,8 @@ class ByteTokenizer final : public protocols::Tokenizer {
  public:
   explicit ByteTokenizer(bool has_specials = true) : has_specials_(has_specials) {}
 
-  std::vector<std::int64_t> encode(std::string_view text, bool add_bos, bool add_eos) const override {
+  std::vector<std::int64_t> encode(std::string_view text, bool add_bos,
+                                   bool add_eos) const override {
     std::vector<std::int64_t> ids;
     if (add_bos && has_specials_) ids.push_back(256);
     for (const unsigned char byte : text) ids.push_back(byte);

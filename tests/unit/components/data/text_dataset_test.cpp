@@ -37,7 +37,9 @@ class TextDatasetTest : public ::testing::TestWithParam<std::size_t> {
     write_file(folder_ / "data.jsonl", jsonl(texts));
     return build();
   }
-  std::unique_ptr<DataLoader> build() { return build_text_dataloader(options(), tokenizer_, files_); }
+  std::unique_ptr<DataLoader> build() {
+    return build_text_dataloader(options(), tokenizer_, base::posix_file_system());
+  }
   std::string build_error() {
     return message_of<RunError>([&] { build(); });
   }
@@ -66,7 +68,6 @@ class TextDatasetTest : public ::testing::TestWithParam<std::size_t> {
   }
 
   test::TemporaryFolder folder_;
-  test::FaultyFileSystem files_;
   ByteTokenizer tokenizer_;
   TextDataOptions options_;
 };
@@ -93,8 +94,10 @@ TEST_P(TextDatasetTest, PacksWithoutOverlapAndDropsTheRestOfFiniteData) {
 TEST_P(TextDatasetTest, InfiniteDataCarriesTheRestIntoTheNextPass) {
   options_.infinite = true;
   const auto loader = build({"abc"});
-  EXPECT_EQ(windows(*loader, 2),
-            (std::vector<Ids>{{256, 'a', 'b', 'c'}, {257, 256, 'a', 'b'}, {'c', 257, 256, 'a'}, {'b', 'c', 257, 256}}));
+  EXPECT_EQ(
+      windows(*loader, 2),
+      (std::vector<Ids>{
+          {256, 'a', 'b', 'c'}, {257, 256, 'a', 'b'}, {'c', 257, 256, 'a'}, {'b', 'c', 257, 256}}));
   EXPECT_EQ(loader->position(), (DataPosition{1, 3, {'a', 'b', 'c', 257}}));
 }
 
@@ -156,10 +159,12 @@ TEST_P(TextDatasetTest, ReadsAFolderInOrderOfNames) {
 
 TEST_P(TextDatasetTest, UnknownNames) {
   options_.dataset = "C5";
-  EXPECT_EQ(message_of<ConfigError>([&] { build(); }),
-            "Dataset c5 is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']");
+  EXPECT_EQ(
+      message_of<ConfigError>([&] { build(); }),
+      "Dataset c5 is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']");
   options_.dataset = "c4";
-  EXPECT_EQ(message_of<ConfigError>([&] { build(); }), "not available in this build yet: the dataset c4");
+  EXPECT_EQ(message_of<ConfigError>([&] { build(); }),
+            "not available in this build yet: the dataset c4");
 }
 
 TEST_P(TextDatasetTest, NoData) {
@@ -186,7 +191,8 @@ TEST_P(TextDatasetTest, InfiniteDataWithoutTokensIsAnError) {
   options_.infinite = true;
   const auto loader = build({"", ""});
   Batch batch;
-  EXPECT_NE(message_of<RunError>([&] { loader->next(batch); }).find("has no tokens"), std::string::npos);
+  EXPECT_NE(message_of<RunError>([&] { loader->next(batch); }).find("has no tokens"),
+            std::string::npos);
 }
 
 TEST_P(TextDatasetTest, ABadRowComesOutOfTheBatchItBelongsTo) {
@@ -201,8 +207,10 @@ TEST_P(TextDatasetTest, ABadRowComesOutOfTheBatchItBelongsTo) {
 
 TEST_P(TextDatasetTest, AReadErrorNamesTheFile) {
   options_.batch_size = 1000;
-  files_.fail_call(10, EIO, 1000);
-  const auto loader = build(std::vector<std::string>(100'000, "some text"));
+  write_file(folder_ / "data.jsonl", jsonl(std::vector<std::string>(100'000, "some text")));
+  test::FaultyFileSystem files;
+  files.fail_call(10, EIO, 1000);
+  const auto loader = build_text_dataloader(options(), tokenizer_, files);
   const std::string message = message_of<RunError>([&] { windows(*loader); });
   EXPECT_NE(message.find("data.jsonl"), std::string::npos) << message;
 }

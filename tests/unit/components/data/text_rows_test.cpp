@@ -49,14 +49,16 @@ TEST_F(TextRowsTest, ReadsTheTextAndNothingElse) {
 }
 
 TEST_F(TextRowsTest, LineEndsBlankLinesAndByteOrderMark) {
-  EXPECT_EQ(read("\xEF\xBB\xBF{\"text\": \"a\"}\r\n\r\n  \t\n{\"text\": \"b\"}\n\n"), (Texts{"a", "b"}));
+  EXPECT_EQ(read("\xEF\xBB\xBF{\"text\": \"a\"}\r\n\r\n  \t\n{\"text\": \"b\"}\n\n"),
+            (Texts{"a", "b"}));
   EXPECT_EQ(read(" {\"text\":\"no end of line\"} "), Texts{"no end of line"});
   EXPECT_EQ(read(""), Texts{});
   EXPECT_EQ(read("\n\n"), Texts{});
 }
 
 TEST_F(TextRowsTest, DecodesStrings) {
-  EXPECT_EQ(read(R"({"text": "\u00e9\ud83e\udd16\n\"\\\/\u0000x"})"), Texts{std::string("é🤖\n\"\\/\0x", 12)});
+  EXPECT_EQ(read(R"({"text": "\u00e9\ud83e\udd16\n\"\\\/\u0000x"})"),
+            Texts{std::string("é🤖\n\"\\/\0x", 12)});
 }
 
 TEST_F(TextRowsTest, BadRowsNameFileAndLine) {
@@ -66,15 +68,19 @@ TEST_F(TextRowsTest, BadRowsNameFileAndLine) {
   EXPECT_EQ(error(good + "{\"a\": {\"text\": \"b\"}}"), path() + ":3: the row has no 'text'");
   EXPECT_EQ(error(good + "{\"text\": 7}"), path() + ":3: 'text' must be a string, not a number");
   EXPECT_EQ(error(good + "{\"text\": null}"), path() + ":3: 'text' must be a string, not null");
-  EXPECT_EQ(error(good + "{\"text\": [\"a\"]}"), path() + ":3: 'text' must be a string, not a list");
+  EXPECT_EQ(error(good + "{\"text\": [\"a\"]}"),
+            path() + ":3: 'text' must be a string, not a list");
   EXPECT_EQ(error(good + "{\"text\": {}}"), path() + ":3: 'text' must be a string, not an object");
   EXPECT_EQ(error(good + "[{\"text\": \"a\"}]"),
             path() + ":3: a row must be an object with a string 'text', not a list");
   EXPECT_EQ(error(good + "{\"text\": \"cut of"),
-            path() + ":3: invalid JSON at byte 17 of the line: error while parsing value - invalid string: missing "
-                     "closing quote");
-  for (const char* row : {"{\"text\": \"a\"} {}", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xff\"}", "{text: 1}", "x",
-                          "{\"text\": \"a\", \"n\": 1e999}", "{\"text\": \"a\tb\"}"}) {
+            path() +
+                ":3: invalid JSON at byte 17 of the line: error while parsing value - invalid "
+                "string: missing "
+                "closing quote");
+  for (const char* row :
+       {"{\"text\": \"a\"} {}", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xff\"}", "{text: 1}", "x",
+        "{\"text\": \"a\", \"n\": 1e999}", "{\"text\": \"a\tb\"}"}) {
     EXPECT_EQ(error(good + row).find(path() + ":3: invalid JSON at byte "), 0u) << row;
   }
 }
@@ -102,7 +108,8 @@ TEST_F(TextRowsTest, SeeksAndCountsOverFilesAndMarks) {
   }
   TextRows rows(base::posix_file_system(), paths);
   std::string text;
-  for (const std::int64_t row : {0, 5, 9, 10, 6999, 3, 1023, 1024, 1025, 2499, 2500, 0, 5000, 4999, 2048}) {
+  for (const std::int64_t row :
+       {0, 5, 9, 10, 6999, 3, 1023, 1024, 1025, 2499, 2500, 0, 5000, 4999, 2048}) {
     rows.seek(row);
     ASSERT_TRUE(rows.next(text));
     EXPECT_EQ(text, all[row]);
@@ -113,7 +120,8 @@ TEST_F(TextRowsTest, SeeksAndCountsOverFilesAndMarks) {
   EXPECT_FALSE(rows.next(text));
   rows.seek(6998);
   EXPECT_EQ(read_rest(rows), (Texts{"6998", "6999"}));
-  EXPECT_NE(message_of<RunError>([&] { rows.seek(7001); }).find("there are only 7000 rows"), std::string::npos);
+  EXPECT_NE(message_of<RunError>([&] { rows.seek(7001); }).find("there are only 7000 rows"),
+            std::string::npos);
 }
 
 TEST_F(TextRowsTest, ReportsAFileThatShrinksWhileRead) {

@@ -1,4 +1,5 @@
-// Small cases one can follow by hand; tests/python/tokenizer_test.py compares large ones with the `tokenizers` package.
+// Small cases one can follow by hand; tests/python/tokenizer_test.py compares large ones with the
+// `tokenizers` package.
 
 #include "components/tokenizer/hf_tokenizer.h"
 
@@ -20,14 +21,17 @@ using test::Json;
 using test::small_tokenizer;
 using Ids = std::vector<std::int64_t>;
 
-Ids encode(const Json& json, std::string_view text) { return build_tokenizer(json)->encode(text, false, false); }
+Ids encode(const Json& json, std::string_view text) {
+  return build_tokenizer(json)->encode(text, false, false);
+}
 
 TEST(HfTokenizer, MergesByRankThenFromTheLeft) {
   const Json json = small_tokenizer();
   EXPECT_EQ(encode(json, ""), Ids{});
   EXPECT_EQ(encode(json, "abcd"), Ids{7});
   EXPECT_EQ(encode(json, "abc"), (Ids{5, 2}));
-  EXPECT_EQ(encode(json, "bcd ab"), (Ids{1, 6, 4, 5})) << "a merges with b before the blank merges with a";
+  EXPECT_EQ(encode(json, "bcd ab"), (Ids{1, 6, 4, 5}))
+      << "a merges with b before the blank merges with a";
   EXPECT_EQ(encode(json, " a a"), (Ids{8, 8}));
 }
 
@@ -63,7 +67,8 @@ TEST(HfTokenizer, LongWordsMergeAsShortOnesDo) {
 }
 
 TEST(HfTokenizer, SpecialTokensAroundAndInside) {
-  const Json config = {{"bos_token", "<s>"}, {"eos_token", {{"content", "</s>"}, {"lstrip", true}}}};
+  const Json config = {{"bos_token", "<s>"},
+                       {"eos_token", {{"content", "</s>"}, {"lstrip", true}}}};
   const auto tokenizer = build_tokenizer(small_tokenizer(), config);
   EXPECT_EQ(tokenizer->bos_id(), 9);
   EXPECT_EQ(tokenizer->eos_id(), 10) << "the next free id";
@@ -88,7 +93,8 @@ TEST(HfTokenizer, WithoutBosAndEos) {
 }
 
 TEST(HfTokenizer, ATokenThatIsBothIsBosOnly) {
-  const auto tokenizer = build_tokenizer(small_tokenizer(), Json{{"bos_token", "<s>"}, {"eos_token", "<s>"}});
+  const auto tokenizer =
+      build_tokenizer(small_tokenizer(), Json{{"bos_token", "<s>"}, {"eos_token", "<s>"}});
   EXPECT_EQ(tokenizer->bos_id(), 9);
   EXPECT_EQ(tokenizer->eos_id(), std::nullopt);
 }
@@ -132,14 +138,16 @@ TEST(HfTokenizer, LongLinesTakeLinearTime) {
                                   std::string(1 << 20, '<'), std::string(1 << 20, '\xff')}) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_GT(tokenizer->encode(text, true, true).size(), 2u);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60)) << "quadratic time takes hours";
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60))
+        << "quadratic time takes hours";
   }
 }
 
 TEST(HfTokenizer, ManyThreadsGetTheSameIds) {
   const auto tokenizer =
       build_hf_tokenizer(base::posix_file_system(), TITAN_SOURCE_DIR "/tests/assets/tokenizer");
-  const std::string text = "That crooked engine danced perhaps! The golden paddle around Ingrid 123 <|end_of_text|>";
+  const std::string text =
+      "That crooked engine danced perhaps! The golden paddle around Ingrid 123 <|end_of_text|>";
   const Ids expected = tokenizer->encode(text, true, true);
   std::vector<int> differences(4, 0);
   std::vector<std::thread> threads;

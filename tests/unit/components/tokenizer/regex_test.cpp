@@ -18,9 +18,11 @@ std::string match(std::string_view pattern, const std::string& text) {
 }
 
 TEST(Regex, ClassesFollowOniguruma) {
-  EXPECT_EQ(match(R"(\s+)", "a \u00a0\u3000\u180eb"), " \u00a0\u3000") << "U+180E is no white space";
+  EXPECT_EQ(match(R"(\s+)", "a \u00a0\u3000\u180eb"), " \u00a0\u3000")
+      << "U+180E is no white space";
   EXPECT_EQ(match(R"([^\s\p{L}]+)", "a\u180e1b"), "\u180e1");
-  EXPECT_EQ(match(R"(\p{L}+)", "1\U00010D50\U00031350x"), "\U00010D50\U00031350x") << "since Unicode 15 and 16";
+  EXPECT_EQ(match(R"(\p{L}+)", "1\U00010D50\U00031350x"), "\U00010D50\U00031350x")
+      << "since Unicode 15 and 16";
   EXPECT_EQ(match(R"(\p{Lu}+)", "x\U00010D50\U00010D70"), "\U00010D50");
   EXPECT_EQ(match(R"(\p{^N}\P{N})", "12ab"), "ab");
   EXPECT_EQ(match(R"((?i:'S))", "it'ſ"), "'ſ");
@@ -35,18 +37,24 @@ TEST(Regex, LiteralsMatchThemselves) {
 
 TEST(Regex, WhatWouldMatchDifferentlyIsRefused) {
   for (const char* pattern :
-       {"\\b", "\\w", "\\h", "^a", "a$", "[[:alpha:]]", "[a&&b]", "[a", "[]a]", "a(?i)b", "(?<name>a)", "(?m:.)",
-        "a{2}+", "a{2}?", "a{,3}", "{", "\\1", "\\p{Han}", "\\pL", "[\\S]", "[\\P{L}]", "(*ACCEPT)", "\\"}) {
-    EXPECT_NE(test::message_of<RegexError>([&] { Regex{pattern}; }).find("not available in this build yet"),
+       {"\\b",  "\\w",      "\\h",        "^a",     "a$",       "[[:alpha:]]", "[a&&b]", "[a",
+        "[]a]", "a(?i)b",   "(?<name>a)", "(?m:.)", "a{2}+",    "a{2}?",       "a{,3}",  "{",
+        "\\1",  "\\p{Han}", "\\pL",       "[\\S]",  "[\\P{L}]", "(*ACCEPT)",   "\\"}) {
+    EXPECT_NE(test::message_of<RegexError>([&] {
+                Regex{pattern};
+              }).find("not available in this build yet"),
               std::string::npos)
         << pattern;
   }
-  for (const char* pattern : {"(a", "a)", "*", "\\p{Lu"}) EXPECT_THROW(Regex{pattern}, RegexError) << pattern;
+  for (const char* pattern : {"(a", "a)", "*", "\\p{Lu"})
+    EXPECT_THROW(Regex{pattern}, RegexError) << pattern;
 }
 
 TEST(Regex, RunawayMatchingIsAnError) {
   const std::string text(100, 'a');
-  EXPECT_NE(test::message_of<RunError>([&] { match("(?:a|aa)+[cd]", text); }).find("regular expression failed"),
+  EXPECT_NE(test::message_of<RunError>([&] {
+              match("(?:a|aa)+[cd]", text);
+            }).find("regular expression failed"),
             std::string::npos);
 }
 

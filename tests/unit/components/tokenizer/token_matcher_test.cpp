@@ -12,7 +12,8 @@ TEST(TokenMatcher, LeftmostThenLongest) {
   const TokenMatcher matcher({{"<a>", 1}, {"<a", 2}, {"<", 3}, {"a>b", 4}});
   const auto at = [&](std::string_view text, std::size_t start) {
     const auto match = matcher.find(text, start);
-    return match ? std::vector<std::size_t>{match->begin, match->end, match->id} : std::vector<std::size_t>{};
+    return match ? std::vector<std::size_t>{match->begin, match->end, match->id}
+                 : std::vector<std::size_t>{};
   };
   using Found = std::vector<std::size_t>;
   EXPECT_EQ(at("x<a>b", 0), (Found{1, 4, 1}));
@@ -34,7 +35,8 @@ TEST(TokenMatcher, AgreesWithTryingEveryToken) {
     std::vector<TokenMatcher::Entry> entries;
     for (TokenId id = 0; id < 6; ++id) {
       const std::string content = word(4);
-      const bool known = std::any_of(entries.begin(), entries.end(), [&](auto& e) { return e.content == content; });
+      const bool known = std::any_of(entries.begin(), entries.end(),
+                                     [&](auto& e) { return e.content == content; });
       if (!known) entries.push_back({content, id});
     }
     const std::string text = word(12);

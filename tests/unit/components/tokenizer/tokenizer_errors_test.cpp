@@ -41,23 +41,32 @@ TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
   const std::string refusal = "not available in this build yet: ";
   EXPECT_EQ(error_with("/normalizer", {{"type", "NFKC"}}),
             refusal + "the normalizer NFKC (tokenizer.json: /normalizer)");
-  EXPECT_EQ(error_with("/truncation", {{"max_length", 3}}), refusal + "truncation (tokenizer.json: /truncation)");
+  EXPECT_EQ(error_with("/truncation", {{"max_length", 3}}),
+            refusal + "truncation (tokenizer.json: /truncation)");
   EXPECT_EQ(error_with("/padding", Json::object()), refusal + "padding (tokenizer.json: /padding)");
   EXPECT_EQ(error_with("/version", "2.0"), refusal + "version 2.0 (tokenizer.json: /version)");
   EXPECT_EQ(error_with("/surprise", 1), refusal + "the key 'surprise' (tokenizer.json: /)");
-  EXPECT_EQ(error_with("/model/type", "Unigram"), refusal + "the model Unigram (tokenizer.json: /model/type)");
-  EXPECT_EQ(error_with("/model/dropout", 0.1), refusal + "dropout (tokenizer.json: /model/dropout)");
+  EXPECT_EQ(error_with("/model/type", "Unigram"),
+            refusal + "the model Unigram (tokenizer.json: /model/type)");
+  EXPECT_EQ(error_with("/model/dropout", 0.1),
+            refusal + "dropout (tokenizer.json: /model/dropout)");
   EXPECT_EQ(error_with("/model/byte_fallback", true),
             refusal + "byte_fallback (tokenizer.json: /model/byte_fallback)");
   EXPECT_EQ(error_with("/model/end_of_word_suffix", "</w>"),
             refusal + "end_of_word_suffix (tokenizer.json: /model/end_of_word_suffix)");
-  EXPECT_EQ(error_with("/decoder/type", "Metaspace"), refusal + "the decoder Metaspace (tokenizer.json: /decoder)");
-  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "Whitespace"}}),
-            refusal + "a pre-tokenizer Whitespace without ByteLevel (tokenizer.json: /pre_tokenizer)");
-  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/0/type", "Digits"),
-            refusal + "a pre-tokenizer Digits before the end (tokenizer.json: /pre_tokenizer/pretokenizers/0)");
-  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1", {{"type", "Metaspace"}}),
-            refusal + "a pre-tokenizer Metaspace at the end (tokenizer.json: /pre_tokenizer/pretokenizers/1)");
+  EXPECT_EQ(error_with("/decoder/type", "Metaspace"),
+            refusal + "the decoder Metaspace (tokenizer.json: /decoder)");
+  EXPECT_EQ(
+      error_with("/pre_tokenizer", {{"type", "Whitespace"}}),
+      refusal + "a pre-tokenizer Whitespace without ByteLevel (tokenizer.json: /pre_tokenizer)");
+  EXPECT_EQ(
+      error_with("/pre_tokenizer/pretokenizers/0/type", "Digits"),
+      refusal +
+          "a pre-tokenizer Digits before the end (tokenizer.json: /pre_tokenizer/pretokenizers/0)");
+  EXPECT_EQ(
+      error_with("/pre_tokenizer/pretokenizers/1", {{"type", "Metaspace"}}),
+      refusal +
+          "a pre-tokenizer Metaspace at the end (tokenizer.json: /pre_tokenizer/pretokenizers/1)");
   EXPECT_EQ(error_with("/post_processor", {{"type", "RobertaProcessing"}}),
             refusal + "a post-processor RobertaProcessing (tokenizer.json: /post_processor)");
   EXPECT_NE(error_with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a\\b")
@@ -68,28 +77,37 @@ TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
 TEST(TokenizerErrors, DamagedTables) {
   EXPECT_EQ(error_with("/model/vocab/b", 0),
             "tokens 'a' and 'b' have the same id 0 (tokenizer.json: /model/vocab)");
-  EXPECT_EQ(error_with("/model/vocab/b", -1),
-            "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
-  EXPECT_EQ(error_with("/model/vocab/b", "1"),
-            "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
-  EXPECT_EQ(error_with("/model/vocab/b", {1}),
-            "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
+  EXPECT_EQ(
+      error_with("/model/vocab/b", -1),
+      "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
+  EXPECT_EQ(
+      error_with("/model/vocab/b", "1"),
+      "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
+  EXPECT_EQ(
+      error_with("/model/vocab/b", {1}),
+      "cannot read tokenizer.json: the id must be a whole number, not negative (/model/vocab/b)");
   EXPECT_EQ(error_with("/model/vocab/b", 1ull << 32),
             "cannot read tokenizer.json: the id 4294967296 is not below 4194304 (/model/vocab/b)");
   EXPECT_EQ(error_with("/model/merges/1", {"a", "z"}),
-            "the merge of 'a' and 'z' needs the token 'z', which is not in the vocabulary (tokenizer.json: "
+            "the merge of 'a' and 'z' needs the token 'z', which is not in the vocabulary "
+            "(tokenizer.json: "
             "/model/merges/1)");
   EXPECT_EQ(error_with("/model/merges/1", {"a", "d"}),
-            "the merge of 'a' and 'd' needs the token 'ad', which is not in the vocabulary (tokenizer.json: "
+            "the merge of 'a' and 'd' needs the token 'ad', which is not in the vocabulary "
+            "(tokenizer.json: "
             "/model/merges/1)");
-  for (const Json& merge : {Json{"a"}, Json{"a", "b", "c"}, Json("ab"), Json("a b c"), Json(7), Json(nullptr),
-                            Json::object(), Json{"a", 3}, Json{"a", {"b"}}}) {
-    EXPECT_EQ(error_with("/model/merges/1", merge).find("cannot read tokenizer.json: a merge must be"), 0u) << merge;
+  for (const Json& merge : {Json{"a"}, Json{"a", "b", "c"}, Json("ab"), Json("a b c"), Json(7),
+                            Json(nullptr), Json::object(), Json{"a", 3}, Json{"a", {"b"}}}) {
+    EXPECT_EQ(
+        error_with("/model/merges/1", merge).find("cannot read tokenizer.json: a merge must be"),
+        0u)
+        << merge;
   }
   std::string twice = small_tokenizer().dump();
   twice.replace(twice.find("\"b\":1"), 5, "\"a\":1");
   EXPECT_EQ(text_error(twice), "token 'a' comes twice (tokenizer.json: /model/vocab)");
-  EXPECT_EQ(error_with("/model/vocab", Json::array()), "must be a table (tokenizer.json: /model/vocab)");
+  EXPECT_EQ(error_with("/model/vocab", Json::array()),
+            "must be a table (tokenizer.json: /model/vocab)");
   EXPECT_EQ(error_with("/model/merges", "none"), "must be a table (tokenizer.json: /model/merges)");
   EXPECT_EQ(error_with("/model/unk_token", "z"),
             "'z' is not in the vocabulary (tokenizer.json: /model/unk_token)");
@@ -109,7 +127,8 @@ TEST(TokenizerErrors, WrongTypesElsewhere) {
 
 TEST(TokenizerErrors, NoJson) {
   EXPECT_EQ(text_error("{\n  \"model\": oops}"),
-            "cannot read tokenizer.json: parse error at line 2, column 12: syntax error while parsing value - invalid "
+            "cannot read tokenizer.json: parse error at line 2, column 12: syntax error while "
+            "parsing value - invalid "
             "literal");
   EXPECT_NE(text_error("").find("unexpected end of input"), std::string::npos);
   const std::string whole = small_tokenizer().dump();
@@ -119,14 +138,16 @@ TEST(TokenizerErrors, NoJson) {
 }
 
 TEST(TokenizerErrors, HostileSizes) {
-  EXPECT_NE(text_error(std::string(1 << 20, '[')).find("nested deeper than 64 levels"), std::string::npos);
+  EXPECT_NE(text_error(std::string(1 << 20, '[')).find("nested deeper than 64 levels"),
+            std::string::npos);
   std::string values = "[0";
   for (int i = 0; i < 1'000'001; ++i) values += ",0";
   EXPECT_NE(text_error(values + "]").find("more than 1000000 values"), std::string::npos);
 }
 
 TEST(TokenizerErrors, Config) {
-  EXPECT_EQ(config_error(R"({"bos_token": {"lstrip": true}})"), "'content' is missing (config.json: /bos_token)");
+  EXPECT_EQ(config_error(R"({"bos_token": {"lstrip": true}})"),
+            "'content' is missing (config.json: /bos_token)");
   EXPECT_EQ(config_error(R"({"eos_token": 7})"), "must be a string (config.json: /eos_token)");
   EXPECT_EQ(config_error(R"({"added_tokens_decoder": {"x": {"content": "a"}}})"),
             "the key must be a token id (config.json: /added_tokens_decoder/x)");
@@ -142,13 +163,16 @@ TEST(TokenizerErrors, Files) {
   };
   EXPECT_EQ(error(folder / "gone"), "Tokenizer path '" + folder.path() + "/gone' does not exist");
   test::write_file(folder / "model.safetensors", "");
-  EXPECT_EQ(error(folder.path()), "No supported tokenizer files found in '" + folder.path() +
-                                      "'. Available files: [model.safetensors]. Looking for: tokenizer.json");
+  EXPECT_EQ(error(folder.path()),
+            "No supported tokenizer files found in '" + folder.path() +
+                "'. Available files: [model.safetensors]. Looking for: tokenizer.json");
   test::write_file(folder / "vocab.json", "{}");
   EXPECT_EQ(error(folder.path()),
             "not available in this build yet: a tokenizer from " + folder.path() + "/vocab.json");
   test::write_file(folder / "tokenizer.json", "{");
-  EXPECT_EQ(error(folder.path()).find("cannot read " + folder.path() + "/tokenizer.json: parse error"), 0u);
+  EXPECT_EQ(
+      error(folder.path()).find("cannot read " + folder.path() + "/tokenizer.json: parse error"),
+      0u);
 }
 
 }  // namespace

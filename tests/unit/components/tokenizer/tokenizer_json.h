@@ -29,13 +29,16 @@ inline Json small_tokenizer() {
 }
 
 /// Builds the tokenizer from the JSON texts; an empty `config` stands for a missing file.
-inline std::unique_ptr<components::HfTokenizer> build_tokenizer(const std::string& json, const std::string& config = "") {
+inline std::unique_ptr<components::HfTokenizer> build_tokenizer(const std::string& json,
+                                                                const std::string& config = "") {
   components::TokenizerConfig parsed;
   if (!config.empty()) parsed = components::parse_tokenizer_config(config, "config.json");
-  return std::make_unique<components::HfTokenizer>(components::parse_tokenizer_file(json, "tokenizer.json"), parsed);
+  return std::make_unique<components::HfTokenizer>(
+      components::parse_tokenizer_file(json, "tokenizer.json"), parsed);
 }
 
-inline std::unique_ptr<components::HfTokenizer> build_tokenizer(const Json& json, const Json& config) {
+inline std::unique_ptr<components::HfTokenizer> build_tokenizer(const Json& json,
+                                                                const Json& config) {
   return build_tokenizer(json.dump(), config.is_null() ? "" : config.dump());
 }
 

@@ -22,9 +22,12 @@ TEST(Utf8, EveryScalarSurvivesEncodingAndDecoding) {
 // Unicode 16, tables 3-8 to 3-11.
 TEST(Utf8, IllFormedPiecesBecomeOneReplacementEach) {
   const std::string r = "\uFFFD";
-  EXPECT_EQ(to_utf8_lossy("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"), r + r + r + r + r + r + r + r + "A");
-  EXPECT_EQ(to_utf8_lossy("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"), r + r + r + r + r + r + r + r + "A");
-  EXPECT_EQ(to_utf8_lossy("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"), r + r + r + r + r + "A" + r + r + "B");
+  EXPECT_EQ(to_utf8_lossy("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"),
+            r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(to_utf8_lossy("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"),
+            r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(to_utf8_lossy("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"),
+            r + r + r + r + r + "A" + r + r + "B");
   EXPECT_EQ(to_utf8_lossy("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41"), r + r + r + r + "A");
   EXPECT_EQ(to_utf8_lossy("plain"), "plain");
   EXPECT_FALSE(is_utf8("0123456789\xE2\x82"));
