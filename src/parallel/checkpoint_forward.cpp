@@ -30,6 +30,33 @@ struct TensorShape {
   at::Device device;
 };
 
+/// Ranks that are threads of one process share the default generators.
+at::Tensor get_state(at::Generator generator) {
+  const std::lock_guard lock(generator.mutex());
+  return generator.get_state();
+}
+
+void set_state(at::Generator generator, const at::Tensor& state) {
+  const std::lock_guard lock(generator.mutex());
+  generator.set_state(state);
+}
+
+/// Puts a generator into `state`, and back at the end of the scope.
+class RandomStateScope {
+ public:
+  RandomStateScope(const at::Generator& generator, const at::Tensor& state)
+      : generator_(generator), outer_state_(get_state(generator)) {
+    set_state(generator_, state);
+  }
+  ~RandomStateScope() { set_state(generator_, outer_state_); }
+  RandomStateScope(const RandomStateScope&) = delete;
+  RandomStateScope& operator=(const RandomStateScope&) = delete;
+
+ private:
+  at::Generator generator_;
+  at::Tensor outer_state_;
+};
+
 /// Random number and autocast state of the moment forward ran.
 class Surroundings {
  public:
@@ -37,18 +64,15 @@ class Surroundings {
       : device_(device),
         autocast_enabled_(at::autocast::is_autocast_enabled(device.type())),
         autocast_dtype_(at::autocast::get_autocast_dtype(device.type())) {
-    if (preserve_rng) rng_state_ = generator().get_state();
+    if (preserve_rng) rng_state_ = get_state(generator());
   }
 
   void run(const std::function<void()>& body) {
     const c10::AutoGradMode with_grad(true);
     const AutocastScope autocast(device_.type(), autocast_enabled_, autocast_dtype_);
     if (!rng_state_.defined()) return body();
-    at::Generator rng = generator();
-    const at::Tensor now = rng.get_state();
-    rng.set_state(rng_state_);
+    const RandomStateScope random_state(generator(), rng_state_);
     body();
-    rng.set_state(now);
   }
 
  private:
@@ -130,8 +154,9 @@ class CollectToken : public SavedTensorHooks {
 nn::Tensors Frame::run(const nn::Tensors& inputs) {
   const SavedTensorHooksScope hooks(
       [frame = shared_from_this()] { return std::make_unique<SavedToken>(frame); });
-  std::optional<DispatchModeScope> mode;
-  if (modes_.forward) mode.emplace(*modes_.forward);
+  const std::shared_ptr<DispatchMode> mode = std::exchange(modes_.forward, nullptr);
+  std::optional<DispatchModeScope> scope;
+  if (mode) scope.emplace(*mode);
   return forward_(inputs);
 }
 
@@ -151,8 +176,10 @@ void Frame::recompute() {
   recomputed_.reserve(saved_.size());
   surroundings_.run([this] {
     const SavedTensorHooksScope hooks([this] { return std::make_unique<CollectToken>(*this); });
-    std::optional<DispatchModeScope> mode;
-    if (modes_.recompute) mode.emplace(*modes_.recompute);
+    // Kept results are handed out once, and early_stop leaves some behind: a further run computes everything.
+    const std::shared_ptr<DispatchMode> mode = std::exchange(modes_.recompute, nullptr);
+    std::optional<DispatchModeScope> scope;
+    if (mode) scope.emplace(*mode);
     try {
       forward_(inputs_);
     } catch (const RecomputationComplete&) {

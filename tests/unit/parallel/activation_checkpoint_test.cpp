@@ -1,13 +1,16 @@
 #include "titan/parallel/activation_checkpoint.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
@@ -170,14 +173,30 @@ TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
   EXPECT_LT(full, none / 4);
 }
 
+config::ActivationCheckpoint early_stopping_by_operator() {
+  auto config = mode(ActivationCheckpointMode::kSelective, "op");
+  config.early_stop = true;
+  return config;
+}
+
 TEST(ActivationCheckpoint, ASecondBackwardThroughTheSameGraphRunsForwardAgain) {
-  const auto model = small_llama();
-  apply_ac(*model, mode(ActivationCheckpointMode::kFull), default_save_policy());
-  const at::Tensor loss = model->call(tokens()).square().mean();
-  loss.backward({}, /*retain_graph=*/true);
-  const at::Tensor once = model->named_parameters()[0].tensor.grad().clone();
-  loss.backward();
-  EXPECT_TRUE(at::equal(model->named_parameters()[0].tensor.grad(), once + once));
+  for (const auto& config : {mode(ActivationCheckpointMode::kFull),
+                             mode(ActivationCheckpointMode::kSelective, "op"),
+                             early_stopping_by_operator()}) {
+    const auto model = small_llama();
+    apply_ac(*model, config, default_save_policy());
+    const at::Tensor loss = model->call(tokens()).square().mean();
+    loss.backward({}, /*retain_graph=*/true);
+    std::vector<at::Tensor> once;
+    for (const nn::NamedTensor& parameter : model->named_parameters()) {
+      once.push_back(parameter.tensor.grad().clone());
+    }
+    loss.backward();
+    for (std::size_t i = 0; i < once.size(); ++i) {
+      const nn::NamedTensor parameter = model->named_parameters()[i];
+      EXPECT_TRUE(at::equal(parameter.tensor.grad(), once[i] + once[i])) << parameter.name;
+    }
+  }
 }
 
 TEST(ActivationCheckpoint, WithoutGradientsNothingIsKept) {
@@ -189,11 +208,17 @@ TEST(ActivationCheckpoint, WithoutGradientsNothingIsKept) {
 
 TEST(ActivationCheckpoint, RefusesWhatIsNoOptionOrNoLinearLayer) {
   const auto model = small_llama();
-  EXPECT_THROW(apply_ac(*model, mode(ActivationCheckpointMode::kSelective, "x"), default_save_policy()),
-               ConfigError);
-  auto config = mode(ActivationCheckpointMode::kSelective, "op");
+  auto config = mode(ActivationCheckpointMode::kSelective, "x");
+  EXPECT_THROW(apply_ac(*model, config, default_save_policy()), ConfigError);
+  config = mode(ActivationCheckpointMode::kSelective, "op");
   config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention_norm"};
   EXPECT_THROW(apply_ac(*model, config, default_save_policy()), ConfigError);
+}
+
+void checkpoint(nn::Module& module) {
+  module.wrap_forward([](const nn::Module::Forward& forward, const nn::Tensors& inputs) {
+    return checkpoint_forward(forward, inputs, {});
+  });
 }
 
 TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
@@ -205,11 +230,77 @@ TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
     int calls_ = 0;
   };
   Fickle module;
-  module.wrap_forward([](const nn::Module::Forward& forward, const nn::Tensors& inputs) {
-    return checkpoint_forward(forward, inputs, {});
-  });
+  checkpoint(module);
   const at::Tensor x = at::ones({4}).set_requires_grad(true);
   EXPECT_THROW(module.call(x).sum().backward(), InternalError);
+}
+
+/// Draws a random mask in every forward and can be told to fail when run again.
+class Dropping : public nn::Module {
+ public:
+  bool fails_when_run_again = false;
+
+ protected:
+  nn::Tensors forward(const nn::Tensors& inputs) override {
+    if (++calls_ > 1 && fails_when_run_again) throw RunError("told to fail");
+    const at::Tensor mask = at::rand(inputs.at(0).sizes());
+    return {(inputs.at(0) * mask).sin()};
+  }
+
+ private:
+  int calls_ = 0;
+};
+
+TEST(ActivationCheckpoint, RunAgainDrawsTheSameRandomNumbersAndDisturbsNone) {
+  const auto gradient = [](bool checkpointed) {
+    at::manual_seed(5);
+    Dropping module;
+    if (checkpointed) checkpoint(module);
+    const at::Tensor x = at::ones({8}).set_requires_grad(true);
+    module.call(x).sum().backward();
+    return std::pair{x.grad(), at::rand({4})};
+  };
+  const auto [plain, next_after_plain] = gradient(false);
+  const auto [actual, next] = gradient(true);
+  EXPECT_TRUE(at::equal(actual, plain));
+  EXPECT_TRUE(at::equal(next, next_after_plain));
+}
+
+TEST(ActivationCheckpoint, AfterAFailureInBackwardThisThreadIsAsBefore) {
+  at::manual_seed(5);
+  Dropping module;
+  checkpoint(module);
+  module.fails_when_run_again = true;
+  const at::Tensor x = at::ones({8}).set_requires_grad(true);
+  const at::Tensor sum = module.call(x).sum();
+  const at::Tensor state = at::globalContext().defaultGenerator(at::kCPU).get_state();
+  EXPECT_THROW(sum.backward(), RunError);
+  EXPECT_TRUE(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), state));
+  // No hook of the failed run is left: this would throw InternalError.
+  const at::Tensor y = at::ones({3}).set_requires_grad(true);
+  y.sin().sum().backward();
+  EXPECT_TRUE(at::equal(y.grad(), y.detach().cos()));
+}
+
+TEST(ActivationCheckpoint, ThreadsDoNotDisturbEachOther) {
+  const auto plain = small_llama();
+  const Outcome expected = train_once(*plain);
+  std::vector<Outcome> outcomes(3);
+  std::vector<std::thread> threads;
+  for (Outcome& outcome : outcomes) {
+    threads.emplace_back([&outcome] {
+      const auto model = small_llama();
+      apply_ac(*model, early_stopping_by_operator(), default_save_policy());
+      outcome = train_once(*model);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Outcome& outcome : outcomes) {
+    ASSERT_EQ(outcome.gradients.size(), expected.gradients.size());
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
+      EXPECT_TRUE(at::equal(outcome.gradients[i], expected.gradients[i])) << i;
+    }
+  }
 }
 
 }  // namespace
