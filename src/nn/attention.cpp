@@ -3,8 +3,6 @@
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
-#include <algorithm>
-
 #include "titan/base/errors.h"
 #include "titan/nn/init.h"
 #include "titan/nn/rope.h"

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty_like.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -81,7 +82,9 @@ std::vector<NamedTensor> Module::named_buffers() const {
 
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> result;
-  visit("", [&](const std::string& prefix, Module& module) { result.emplace_back(prefix, &module); });
+  visit("", [&](const std::string& prefix, Module& module) {
+    result.emplace_back(prefix, &module);
+  });
   return result;
 }
 

@@ -89,9 +89,8 @@ void adam_foreach(const AdamTensors& tensors, const AdamSettings& s) {
 void adam_fused(const AdamTensors& tensors, const AdamSettings& s) {
   if (tensors.params.empty()) return;
   at::_foreach_add_(tensors.steps, 1);
-  const auto update = s.decoupled_weight_decay
-                          ? static_cast<decltype(&at::_ops::_fused_adamw_::call)>(&at::_ops::_fused_adamw_::call)
-                          : &at::_ops::_fused_adam_::call;
+  const auto update =
+      s.decoupled_weight_decay ? &at::_ops::_fused_adamw_::call : &at::_ops::_fused_adam_::call;
   update(tensors.params, tensors.grads, tensors.exp_avgs, tensors.exp_avg_sqs,
          /*max_exp_avg_sqs=*/{}, tensors.steps, s.lr, s.beta1, s.beta2, s.weight_decay, s.eps,
          /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/std::nullopt,

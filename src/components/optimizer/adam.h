@@ -26,7 +26,7 @@ struct AdamTensors {
   std::vector<at::Tensor> steps;
 };
 
-/// One update in place. The operators are those of torch/optim/adam.py, PyTorch 2.11; `grads` may be left changed.
+/// One update in place. The operators are those of torch/optim/adam.py, PyTorch 2.11.
 void adam_for_loop(const AdamTensors& tensors, const AdamSettings& settings);
 void adam_foreach(const AdamTensors& tensors, const AdamSettings& settings);
 void adam_fused(const AdamTensors& tensors, const AdamSettings& settings);

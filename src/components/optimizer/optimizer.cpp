@@ -105,7 +105,9 @@ std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>&
   std::vector<std::regex> patterns;
   for (const config::ParamGroup& group : config.param_groups) {
     patterns.emplace_back(group.pattern);
-    groups.push_back({{}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
+    groups.push_back({{},
+                      group.lr_scale.value_or(1.0),
+                      group.weight_decay.value_or(config.weight_decay)});
   }
   groups.push_back({{}, 1.0, config.weight_decay});
   for (const nn::NamedTensor& parameter : parameters) {
