@@ -1,7 +1,9 @@
 #include "commands.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "engine.h"
 #include "titan/base/errors.h"
@@ -25,7 +27,12 @@ std::int64_t launched_world_size() {
   return value;
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!written || std::fflush(stdout) != 0) {
+    throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
+  }
+}
 
 }  // namespace
 

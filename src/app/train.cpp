@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
+#include <filesystem>
 #include <random>
 
 #include "memory_monitors.h"
@@ -29,6 +30,7 @@ tools::Accelerator* choose_accelerator(config::Device wanted) {
   if (search.accelerator == nullptr && wanted == config::Device::kCuda) {
     throw RunError("training.device = \"cuda\", but " + search.reason + ".");
   }
+  if (search.accelerator == nullptr) tools::log_info("Training on the CPU: ", search.reason);
   return search.accelerator;
 }
 
@@ -51,7 +53,8 @@ void prefer_attention_kernels() {
       {static_cast<std::int64_t>(SDPBackend::cudnn_attention),
        static_cast<std::int64_t>(SDPBackend::flash_attention),
        static_cast<std::int64_t>(SDPBackend::efficient_attention),
-       static_cast<std::int64_t>(SDPBackend::math)});
+       static_cast<std::int64_t>(SDPBackend::math),
+       static_cast<std::int64_t>(SDPBackend::overrideable)});
 }
 
 void report_config(const config::CommandLine& command) {
@@ -61,12 +64,11 @@ void report_config(const config::CommandLine& command) {
     tools::log_info("Running with configs: ", config::config_json(command.config));
   }
   if (job.save_config_file) {
-    const std::string path = job.dump_folder + "/" + *job.save_config_file;
+    const auto path = std::filesystem::path(job.dump_folder) / *job.save_config_file;
     base::FileSystem& files = base::posix_file_system();
-    const std::size_t slash = path.rfind('/');
-    files.create_directories(path.substr(0, slash));
+    files.create_directories(path.parent_path());
     base::write_file_atomically(files, path, config::config_json(command.config));
-    tools::log_info("Saved job configs to ", path);
+    tools::log_info("Saved job configs to ", path.string());
   }
 }
 
@@ -82,16 +84,16 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
   const at::Device device = accelerator ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   if (accelerator) prefer_attention_kernels();
   const auto memory = make_memory_monitor(accelerator, device.index());
-  const tools::StopSignals stop_signals;
   try {
     const comm::RankContext context = {0, 1, device, make_generator(device, config.debug.seed)};
     trainer::Trainer trainer(config, {context, accelerator ? accelerator->facts(0) : tools::cpu_facts(),
-                                      *memory, stop_signals, startup_times});
-    trainer.train();
+                                      *memory, startup_times});
+    const tools::StopSignals stop_signals;
+    trainer.train(stop_signals);
+    return stop_signals.received() ? 128 + *stop_signals.received() : 0;
   } catch (const c10::Error& error) {
     throw RunError(error.what_without_backtrace());
   }
-  return stop_signals.received() ? 128 + *stop_signals.received() : 0;
 }
 
 }  // namespace titan::app

@@ -99,6 +99,8 @@ class ReuseMode : public SelectiveMode {
 }  // namespace
 
 OperatorSavePolicy default_save_policy() {
+  // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in the reference's list; it stands
+  // beside the GPU's because it is as costly to run again.
   return {{"aten::mm", "aten::_scaled_dot_product_efficient_attention",
            "aten::_scaled_dot_product_flash_attention",
            "aten::_scaled_dot_product_flash_attention_for_cpu",

@@ -9,11 +9,9 @@
 
 namespace titan::trainer {
 
-BatchTensors to_tensors(const protocols::Batch& batch, at::Device device) {
-  const auto view = [&](const std::vector<std::int64_t>& ids) {
-    // The kernels only read; from_blob has no const form.
-    return at::from_blob(const_cast<std::int64_t*>(ids.data()), {batch.rows, batch.seq_len}, at::kLong)
-        .to(device);
+BatchTensors to_tensors(protocols::Batch& batch, at::Device device) {
+  const auto view = [&](std::vector<std::int64_t>& ids) {
+    return at::from_blob(ids.data(), {batch.rows, batch.seq_len}, at::kLong).to(device);
   };
   return {view(batch.input), view(batch.labels)};
 }

@@ -37,7 +37,7 @@ void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& mode
   }
 }
 
-void HashLog::write_batches(std::int64_t step, const std::vector<protocols::Batch>& batches) {
+void HashLog::write_batches(std::int64_t step, std::vector<protocols::Batch>& batches) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const BatchTensors tensors = to_tensors(batches[i], at::kCPU);
     write(step, "batch." + std::to_string(i) + ".input", tensors.input);

@@ -17,7 +17,7 @@ class HashLog {
   /// All full parameters and buffers.
   void write_weights(std::int64_t step, const protocols::ModelParts& model_parts);
   /// `batch.<i>.input` and `batch.<i>.labels` of the step's microbatches.
-  void write_batches(std::int64_t step, const std::vector<protocols::Batch>& batches);
+  void write_batches(std::int64_t step, std::vector<protocols::Batch>& batches);
 
  private:
   void write(std::int64_t step, const std::string& name, const at::Tensor& tensor);

@@ -3,6 +3,7 @@
 #include <ATen/ops/isfinite.h>
 
 #include "titan/base/errors.h"
+#include "titan/base/float_text.h"
 
 namespace titan::trainer {
 
@@ -27,9 +28,10 @@ std::string parameters_with_nonfinite_gradients(const protocols::ModelParts& mod
 
 }  // namespace
 
-std::string describe_nonfinite(std::int64_t step, double loss, double grad_norm,
+std::string describe_nonfinite(const protocols::StepMetrics& metrics,
                                const protocols::ModelParts& model_parts) {
-  return concat("Step ", step, ": loss ", loss, ", gradient norm ", grad_norm, ". ",
+  return concat("Step ", metrics.step, ": loss ", base::shortest(metrics.loss), ", gradient norm ",
+                base::shortest(metrics.grad_norm), ". ",
                 parameters_with_nonfinite_gradients(model_parts));
 }
 

@@ -31,6 +31,8 @@ namespace titan::trainer {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+/// After so many skipped steps in a row nothing will be learned any more.
+constexpr std::int64_t kMostSkippedInARow = 10;
 
 /// Microbatches of one step. There is one data-parallel rank yet.
 std::int64_t accumulation_steps(const config::Training& training) {
@@ -141,13 +143,14 @@ void Trainer::log_ready() const {
                   config_.lr_scheduler.warmup_steps, ")");
 }
 
-void Trainer::train() {
+void Trainer::train(const tools::StopSignals& stop_signals) {
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   tools::log_info("Training starts at step ", step_ + 1);
-  while (step_ < config_.training.steps && !environment_.stop_signals.received()) {
+  while (step_ < config_.training.steps && !stop_signals.received()) {
     ++step_;
     if (!train_step()) {
       tools::log_warning("Ran out of data; last step was canceled.");
+      --step_;
       break;
     }
     if (step_ == 1) {
@@ -157,7 +160,7 @@ void Trainer::train() {
   }
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   metrics_->close();
-  if (environment_.stop_signals.received()) {
+  if (stop_signals.received()) {
     tools::log_warning("Stopped by a signal after step ", step_);
   } else {
     tools::log_info("Training completed");
@@ -171,7 +174,7 @@ bool Trainer::train_step() {
   const at::Tensor valid_tokens = count_valid_tokens(microbatches_, environment_.context.device);
 
   std::vector<at::Tensor> losses;
-  for (const protocols::Batch& batch : microbatches_) {
+  for (protocols::Batch& batch : microbatches_) {
     losses.push_back(forward_backward(batch, valid_tokens));
   }
   const std::vector<at::Tensor> params = parameters();
@@ -180,13 +183,11 @@ bool Trainer::train_step() {
 
   // One transfer from the device brings everything the host wants to know.
   const at::Tensor figures = at::stack({at::sum(at::stack(losses)), norm}).to(at::kCPU, at::kDouble);
-  const StepResult result = {figures[0].item<double>(), figures[1].item<double>()};
-  if (accept(result)) optimizers_->step();
+  const double loss = figures[0].item<double>();
+  const protocols::StepMetrics metrics = {step_, loss, loss, figures[1].item<double>(), lr, tokens_seen_};
+  if (accept(metrics)) optimizers_->step();
   lr_schedulers_->step();
-
-  if (metrics_->should_log(step_)) {
-    metrics_->log({step_, result.loss, result.loss, result.grad_norm, lr, tokens_seen_});
-  }
+  if (metrics_->should_log(step_)) metrics_->log(metrics);
   return true;
 }
 
@@ -202,8 +203,7 @@ bool Trainer::fetch_microbatches() {
   return true;
 }
 
-at::Tensor Trainer::forward_backward(const protocols::Batch& batch,
-                                     const at::Tensor& valid_tokens) {
+at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens) {
   const at::Device device = environment_.context.device;
   const BatchTensors tensors = to_tensors(batch, device);
   protocols::ModelProtocol& model = *model_parts_.front();
@@ -223,10 +223,20 @@ at::Tensor Trainer::forward_backward(const protocols::Batch& batch,
   return loss.detach();
 }
 
-bool Trainer::accept(const StepResult& result) {
-  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return true;
-  const std::string report = describe_nonfinite(step_, result.loss, result.grad_norm, model_parts_);
-  if (config_.debug.on_nan == config::OnNan::kStop) throw RunError(report);
+bool Trainer::accept(const protocols::StepMetrics& metrics) {
+  if (std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm)) {
+    skipped_in_a_row_ = 0;
+    return true;
+  }
+  const std::string report = describe_nonfinite(metrics, model_parts_);
+  const bool stop = config_.debug.on_nan == config::OnNan::kStop;
+  if (stop || ++skipped_in_a_row_ > kMostSkippedInARow) {
+    metrics_->log(metrics);
+    metrics_->close();
+    throw RunError(report + (stop ? " Lower optimizer.lr, look at the data of this step, or skip such steps "
+                                    "(debug.on_nan = \"skip\")."
+                                  : concat(" That was the ", skipped_in_a_row_, "th such step in a row.")));
+  }
   tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
   return false;
 }

@@ -1,6 +1,7 @@
 """Every kind of bad input ends in one clear message and the right exit status; nothing is trained on it."""
 import json
 import os
+import subprocess
 import unittest
 
 from titan import ROOT, TitanTest
@@ -107,6 +108,19 @@ class BadTokenizerTest(TitanTest):
 
 
 class BadDiskTest(TitanTest):
+    def test_help_that_cannot_be_written_is_no_success(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([os.environ["TITAN_TRAIN"], "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("No space left on device", result.stderr)
+
+    def test_the_config_is_saved_under_the_dump_folder_or_where_an_absolute_path_says(self):
+        self.train("--job.save_config_file=sub/config.json")
+        with open(self.path("dump", "sub", "config.json")) as file:
+            self.assertEqual(json.load(file)["training"]["steps"], 4)
+        self.train("--job.save_config_file", self.path("elsewhere.json"))
+        self.assertTrue(os.path.exists(self.path("elsewhere.json")))
+
     def test_unwritable_dump_folder(self):
         self.write("file", "in the way")
         self.assertIn("file", self.refused("--job.dump_folder", self.path("file", "dump"), exit_status=1))

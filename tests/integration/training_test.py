@@ -119,6 +119,8 @@ class EndTest(TitanTest):
     def test_a_non_finite_loss_stops_the_run_and_is_explained(self):
         message = self.refused("--optimizer.lr=1e30", "--training.steps=10", exit_status=1)
         self.assertRegex(message, r"Step \d+: loss \S+, gradient norm \S+\. .*[Nn]on-finite")
+        self.assertIn("Lower optimizer.lr", message)
+        self.assertIsNone(self.records()[-1]["grad_norm"], "the step that failed is recorded")
 
     def test_a_non_finite_step_can_be_skipped(self):
         output = self.train("--optimizer.lr=1e30", "--training.steps=6", "--debug.on_nan=skip").stdout

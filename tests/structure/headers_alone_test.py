@@ -30,9 +30,9 @@ class Compiler:
                 self.commands[source.parent.relative_to(ROOT / "src")] = shlex.split(entry["command"])
 
     def command_for(self, header):
-        """The flags of the header's folder, else of the first one within it, else of the first in its parent folder."""
+        """The flags of the folder named like the header, else of its own, else of the first one within, else of its parent."""
         room = header.parent.relative_to("include/titan" if header.parts[0] == "include" else "src")
-        for folder in (room, *room.parents):
+        for folder in (room / header.stem, room, *room.parents):
             for name in sorted(self.commands):
                 if name == folder or folder in name.parents:
                     return self.commands[name]

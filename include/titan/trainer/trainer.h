@@ -24,7 +24,6 @@ struct TrainerEnvironment {
   tools::DeviceFacts device_facts;
   /// Memory of the device, or of the process on a CPU.
   protocols::MemoryMonitor& memory;
-  const tools::StopSignals& stop_signals;
   tools::StartupTimes& startup_times;
 };
 
@@ -35,16 +34,11 @@ class Trainer {
   Trainer(const config::JobConfig& config, TrainerEnvironment environment);
   ~Trainer();
 
-  /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a stop signal came or the data ran
-  /// out. Throws RunError (data, device, a non-finite loss).
-  void train();
+  /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a signal came or the data ran out.
+  /// Throws RunError (data, device, a non-finite loss).
+  void train(const tools::StopSignals& stop_signals);
 
  private:
-  struct StepResult {
-    double loss;
-    double grad_norm;
-  };
-
   void build_data();
   void build_model();
   void build_metrics();
@@ -52,8 +46,8 @@ class Trainer {
 
   bool train_step();
   bool fetch_microbatches();
-  at::Tensor forward_backward(const protocols::Batch& batch, const at::Tensor& valid_tokens);
-  bool accept(const StepResult& result);
+  at::Tensor forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens);
+  bool accept(const protocols::StepMetrics& metrics);
   std::vector<at::Tensor> parameters() const;
 
   const config::JobConfig& config_;
@@ -75,6 +69,7 @@ class Trainer {
 
   std::int64_t step_ = 0;
   std::int64_t tokens_seen_ = 0;
+  std::int64_t skipped_in_a_row_ = 0;
   std::vector<protocols::Batch> microbatches_;  // reused from step to step
 };
 

@@ -5,7 +5,6 @@
 #include <c10/core/GradMode.h>
 
 #include <functional>
-#include <regex>
 #include <utility>
 
 #include "adam.h"
@@ -102,9 +101,9 @@ class AdamOptimizers : public protocols::Optimizers {
 std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>& parameters,
                                              const config::Optimizer& config) {
   std::vector<ParameterGroup> groups;
-  std::vector<std::regex> patterns;
+  std::vector<std::function<bool(const std::string&)>> matchers;
   for (const config::ParamGroup& group : config.param_groups) {
-    patterns.emplace_back(group.pattern);
+    matchers.push_back(config::compile_pattern(group.pattern));
     groups.push_back({{},
                       group.lr_scale.value_or(1.0),
                       group.weight_decay.value_or(config.weight_decay)});
@@ -113,10 +112,10 @@ std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>&
   for (const nn::NamedTensor& parameter : parameters) {
     if (!parameter.tensor.requires_grad()) continue;
     std::size_t index = 0;
-    while (index < patterns.size() && !std::regex_search(parameter.name, patterns[index])) ++index;
+    while (index < matchers.size() && !matchers[index](parameter.name)) ++index;
     groups[index].tensors.params.push_back(parameter.tensor);
   }
-  for (std::size_t i = 0; i < patterns.size(); ++i) {
+  for (std::size_t i = 0; i < matchers.size(); ++i) {
     if (groups[i].tensors.params.empty()) {
       throw ConfigError(concat("optimizer.param_groups: pattern '", config.param_groups[i].pattern,
                                "' matches no parameter that an earlier pattern left."));

@@ -104,15 +104,15 @@ class TrainerTest : public ::testing::Test {
     };
     protocols::register_train_spec(config_.model.name, models::llama3::train_spec(builders));
     const comm::RankContext context = {0, 1, at::kCPU, at::make_generator<at::CPUGeneratorImpl>(1)};
-    Trainer trainer(config_, {context, {"cpu", "test", 1}, memory_, signals_, startup_times_});
-    trainer.train();
+    Trainer trainer(config_, {context, {"cpu", "test", 1}, memory_, startup_times_});
+    const tools::StopSignals stop_signals;
+    trainer.train(stop_signals);
     return steps;
   }
 
   static inline int count_ = 0;
   test::TemporaryFolder folder_;
   NoMemory memory_;
-  tools::StopSignals signals_;
   tools::StartupTimes startup_times_;
   config::JobConfig config_;
   protocols::LossFunction loss_ = components::cross_entropy_loss;
@@ -168,6 +168,15 @@ TEST_F(TrainerTest, ASkippedStepLeavesTheWeightsAlone) {
   ASSERT_THAT(steps, SizeIs(6));
   EXPECT_TRUE(std::isnan(steps[1].loss));
   EXPECT_LT(steps[5].loss, steps[0].loss) << "training goes on from sound weights";
+}
+
+TEST_F(TrainerTest, SkippingEveryStepEndsTheRun) {
+  config_.debug.on_nan = config::OnNan::kSkip;
+  config_.training.steps = 30;
+  loss_ = [](const at::Tensor& prediction, const at::Tensor& labels) {
+    return components::cross_entropy_loss(prediction, labels) * std::numeric_limits<double>::quiet_NaN();
+  };
+  EXPECT_THAT(message_of<RunError>([&] { train(30); }), HasSubstr("11th such step in a row"));
 }
 
 TEST_F(TrainerTest, NoStepsToTrainIsNoError) {

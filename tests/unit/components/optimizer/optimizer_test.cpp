@@ -94,6 +94,12 @@ TEST(Optimizers, APatternThatMatchesNothingIsRefused) {
   EXPECT_THROW(build_optimizers({parameter("w")}, config), ConfigError);
 }
 
+TEST(Optimizers, NoPatternMakesTheStartHang) {
+  config::Optimizer config;
+  config.param_groups = {{"(([a-z0-9._]+)+)+#", 0.0, std::nullopt}};
+  EXPECT_THROW(build_optimizers({parameter("layers.31.feed_forward.w1.weight")}, config), ConfigError);
+}
+
 TEST(Optimizers, FrozenAndUnusedParametersStayAsTheyAre) {
   const nn::NamedTensor frozen = {"frozen", at::ones({5})};
   const nn::NamedTensor unused = parameter("unused");
