@@ -41,9 +41,15 @@ int run(std::span<const std::string> args) {
   const config::CommandLine command =
       config::parse_command_line(args, base::posix_file_system(), launched_world_size());
   switch (command.action) {
-    case config::Action::kHelp: print(config::help_text()); return 0;
-    case config::Action::kHelpMarkdown: print(config::config_markdown()); return 0;
-    case config::Action::kVersion: print(version_text()); return 0;
+    case config::Action::kHelp:
+      print(config::help_text());
+      return 0;
+    case config::Action::kHelpMarkdown:
+      print(config::config_markdown());
+      return 0;
+    case config::Action::kVersion:
+      print(version_text());
+      return 0;
     case config::Action::kPrintConfig:
       print(config::print_config(command.config, command.origins));
       return 0;

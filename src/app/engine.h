@@ -5,12 +5,14 @@
 
 namespace titan::app {
 
-/// The half of the program that needs LibTorch. It is a library of its own, loaded when there is something to train, because
-/// loading LibTorch takes 0.3 s that `--help` and a mistake in a config should not wait for.
+/// The half of the program that needs LibTorch. It is a library of its own, loaded when there is
+/// something to train, because loading LibTorch takes 0.3 s that `--help` and a mistake in a config
+/// should not wait for.
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Trains one rank; returns 0, or 128 + the signal that ended the run early. Throws ConfigError, RunError.
+  /// Trains one rank; returns 0, or 128 + the signal that ended the run early. Throws ConfigError,
+  /// RunError.
   virtual int train(const config::CommandLine& command, tools::StartupTimes& startup_times) = 0;
   /// Throws ConfigError for a model or flavor that is not registered.
   virtual void check_model(const config::JobConfig& config) = 0;

@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
     return fail(kInternalError, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kRunFailed,
-                "out of memory. Lower training.local_batch_size or training.seq_len, choose a smaller model.flavor, or checkpoint "
+                "out of memory. Lower training.local_batch_size or training.seq_len, choose a "
+                "smaller model.flavor, or checkpoint "
                 "activations (activation_checkpoint.mode).");
   } catch (const std::exception& error) {
     return fail(kRunFailed, error.what());

@@ -34,7 +34,8 @@ tools::Accelerator* choose_accelerator(config::Device wanted) {
   return search.accelerator;
 }
 
-/// The generator of initial weights: seeded, or from the system's entropy, which is then logged so that the run can be repeated.
+/// The generator of initial weights: seeded, or from the system's entropy, which is then logged so
+/// that the run can be repeated.
 at::Generator make_generator(at::Device device, std::optional<std::int64_t> seed) {
   at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
                                             : at::globalContext().defaultGenerator(device).clone();
@@ -86,8 +87,9 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
   const auto memory = make_memory_monitor(accelerator, device.index());
   try {
     const comm::RankContext context = {0, 1, device, make_generator(device, config.debug.seed)};
-    trainer::Trainer trainer(config, {context, accelerator ? accelerator->facts(0) : tools::cpu_facts(),
-                                      *memory, startup_times});
+    trainer::Trainer trainer(
+        config, {context, accelerator ? accelerator->facts(0) : tools::cpu_facts(), *memory,
+                 startup_times});
     const tools::StopSignals stop_signals;
     trainer.train(stop_signals);
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;

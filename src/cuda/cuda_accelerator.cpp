@@ -1,4 +1,5 @@
-// The CUDA half of titan_train, a library of its own so that machines without a GPU never load LibTorch's CUDA libraries.
+// The CUDA half of titan_train, a library of its own so that machines without a GPU never load
+// LibTorch's CUDA libraries.
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -22,9 +23,7 @@ void check(cudaError_t status, const char* what) {
 }
 
 /// 13000 as "13.0".
-std::string version_text(int version) {
-  return concat(version / 1000, ".", version % 1000 / 10);
-}
+std::string version_text(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
 
 class CudaAccelerator : public tools::Accelerator {
  public:

@@ -11,17 +11,17 @@ namespace titan::nn {
 
 namespace {
 
-/// Attention inside packed documents: flash attention never forms the mask. Offsets are int32 `[documents + 1]`.
+/// Attention inside packed documents: flash attention never forms the mask. Offsets are int32
+/// `[documents + 1]`.
 at::Tensor flash_packed(const Tensors& inputs) {
   const at::Tensor& query_bhsd = inputs[0];
   const at::Tensor& offsets = inputs[3];
   const auto longest = inputs[4].item<std::int64_t>();
   const auto packed = [](const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); };
-  const at::Tensor output =
-      std::get<0>(at::_flash_attention_forward(packed(query_bhsd), packed(inputs[1]),
-                                               packed(inputs[2]), offsets, offsets, longest,
-                                               longest, /*dropout_p=*/0.0, /*is_causal=*/true,
-                                               /*return_debug_mask=*/false));
+  const at::Tensor output = std::get<0>(at::_flash_attention_forward(
+      packed(query_bhsd), packed(inputs[1]), packed(inputs[2]), offsets, offsets, longest, longest,
+      /*dropout_p=*/0.0, /*is_causal=*/true,
+      /*return_debug_mask=*/false));
   return output.view({query_bhsd.size(0), query_bhsd.size(2), query_bhsd.size(1), -1});
 }
 
@@ -73,8 +73,7 @@ Tensors Attention::forward(const Tensors& inputs) {
   const at::Tensor value = heads(*wv_);
   const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
 
-  Tensors qkv = {query_rotated.transpose(1, 2), key_rotated.transpose(1, 2),
-                 value.transpose(1, 2)};
+  Tensors qkv = {query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)};
   qkv.insert(qkv.end(), inputs.begin() + 2, inputs.end());
   const at::Tensor output = (*inner_attention_)(std::move(qkv)).at(0);
   return {wo_->call(output.view({batch, length, -1}))};

@@ -21,8 +21,7 @@ Tensors block_causal_mask(const at::Tensor& tokens, std::int64_t eos_id) {
   const std::int64_t length = tokens.size(1);
   const at::Tensor ids = document_ids(tokens, eos_id);
   const at::Tensor same_document = ids.unsqueeze(2) == ids.unsqueeze(1);
-  const at::Tensor causal =
-      at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
+  const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
   return {same_document.logical_and(causal).unsqueeze(1)};
 }
 
@@ -31,8 +30,7 @@ Tensors packed_documents(const at::Tensor& tokens, std::int64_t eos_id) {
   // A document starts at each row's first token and wherever the id changes.
   at::Tensor is_start = at::ones(ids.sizes(), ids.options().dtype(at::kBool));
   const std::int64_t length = tokens.size(1);
-  is_start.slice(1, 1, length)
-      .copy_(ids.slice(1, 1, length) != ids.slice(1, 0, length - 1));
+  is_start.slice(1, 1, length).copy_(ids.slice(1, 1, length) != ids.slice(1, 0, length - 1));
   const at::Tensor starts = is_start.flatten().nonzero().squeeze(1);
   const at::Tensor offsets =
       at::cat({starts, at::ones({1}, starts.options()) * tokens.numel()}).to(at::kInt);

@@ -6,9 +6,9 @@
 namespace titan::nn {
 
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype)
-    : weight_(add_parameter(
-          "weight", at::empty({out_features, in_features},
-                              at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
+    : weight_(
+          add_parameter("weight", at::empty({out_features, in_features},
+                                            at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
 
 Tensors Linear::forward(const Tensors& inputs) { return {at::linear(inputs.at(0), weight_)}; }
 

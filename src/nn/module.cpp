@@ -82,9 +82,8 @@ std::vector<NamedTensor> Module::named_buffers() const {
 
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> result;
-  visit("", [&](const std::string& prefix, Module& module) {
-    result.emplace_back(prefix, &module);
-  });
+  visit("",
+        [&](const std::string& prefix, Module& module) { result.emplace_back(prefix, &module); });
   return result;
 }
 

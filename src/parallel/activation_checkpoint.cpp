@@ -58,8 +58,8 @@ void apply_ac(nn::Module& model, const config::ActivationCheckpoint& config,
   if (config.mode == ActivationCheckpointMode::kNone) return;
   TITAN_CHECK(config.mode != ActivationCheckpointMode::kMemoryBudget,
               "the memory budget mode was not refused");
-  const bool by_operator = config.mode == ActivationCheckpointMode::kSelective &&
-                           config.selective_ac_option == "op";
+  const bool by_operator =
+      config.mode == ActivationCheckpointMode::kSelective && config.selective_ac_option == "op";
   const std::int64_t frequency = config.mode == ActivationCheckpointMode::kFull || by_operator
                                      ? 0
                                      : layer_frequency(config.selective_ac_option);

@@ -14,7 +14,8 @@ AutocastScope::AutocastScope(c10::DeviceType device_type, bool enabled, c10::Sca
 }
 
 AutocastScope::~AutocastScope() {
-  // The outermost scope drops the cached casts of weights, which are stale after the optimizer step.
+  // The outermost scope drops the cached casts of weights, which are stale after the optimizer
+  // step.
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(device_type_, outer_enabled_);
   at::autocast::set_autocast_dtype(device_type_, outer_dtype_);

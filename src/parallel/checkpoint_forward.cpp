@@ -84,8 +84,8 @@ class Surroundings {
   at::Tensor rng_state_;
 };
 
-/// One call of a checkpointed module: all that is needed to run it again. Shared by the tokens that autograd holds instead of the
-/// saved tensors, and freed with them.
+/// One call of a checkpointed module: all that is needed to run it again. Shared by the tokens that
+/// autograd holds instead of the saved tensors, and freed with them.
 class Frame : public std::enable_shared_from_this<Frame> {
  public:
   Frame(nn::Module::Forward forward, const nn::Tensors& inputs, const CheckpointOptions& options)
@@ -95,9 +95,8 @@ class Frame : public std::enable_shared_from_this<Frame> {
         surroundings_(inputs.at(0).device(), options.preserve_rng_state) {
     if (options.selective_modes) modes_ = options.selective_modes();
     for (const at::Tensor& input : inputs) {
-      inputs_.push_back(input.defined()
-                            ? input.detach().set_requires_grad(input.requires_grad())
-                            : input);
+      inputs_.push_back(input.defined() ? input.detach().set_requires_grad(input.requires_grad())
+                                        : input);
     }
   }
 
@@ -138,7 +137,8 @@ class SavedToken : public SavedTensorHooks {
   std::size_t index_ = 0;
 };
 
-/// Collects a tensor of the recomputation; the graph made on the way is dropped, so it never unpacks.
+/// Collects a tensor of the recomputation; the graph made on the way is dropped, so it never
+/// unpacks.
 class CollectToken : public SavedTensorHooks {
  public:
   explicit CollectToken(Frame& frame) : frame_(frame) {}
@@ -162,8 +162,9 @@ nn::Tensors Frame::run(const nn::Tensors& inputs) {
 
 void Frame::collect(const at::Tensor& tensor) {
   const std::size_t index = recomputed_.size();
-  TITAN_CHECK(index < saved_.size(), "a checkpointed module saved more tensors when run again: ",
-              saved_.size(), " at first");
+  TITAN_CHECK(index < saved_.size(),
+              "a checkpointed module saved more tensors when run again: ", saved_.size(),
+              " at first");
   TITAN_CHECK(!determinism_check_ || saved_[index] == TensorShape(tensor),
               "a checkpointed module saved another tensor when run again, number ", index, ": ",
               tensor.toString(), tensor.sizes());
@@ -176,7 +177,8 @@ void Frame::recompute() {
   recomputed_.reserve(saved_.size());
   surroundings_.run([this] {
     const SavedTensorHooksScope hooks([this] { return std::make_unique<CollectToken>(*this); });
-    // Kept results are handed out once, and early_stop leaves some behind: a further run computes everything.
+    // Kept results are handed out once, and early_stop leaves some behind: a further run computes
+    // everything.
     const std::shared_ptr<DispatchMode> mode = std::exchange(modes_.recompute, nullptr);
     std::optional<DispatchModeScope> scope;
     if (mode) scope.emplace(*mode);
@@ -190,7 +192,8 @@ void Frame::recompute() {
 }
 
 at::Tensor Frame::take(std::size_t index) {
-  // Each tensor is handed out once and then let go; asked again (a graph run twice), forward runs again.
+  // Each tensor is handed out once and then let go; asked again (a graph run twice), forward runs
+  // again.
   if (index >= recomputed_.size() || !recomputed_[index].defined()) recompute();
   return std::exchange(recomputed_[index], at::Tensor());
 }

@@ -34,15 +34,13 @@ void DispatchModeScope::intercept(const c10::OperatorHandle& op, c10::DispatchKe
 namespace {
 
 TORCH_LIBRARY_IMPL(_, Fake, library) {
-  library.fallback(
-      torch::CppFunction::makeFromBoxedFunction<&DispatchModeScope::intercept>());
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&DispatchModeScope::intercept>());
 }
 
 }  // namespace
 
 DispatchModeScope::DispatchModeScope(DispatchMode& mode)
-    : link_(std::make_unique<Link>(Link{mode, Link::innermost})),
-      include_(c10::DispatchKey::Fake) {
+    : link_(std::make_unique<Link>(Link{mode, Link::innermost})), include_(c10::DispatchKey::Fake) {
   Link::innermost = link_.get();
 }
 

@@ -10,8 +10,8 @@ namespace {
 
 thread_local std::vector<SavedTensorHooksFactory> factories;
 
-/// Autograd asks its engine for the hooks of a tensor it is about to save. LibTorch's own engine has none (Python's subclass has);
-/// ours asks the scopes of the current thread.
+/// Autograd asks its engine for the hooks of a tensor it is about to save. LibTorch's own engine
+/// has none (Python's subclass has); ours asks the scopes of the current thread.
 class HookedEngine : public torch::autograd::Engine {
  public:
   std::unique_ptr<SavedTensorHooks> get_default_saved_variable_hooks() override {

@@ -26,8 +26,8 @@ bool is_copy_to_host(const std::string& name, const c10::OperatorHandle& op, con
   return false;
 }
 
-/// Decides, for one pass over a block, which results are kept. Both passes meet the same operators in the same order, so two
-/// instances decide alike.
+/// Decides, for one pass over a block, which results are kept. Both passes meet the same operators
+/// in the same order, so two instances decide alike.
 class SaveDecision {
  public:
   explicit SaveDecision(std::shared_ptr<const OperatorSavePolicy> policy)
@@ -47,7 +47,8 @@ class SaveDecision {
   std::int64_t mm_count_ = 0;
 };
 
-/// The results on top of the stack without their place in the autograd graph, which would otherwise own itself through the frame.
+/// The results on top of the stack without their place in the autograd graph, which would otherwise
+/// own itself through the frame.
 Stack aliases_of_results(const Stack& stack, std::size_t count) {
   Stack results(stack.end() - static_cast<std::ptrdiff_t>(count), stack.end());
   for (c10::IValue& value : results) {
@@ -99,13 +100,12 @@ class ReuseMode : public SelectiveMode {
 }  // namespace
 
 OperatorSavePolicy default_save_policy() {
-  // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in the reference's list; it stands
-  // beside the GPU's because it is as costly to run again.
+  // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in
+  // the reference's list; it stands beside the GPU's because it is as costly to run again.
   return {{"aten::mm", "aten::_scaled_dot_product_efficient_attention",
            "aten::_scaled_dot_product_flash_attention",
            "aten::_scaled_dot_product_flash_attention_for_cpu",
-           "aten::_scaled_dot_product_cudnn_attention",
-           "aten::_scaled_dot_product_attention_math",
+           "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
            "aten::_scaled_dot_product_fused_attention_overrideable",
            "aten::_flash_attention_forward", "aten::max", "c10d::reduce_scatter_tensor"},
           {}};

@@ -19,10 +19,12 @@ BatchTensors to_tensors(protocols::Batch& batch, at::Device device) {
 at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device) {
   std::int64_t valid = 0;
   for (const protocols::Batch& batch : batches) {
-    const auto ignored = std::count(batch.labels.begin(), batch.labels.end(), components::kIgnoreIndex);
+    const auto ignored =
+        std::count(batch.labels.begin(), batch.labels.end(), components::kIgnoreIndex);
     valid += static_cast<std::int64_t>(batch.labels.size()) - ignored;
   }
-  return at::scalar_tensor(static_cast<double>(valid), at::TensorOptions().dtype(at::kFloat).device(device));
+  return at::scalar_tensor(static_cast<double>(valid),
+                           at::TensorOptions().dtype(at::kFloat).device(device));
 }
 
 }  // namespace titan::trainer

@@ -17,7 +17,8 @@ struct BatchTensors {
 /// On a CPU the tensors are views of `batch`, which must outlive them.
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device);
 
-/// The number of labels that are trained on, fp32 on `device`: what the loss of a step is divided by.
+/// The number of labels that are trained on, fp32 on `device`: what the loss of a step is divided
+/// by.
 at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device);
 
 }  // namespace titan::trainer

@@ -9,8 +9,9 @@
 
 namespace titan::trainer {
 
-/// Writes `hashes.jsonl`: one object per tensor with its step, name, shape, dtype and the SHA-256 of its raw bytes (row-major,
-/// little-endian). Two such files show the first tensor in which two runs differ.
+/// Writes `hashes.jsonl`: one object per tensor with its step, name, shape, dtype and the SHA-256
+/// of its raw bytes (row-major, little-endian). Two such files show the first tensor in which two
+/// runs differ.
 class HashLog {
  public:
   HashLog(base::FileSystem& files, const std::string& dump_folder);

@@ -1,10 +1,10 @@
 #include "titan/trainer/trainer.h"
 
 #include <ATen/TensorOperators.h>
-#include <c10/core/GradMode.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cctype>
@@ -36,8 +36,8 @@ constexpr std::int64_t kMostSkippedInARow = 10;
 
 /// Microbatches of one step. There is one data-parallel rank yet.
 std::int64_t accumulation_steps(const config::Training& training) {
-  const std::int64_t global = training.global_batch_size < 0 ? training.local_batch_size
-                                                             : training.global_batch_size;
+  const std::int64_t global =
+      training.global_batch_size < 0 ? training.local_batch_size : training.global_batch_size;
   TITAN_CHECK(global > 0 && global % training.local_batch_size == 0,
               "global batch size was not validated: ", global);
   return global / training.local_batch_size;
@@ -103,8 +103,8 @@ void Trainer::build_model() {
   model_size_ = model_args_->size_of(*whole, config_.training.seq_len);
   TITAN_CHECK(model_size_.flops_per_token > 0, "a model must report its operations per token");
   const tools::Colors colors = tools::console_colors(config_.metrics.disable_color_printing);
-  tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red, "size: ",
-                  tools::with_thousands(model_size_.parameters), " total parameters",
+  tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red,
+                  "size: ", tools::with_thousands(model_size_.parameters), " total parameters",
                   colors.reset);
   spec_.parallelize(*whole, environment_.context, config_);
   whole->to_empty(environment_.context.device);
@@ -127,15 +127,19 @@ void Trainer::log_ready() const {
   const tools::DeviceFacts& device = environment_.device_facts;
   const protocols::MemoryPeak memory = environment_.memory.peak();
   std::string type = device.type;
-  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::toupper(c); });
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return std::toupper(c); });
   tools::log_info(type, " capacity: ", device.name, " with ",
-                  tools::fixed(static_cast<double>(device.total_memory_bytes) / kGiB, 2), "GiB memory");
+                  tools::fixed(static_cast<double>(device.total_memory_bytes) / kGiB, 2),
+                  "GiB memory");
   tools::log_info(type, " memory usage for model: ", tools::fixed(memory.max_reserved_gib, 2),
                   "GiB(", tools::fixed(memory.max_reserved_pct, 2), "%)");
   const config::Training& training = config_.training;
   const bool bf16 = training.dtype == config::DType::kBFloat16;
   tools::log_info("Precision: parameters ", bf16 ? "bfloat16" : "float32", ", compute ",
-                  autocast_ ? "bfloat16 (autocast)" : bf16 ? "bfloat16" : "float32");
+                  autocast_ ? "bfloat16 (autocast)"
+                  : bf16    ? "bfloat16"
+                            : "float32");
   tools::log_info("Trainer is initialized with local batch size ", training.local_batch_size,
                   ", global batch size ", training.local_batch_size * accumulation_steps_,
                   ", gradient accumulation steps ", accumulation_steps_, ", sequence length ",
@@ -182,9 +186,11 @@ bool Trainer::train_step() {
   parallel::clip_grads_with_norm_(params, config_.training.max_norm, norm);
 
   // One transfer from the device brings everything the host wants to know.
-  const at::Tensor figures = at::stack({at::sum(at::stack(losses)), norm}).to(at::kCPU, at::kDouble);
+  const at::Tensor figures =
+      at::stack({at::sum(at::stack(losses)), norm}).to(at::kCPU, at::kDouble);
   const double loss = figures[0].item<double>();
-  const protocols::StepMetrics metrics = {step_, loss, loss, figures[1].item<double>(), lr, tokens_seen_};
+  const protocols::StepMetrics metrics = {step_, loss,        loss, figures[1].item<double>(),
+                                          lr,    tokens_seen_};
   if (accept(metrics)) optimizers_->step();
   lr_schedulers_->step();
   if (metrics_->should_log(step_)) metrics_->log(metrics);
@@ -208,9 +214,8 @@ at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& 
   const BatchTensors tensors = to_tensors(batch, device);
   protocols::ModelProtocol& model = *model_parts_.front();
   nn::Tensors inputs = {tensors.input};
-  const at::ScalarType compute = autocast_ || config_.training.dtype == config::DType::kBFloat16
-                                     ? at::kBFloat16
-                                     : at::kFloat;
+  const at::ScalarType compute =
+      autocast_ || config_.training.dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
   const nn::Tensors masks = model.attention_masks(tensors.input, tokenizer_.get(), compute);
   inputs.insert(inputs.end(), masks.begin(), masks.end());
 
@@ -233,9 +238,10 @@ bool Trainer::accept(const protocols::StepMetrics& metrics) {
   if (stop || ++skipped_in_a_row_ > kMostSkippedInARow) {
     metrics_->log(metrics);
     metrics_->close();
-    throw RunError(report + (stop ? " Lower optimizer.lr, look at the data of this step, or skip such steps "
-                                    "(debug.on_nan = \"skip\")."
-                                  : concat(" That was the ", skipped_in_a_row_, "th such step in a row.")));
+    throw RunError(report +
+                   (stop ? " Lower optimizer.lr, look at the data of this step, or skip such steps "
+                           "(debug.on_nan = \"skip\")."
+                         : concat(" That was the ", skipped_in_a_row_, "th such step in a row.")));
   }
   tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
   return false;

@@ -7,7 +7,8 @@
 
 namespace titan::comm {
 
-/// Everything that differs from rank to rank. Passed along, never global: ranks may be threads of one process.
+/// Everything that differs from rank to rank. Passed along, never global: ranks may be threads of
+/// one process.
 struct RankContext {
   std::int64_t rank = 0;
   std::int64_t world_size = 1;

@@ -15,10 +15,12 @@ struct Optimizer;
 
 namespace titan::components {
 
-/// Adam or AdamW over all parameters that require gradients, in groups by name pattern. Each implementation runs the ATen operators
-/// of PyTorch's, in the same order: `for-loop` one parameter at a time, `foreach` lists of tensors, `fused` one kernel.
+/// Adam or AdamW over all parameters that require gradients, in groups by name pattern. Each
+/// implementation runs the ATen operators of PyTorch's, in the same order: `for-loop` one parameter
+/// at a time, `foreach` lists of tensors, `fused` one kernel.
 ///
-/// Kingma and Ba 2015; Loshchilov and Hutter 2019. Throws ConfigError for a pattern that matches no parameter.
+/// Kingma and Ba 2015; Loshchilov and Hutter 2019. Throws ConfigError for a pattern that matches no
+/// parameter.
 std::unique_ptr<protocols::Optimizers> build_optimizers(
     const std::vector<nn::NamedTensor>& parameters, const config::Optimizer& config);
 

@@ -19,8 +19,9 @@ struct ParamGroup {
   bool operator==(const ParamGroup&) const = default;
 };
 
-/// Whether the pattern is found in a name. Takes time in proportion to the name's length for any pattern; hence patterns with back
-/// references are none. Throws ConfigError for what is not a regular expression.
+/// Whether the pattern is found in a name. Takes time in proportion to the name's length for any
+/// pattern; hence patterns with back references are none. Throws ConfigError for what is not a
+/// regular expression.
 std::function<bool(const std::string& name)> compile_pattern(const std::string& pattern);
 
 }  // namespace titan::config

@@ -5,11 +5,13 @@
 
 namespace titan::nn {
 
-/// softmax(Q Kᵀ / √d, masked) V on LibTorch's fused kernels. Query `[B, H, S, d]`, key and value `[B, Hk, S, d]` where Hk divides H
-/// (query head h uses key head h / (H / Hk)); output `[B, S, H, d]`, contiguous.
+/// softmax(Q Kᵀ / √d, masked) V on LibTorch's fused kernels. Query `[B, H, S, d]`, key and value
+/// `[B, Hk, S, d]` where Hk divides H (query head h uses key head h / (H / Hk)); output `[B, S, H,
+/// d]`, contiguous.
 ///
-/// Called with {query, key, value} for causal attention, or with what attention_masks.h builds behind them:
-/// {allowed} a bool mask `[B, 1, S, S]`, or {offsets, longest} packed documents for flash attention.
+/// Called with {query, key, value} for causal attention, or with what attention_masks.h builds
+/// behind them: {allowed} a bool mask `[B, 1, S, S]`, or {offsets, longest} packed documents for
+/// flash attention.
 class InnerAttention : public Module {
  protected:
   Tensors forward(const Tensors& inputs) override;
@@ -22,8 +24,9 @@ struct AttentionArgs {
   at::ScalarType dtype = at::kFloat;
 };
 
-/// Grouped-query attention with rotary position embedding. Called with {x `[B, S, dim]`, freqs_cis, masks...}; returns `[B, S, dim]`.
-/// The number of heads follows from the projections' sizes, so that they may be sharded from outside.
+/// Grouped-query attention with rotary position embedding. Called with {x `[B, S, dim]`, freqs_cis,
+/// masks...}; returns `[B, S, dim]`. The number of heads follows from the projections' sizes, so
+/// that they may be sharded from outside.
 class Attention : public Module {
  public:
   explicit Attention(const AttentionArgs& args);

@@ -4,15 +4,16 @@
 
 namespace titan::nn {
 
-/// Which document each token belongs to: int64 `[B, S]`, counting from 0 in every row. `tokens` is int64 `[B, S]`; a token equal
-/// to `eos_id` is the last of its document.
+/// Which document each token belongs to: int64 `[B, S]`, counting from 0 in every row. `tokens` is
+/// int64 `[B, S]`; a token equal to `eos_id` is the last of its document.
 at::Tensor document_ids(const at::Tensor& tokens, std::int64_t eos_id);
 
-/// {allowed}: bool `[B, 1, S, S]`, true where a query may see a key: not later, and in the same document.
+/// {allowed}: bool `[B, 1, S, S]`, true where a query may see a key: not later, and in the same
+/// document.
 Tensors block_causal_mask(const at::Tensor& tokens, std::int64_t eos_id);
 
-/// {offsets, longest} for packed flash attention: the starts of all documents of the flattened batch and its end, int32, and the
-/// length of the longest document, int64 on the CPU.
+/// {offsets, longest} for packed flash attention: the starts of all documents of the flattened
+/// batch and its end, int32, and the length of the longest document, int64 on the CPU.
 Tensors packed_documents(const at::Tensor& tokens, std::int64_t eos_id);
 
 }  // namespace titan::nn

@@ -4,7 +4,8 @@
 
 namespace titan::nn {
 
-/// Rows of a table. Input int64 `[...]` with values in [0, count), output `[..., dim]`; `weight` is `[count, dim]`.
+/// Rows of a table. Input int64 `[...]` with values in [0, count), output `[..., dim]`; `weight` is
+/// `[count, dim]`.
 class Embedding : public Module {
  public:
   Embedding(std::int64_t count, std::int64_t dim, at::ScalarType dtype);

@@ -4,7 +4,8 @@
 
 namespace titan::nn {
 
-/// y = x Wᵀ. Input `[..., in_features]`, output `[..., out_features]`; `weight` is `[out_features, in_features]`; no bias.
+/// y = x Wᵀ. Input `[..., in_features]`, output `[..., out_features]`; `weight` is `[out_features,
+/// in_features]`; no bias.
 class Linear : public Module {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype);

@@ -22,9 +22,10 @@ struct NamedTensor {
 
 /// A node of the model tree: named parameters, buffers and children in insertion order.
 ///
-/// Modules are built on the meta device, which allocates nothing and draws no random numbers. `to_empty` allocates; the model's
-/// `init_weights` fills. Calling a module runs its pre-forward hooks, its forward, its post-forward hooks; parallelism is attached
-/// through those and never changes a model's code. A module belongs to one rank, hence to one thread at a time.
+/// Modules are built on the meta device, which allocates nothing and draws no random numbers.
+/// `to_empty` allocates; the model's `init_weights` fills. Calling a module runs its pre-forward
+/// hooks, its forward, its post-forward hooks; parallelism is attached through those and never
+/// changes a model's code. A module belongs to one rank, hence to one thread at a time.
 class Module {
  public:
   using Forward = std::function<Tensors(const Tensors& inputs)>;
@@ -53,8 +54,9 @@ class Module {
   /// Wraps forward (not the hooks); a later wrapper is outside an earlier one.
   void wrap_forward(ForwardWrapper wrapper);
 
-  /// All parameters below this module, depth first in insertion order: the optimizer's and the reference's order. A parameter
-  /// that two modules share (tied weights) is listed once, under its first name.
+  /// All parameters below this module, depth first in insertion order: the optimizer's and the
+  /// reference's order. A parameter that two modules share (tied weights) is listed once, under its
+  /// first name.
   std::vector<NamedTensor> named_parameters() const;
   /// All buffers, persistent or not, in the same order.
   std::vector<NamedTensor> named_buffers() const;
@@ -65,16 +67,19 @@ class Module {
   /// The module at a dotted path. Throws InternalError when there is none.
   Module& submodule(const std::string& path);
 
-  /// Replaces every parameter and buffer by an uninitialised one on `device`. Tied parameters stay tied.
+  /// Replaces every parameter and buffer by an uninitialised one on `device`. Tied parameters stay
+  /// tied.
   void to_empty(at::Device device);
 
  protected:
   /// `inputs` as the caller passed them, after the pre-forward hooks.
   virtual Tensors forward(const Tensors& inputs) = 0;
 
-  /// Registers a trainable parameter. The reference stays valid; hooks may exchange the tensor behind it.
+  /// Registers a trainable parameter. The reference stays valid; hooks may exchange the tensor
+  /// behind it.
   at::Tensor& add_parameter(std::string name, at::Tensor tensor);
-  /// Registers a tensor that is computed, not trained. Only persistent buffers are saved in checkpoints.
+  /// Registers a tensor that is computed, not trained. Only persistent buffers are saved in
+  /// checkpoints.
   at::Tensor& add_buffer(std::string name, at::Tensor tensor, bool persistent);
   /// Takes ownership of a child and returns it.
   template <class Child>
@@ -104,7 +109,8 @@ class Module {
   std::vector<ForwardWrapper> wrappers_;
 };
 
-/// An ordered list of modules named "0", "1", ... (the reference's ModuleDict of layers). It is never called itself.
+/// An ordered list of modules named "0", "1", ... (the reference's ModuleDict of layers). It is
+/// never called itself.
 class ModuleList : public Module {
  public:
   template <class Child>

@@ -19,8 +19,8 @@ struct RopeScaling {
 at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, double theta,
                                 const RopeScaling& scaling, at::Device device);
 
-/// Rotates adjacent pairs of the last dimension of queries and keys (`[B, S, heads, head_dim]`) by their position 0..S-1. Computed
-/// in fp32, returned in the inputs' type.
+/// Rotates adjacent pairs of the last dimension of queries and keys (`[B, S, heads, head_dim]`) by
+/// their position 0..S-1. Computed in fp32, returned in the inputs' type.
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
                                                    const at::Tensor& freqs_cis);
 

@@ -9,11 +9,12 @@ struct ActivationCheckpoint;
 
 namespace titan::parallel {
 
-/// Checkpoints the blocks of `model.layers` as `config` says: all (`full`), every n-th (`selective`, n), or each with the results of
-/// `save_policy` kept (`selective`, op). Results and gradients stay bit-equal.
+/// Checkpoints the blocks of `model.layers` as `config` says: all (`full`), every n-th
+/// (`selective`, n), or each with the results of `save_policy` kept (`selective`, op). Results and
+/// gradients stay bit-equal.
 ///
-/// Throws ConfigError for an invalid `selective_ac_option`, or a pattern of `per_op_sac_force_recompute_mm_shapes_by_fqns` that
-/// matches a module that is not a linear layer.
+/// Throws ConfigError for an invalid `selective_ac_option`, or a pattern of
+/// `per_op_sac_force_recompute_mm_shapes_by_fqns` that matches a module that is not a linear layer.
 void apply_ac(nn::Module& model, const config::ActivationCheckpoint& config,
               const OperatorSavePolicy& save_policy);
 

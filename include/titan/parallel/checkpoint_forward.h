@@ -8,8 +8,8 @@
 
 namespace titan::parallel {
 
-/// The two dispatch modes of one selectively checkpointed call: one keeps results while forward runs, one hands them back when it
-/// runs again.
+/// The two dispatch modes of one selectively checkpointed call: one keeps results while forward
+/// runs, one hands them back when it runs again.
 struct SelectiveModes {
   std::shared_ptr<DispatchMode> forward;
   std::shared_ptr<DispatchMode> recompute;
@@ -26,8 +26,9 @@ struct CheckpointOptions {
   std::function<SelectiveModes()> selective_modes;
 };
 
-/// Runs `forward` without keeping the tensors that autograd saves; the first of them that backward asks for runs `forward` again
-/// and collects all. Gradients are those of a plain run, bit for bit. The twin of torch.utils.checkpoint with use_reentrant=False.
+/// Runs `forward` without keeping the tensors that autograd saves; the first of them that backward
+/// asks for runs `forward` again and collects all. Gradients are those of a plain run, bit for bit.
+/// The twin of torch.utils.checkpoint with use_reentrant=False.
 nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Tensors& inputs,
                                const CheckpointOptions& options);
 

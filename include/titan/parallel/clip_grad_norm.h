@@ -6,7 +6,8 @@
 
 namespace titan::parallel {
 
-/// The 2-norm of all gradients seen as one vector; a 0-dim tensor on their device. Parameters without a gradient do not count.
+/// The 2-norm of all gradients seen as one vector; a 0-dim tensor on their device. Parameters
+/// without a gradient do not count.
 at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters);
 
 /// Scales all gradients by min(1, max_norm / (total_norm + 1e-6)) in place.

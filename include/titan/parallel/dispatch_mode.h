@@ -7,20 +7,24 @@
 
 namespace titan::parallel {
 
-/// Sees every operator that this thread runs while the mode is active, below autograd and autocast, above the device kernels.
-/// Composite operators arrive as what they are made of (`linear` as `mm`); operators that a kernel calls inside are not seen.
+/// Sees every operator that this thread runs while the mode is active, below autograd and autocast,
+/// above the device kernels. Composite operators arrive as what they are made of (`linear` as
+/// `mm`); operators that a kernel calls inside are not seen.
 ///
-/// LibTorch's dispatch key `Fake` sits at that place and nothing is registered to it; our boxed fallback is.
+/// LibTorch's dispatch key `Fake` sits at that place and nothing is registered to it; our boxed
+/// fallback is.
 class DispatchMode {
  public:
   virtual ~DispatchMode() = default;
 
-  /// Runs `op` on the arguments on top of `stack` and replaces them by the results; `compute` does the normal thing.
+  /// Runs `op` on the arguments on top of `stack` and replaces them by the results; `compute` does
+  /// the normal thing.
   virtual void call(const c10::OperatorHandle& op, torch::jit::Stack* stack,
                     const std::function<void()>& compute) = 0;
 };
 
-/// Activates a mode for this thread until the end of the scope. Modes nest: what the inner one computes passes the outer one.
+/// Activates a mode for this thread until the end of the scope. Modes nest: what the inner one
+/// computes passes the outer one.
 class DispatchModeScope {
  public:
   explicit DispatchModeScope(DispatchMode& mode);

@@ -10,7 +10,8 @@
 
 namespace titan::parallel {
 
-/// Which operators' results are kept by per-operator selective checkpointing; all others are computed again in backward.
+/// Which operators' results are kept by per-operator selective checkpointing; all others are
+/// computed again in backward.
 struct OperatorSavePolicy {
   /// Qualified operator names without overload, e.g. `aten::mm`.
   std::set<std::string> save_list;
@@ -18,12 +19,12 @@ struct OperatorSavePolicy {
   std::set<std::pair<std::int64_t, std::int64_t>> recompute_mm_shapes;
 };
 
-/// The reference's list for dense models: matrix products (every second one), attention kernels, `max` (amax of fp8 scaling),
-/// reduce-scatter.
+/// The reference's list for dense models: matrix products (every second one), attention kernels,
+/// `max` (amax of fp8 scaling), reduce-scatter.
 OperatorSavePolicy default_save_policy();
 
-/// The modes of one checkpointed call under `policy`. Of the counted matrix products the 1st, 3rd, 5th, ... are kept. Results that
-/// were copied from the device to the host are always kept.
+/// The modes of one checkpointed call under `policy`. Of the counted matrix products the 1st, 3rd,
+/// 5th, ... are kept. Results that were copied from the device to the host are always kept.
 SelectiveModes selective_modes(std::shared_ptr<const OperatorSavePolicy> policy);
 
 }  // namespace titan::parallel

@@ -5,7 +5,8 @@
 
 namespace titan::protocols {
 
-/// One microbatch of one data-parallel rank: row-major `[rows, seq_len]` token ids. A label of -100 is not trained on.
+/// One microbatch of one data-parallel rank: row-major `[rows, seq_len]` token ids. A label of -100
+/// is not trained on.
 struct Batch {
   std::int64_t rows = 0;
   std::int64_t seq_len = 0;
@@ -29,8 +30,9 @@ struct DataPosition {
 class DataLoader {
  public:
   virtual ~DataLoader() = default;
-  /// Fills `batch`, reusing its storage. Returns false when a finite data set is exhausted; the last batch of one may have fewer
-  /// rows. Throws RunError (unreadable data, a bad row) naming file and line.
+  /// Fills `batch`, reusing its storage. Returns false when a finite data set is exhausted; the
+  /// last batch of one may have fewer rows. Throws RunError (unreadable data, a bad row) naming
+  /// file and line.
   virtual bool next(Batch& batch) = 0;
   /// The position after the last batch that `next` returned.
   virtual DataPosition position() const = 0;

@@ -39,16 +39,17 @@ class ModelArgs {
   virtual std::int64_t vocab_size() const = 0;
 };
 
-/// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`, attention masks...}; returns
-/// {logits `[B, S, vocab]`}.
+/// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`,
+/// attention masks...}; returns {logits `[B, S, vocab]`}.
 class ModelProtocol : public nn::Module {
  public:
-  /// Fills parameters and buffers; the only consumer of random numbers, in the reference's order. Buffers are computed on
-  /// `buffer_device`, or where they are. Without gradients.
+  /// Fills parameters and buffers; the only consumer of random numbers, in the reference's order.
+  /// Buffers are computed on `buffer_device`, or where they are. Without gradients.
   virtual void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) = 0;
 
-  /// The masks of one microbatch, to be passed behind `tokens`; empty for plain causal attention. `compute_dtype` is the type that
-  /// attention runs in. Throws ConfigError when the tokenizer lacks what the mask needs.
+  /// The masks of one microbatch, to be passed behind `tokens`; empty for plain causal attention.
+  /// `compute_dtype` is the type that attention runs in. Throws ConfigError when the tokenizer
+  /// lacks what the mask needs.
   virtual nn::Tensors attention_masks(const at::Tensor& tokens, const Tokenizer* tokenizer,
                                       at::ScalarType compute_dtype) const {
     return {};

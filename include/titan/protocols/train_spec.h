@@ -17,29 +17,40 @@
 
 namespace titan::protocols {
 
-/// Sum of the losses of all valid tokens of a microbatch: (prediction `[B, S, V]`, labels int64 `[B, S]`) to a 0-dim fp32 tensor.
-using LossFunction = std::function<at::Tensor(const at::Tensor& prediction, const at::Tensor& labels)>;
+/// Sum of the losses of all valid tokens of a microbatch: (prediction `[B, S, V]`, labels int64
+/// `[B, S]`) to a 0-dim fp32 tensor.
+using LossFunction =
+    std::function<at::Tensor(const at::Tensor& prediction, const at::Tensor& labels)>;
 
 using ModelParts = std::vector<std::unique_ptr<ModelProtocol>>;
 
-using BuildModelFn = std::function<std::unique_ptr<ModelProtocol>(const ModelArgs&, at::ScalarType dtype)>;
+using BuildModelFn =
+    std::function<std::unique_ptr<ModelProtocol>(const ModelArgs&, at::ScalarType dtype)>;
 /// Attaches parallelism and activation checkpointing to a model that is still on the meta device.
-using ParallelizeFn = std::function<void(ModelProtocol&, const comm::RankContext&, const config::JobConfig&)>;
+using ParallelizeFn =
+    std::function<void(ModelProtocol&, const comm::RankContext&, const config::JobConfig&)>;
 /// Splits a model into this rank's stages and parallelizes each.
-using PipeliningFn = std::function<ModelParts(std::unique_ptr<ModelProtocol>, const comm::RankContext&,
-                                              const config::JobConfig&, const ParallelizeFn&)>;
-using BuildOptimizersFn = std::function<std::unique_ptr<Optimizers>(const ModelParts&, const config::JobConfig&)>;
-using BuildLRSchedulersFn = std::function<std::unique_ptr<LRSchedulers>(Optimizers&, const config::JobConfig&)>;
+using PipeliningFn =
+    std::function<ModelParts(std::unique_ptr<ModelProtocol>, const comm::RankContext&,
+                             const config::JobConfig&, const ParallelizeFn&)>;
+using BuildOptimizersFn =
+    std::function<std::unique_ptr<Optimizers>(const ModelParts&, const config::JobConfig&)>;
+using BuildLRSchedulersFn =
+    std::function<std::unique_ptr<LRSchedulers>(Optimizers&, const config::JobConfig&)>;
 /// `tokenizer` is null for models without one.
-using BuildDataLoaderFn = std::function<std::unique_ptr<DataLoader>(std::int64_t dp_rank, std::int64_t dp_world_size,
-                                                                    const Tokenizer* tokenizer, const config::JobConfig&)>;
+using BuildDataLoaderFn = std::function<std::unique_ptr<DataLoader>(
+    std::int64_t dp_rank, std::int64_t dp_world_size, const Tokenizer* tokenizer,
+    const config::JobConfig&)>;
 using BuildTokenizerFn = std::function<std::unique_ptr<Tokenizer>(const config::JobConfig&)>;
 using BuildLossFn = std::function<LossFunction(const config::JobConfig&)>;
 using BuildValidatorFn = std::function<std::unique_ptr<Validator>(const config::JobConfig&)>;
-using BuildMetricsProcessorFn = std::function<std::unique_ptr<MetricsProcessor>(const MetricsSetup&, const config::JobConfig&)>;
-using BuildStateDictAdapterFn = std::function<std::unique_ptr<StateDictAdapter>(const ModelArgs&, const std::string& hf_assets_path)>;
+using BuildMetricsProcessorFn =
+    std::function<std::unique_ptr<MetricsProcessor>(const MetricsSetup&, const config::JobConfig&)>;
+using BuildStateDictAdapterFn = std::function<std::unique_ptr<StateDictAdapter>(
+    const ModelArgs&, const std::string& hf_assets_path)>;
 
-/// All that the trainer needs to know to train one kind of model. Empty functions are optional parts the model does not have.
+/// All that the trainer needs to know to train one kind of model. Empty functions are optional
+/// parts the model does not have.
 struct TrainSpec {
   BuildModelFn build_model;
   std::map<std::string, std::shared_ptr<const ModelArgs>> model_args;  // by flavor
@@ -55,7 +66,8 @@ struct TrainSpec {
   BuildStateDictAdapterFn build_state_dict_adapter;  // optional
 };
 
-/// The builders that text models share. A model's train spec starts from them, so that no model includes a component.
+/// The builders that text models share. A model's train spec starts from them, so that no model
+/// includes a component.
 struct TextBuilders {
   BuildOptimizersFn build_optimizers;
   BuildLRSchedulersFn build_lr_schedulers;
@@ -65,7 +77,8 @@ struct TextBuilders {
   BuildMetricsProcessorFn build_metrics_processor;
 };
 
-/// Adds a spec under `model.name`. Throws ConfigError when the name is taken or a part that is not optional is missing.
+/// Adds a spec under `model.name`. Throws ConfigError when the name is taken or a part that is not
+/// optional is missing.
 void register_train_spec(const std::string& name, TrainSpec spec);
 /// Throws ConfigError listing the registered names.
 const TrainSpec& get_train_spec(const std::string& name);

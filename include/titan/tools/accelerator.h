@@ -26,7 +26,8 @@ class Accelerator {
   virtual DeviceFacts facts(int index) const = 0;
   virtual DeviceMemory peak_memory(int index) const = 0;
   virtual void reset_peak_memory(int index) = 0;
-  /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"driver", ...}, {"cuDNN", ...}, {"NCCL", ...}.
+  /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"driver", ...}, {"cuDNN", ...}, {"NCCL",
+  /// ...}.
   virtual std::vector<std::pair<std::string, std::string>> versions() const = 0;
 };
 
@@ -36,8 +37,9 @@ struct AcceleratorSearch {
   std::string reason;
 };
 
-/// Loads `libtitan_cuda.so` beside the program, and with it LibTorch's CUDA libraries (350 MB), when an NVIDIA driver shows a GPU.
-/// Call it before the first tensor is made: LibTorch looks for its CUDA half only once.
+/// Loads `libtitan_cuda.so` beside the program, and with it LibTorch's CUDA libraries (350 MB),
+/// when an NVIDIA driver shows a GPU. Call it before the first tensor is made: LibTorch looks for
+/// its CUDA half only once.
 AcceleratorSearch find_accelerator();
 
 }  // namespace titan::tools

@@ -18,7 +18,8 @@ namespace titan::trainer {
 
 class HashLog;
 
-/// What the trainer is given from outside: where it runs and who watches. Everything outlives the trainer.
+/// What the trainer is given from outside: where it runs and who watches. Everything outlives the
+/// trainer.
 struct TrainerEnvironment {
   comm::RankContext context;
   tools::DeviceFacts device_facts;
@@ -34,8 +35,8 @@ class Trainer {
   Trainer(const config::JobConfig& config, TrainerEnvironment environment);
   ~Trainer();
 
-  /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a signal came or the data ran out.
-  /// Throws RunError (data, device, a non-finite loss).
+  /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a
+  /// signal came or the data ran out. Throws RunError (data, device, a non-finite loss).
   void train(const tools::StopSignals& stop_signals);
 
  private:

@@ -47,8 +47,7 @@ void adam_for_loop(const AdamTensors& tensors, const AdamSettings& s) {
     exp_avg.lerp_(grad, 1 - s.beta1);
     exp_avg_sq.mul_(s.beta2).addcmul_(grad, grad, 1 - s.beta2);
     const BiasCorrection correction(s, tensors.steps[i]);
-    const at::Tensor denominator =
-        exp_avg_sq.sqrt().div(correction.second_moment_sqrt).add_(s.eps);
+    const at::Tensor denominator = exp_avg_sq.sqrt().div(correction.second_moment_sqrt).add_(s.eps);
     param.addcdiv_(exp_avg, denominator, -correction.step_size);
   }
 }

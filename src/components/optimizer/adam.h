@@ -13,11 +13,13 @@ struct AdamSettings {
   double beta2 = 0;
   double eps = 0;
   double weight_decay = 0;
-  /// AdamW: weights shrink by lr x weight_decay. Adam: weight_decay x weight is added to the gradient.
+  /// AdamW: weights shrink by lr x weight_decay. Adam: weight_decay x weight is added to the
+  /// gradient.
   bool decoupled_weight_decay = true;
 };
 
-/// Parameters of one device and type with what Adam keeps for each: `step` (fp32, 0-dim), `exp_avg`, `exp_avg_sq`.
+/// Parameters of one device and type with what Adam keeps for each: `step` (fp32, 0-dim),
+/// `exp_avg`, `exp_avg_sq`.
 struct AdamTensors {
   std::vector<at::Tensor> params;
   std::vector<at::Tensor> grads;

@@ -79,8 +79,9 @@ class AdamOptimizers : public protocols::Optimizers {
   /// Made at the first step, when the parameters are where they will stay.
   void create_state(AdamTensors& all) const {
     for (const at::Tensor& param : all.params) {
-      const auto options = at::TensorOptions().dtype(at::kFloat).device(
-          steps_on_device_ ? param.device() : at::Device(at::kCPU));
+      const auto options = at::TensorOptions()
+                               .dtype(at::kFloat)
+                               .device(steps_on_device_ ? param.device() : at::Device(at::kCPU));
       all.steps.push_back(at::zeros({}, options));
       all.exp_avgs.push_back(at::zeros_like(param));
       all.exp_avg_sqs.push_back(at::zeros_like(param));
@@ -97,16 +98,16 @@ class AdamOptimizers : public protocols::Optimizers {
   std::vector<std::function<void()>> post_hooks_;
 };
 
-/// One group per pattern plus one for the rest; the first pattern that is found in a name takes the parameter.
+/// One group per pattern plus one for the rest; the first pattern that is found in a name takes the
+/// parameter.
 std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>& parameters,
                                              const config::Optimizer& config) {
   std::vector<ParameterGroup> groups;
   std::vector<std::function<bool(const std::string&)>> matchers;
   for (const config::ParamGroup& group : config.param_groups) {
     matchers.push_back(config::compile_pattern(group.pattern));
-    groups.push_back({{},
-                      group.lr_scale.value_or(1.0),
-                      group.weight_decay.value_or(config.weight_decay)});
+    groups.push_back(
+        {{}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
   }
   groups.push_back({{}, 1.0, config.weight_decay});
   for (const nn::NamedTensor& parameter : parameters) {
@@ -126,9 +127,12 @@ std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>&
 
 UpdateFn update_function(config::OptimizerImplementation implementation) {
   switch (implementation) {
-    case config::OptimizerImplementation::kForLoop: return adam_for_loop;
-    case config::OptimizerImplementation::kForeach: return adam_foreach;
-    case config::OptimizerImplementation::kFused: return adam_fused;
+    case config::OptimizerImplementation::kForLoop:
+      return adam_for_loop;
+    case config::OptimizerImplementation::kForeach:
+      return adam_foreach;
+    case config::OptimizerImplementation::kFused:
+      return adam_fused;
   }
   throw InternalError("unknown optimizer implementation");
 }

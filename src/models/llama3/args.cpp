@@ -16,9 +16,12 @@ nlohmann::ordered_json json_or_null(const std::optional<Value>& value) {
 
 const char* name_of(AttentionType type) {
   switch (type) {
-    case AttentionType::kSdpa: return "sdpa";
-    case AttentionType::kFlex: return "flex";
-    case AttentionType::kVarlen: return "varlen";
+    case AttentionType::kSdpa:
+      return "sdpa";
+    case AttentionType::kFlex:
+      return "flex";
+    case AttentionType::kVarlen:
+      return "varlen";
   }
   return "";
 }
@@ -56,7 +59,8 @@ protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
     size.parameters += parameter.tensor.numel();
     if (parameter.name == "tok_embeddings.weight") embedding += parameter.tensor.numel();
   }
-  // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are `head_dims` wide.
+  // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are
+  // `head_dims` wide.
   const std::int64_t head_dims = 2 * (dim / n_heads);
   size.flops_per_token =
       6 * (size.parameters - embedding) + 6 * n_layers * n_heads * head_dims * seq_len;

@@ -13,14 +13,15 @@ namespace titan::models::llama3 {
 
 TransformerBlock::TransformerBlock(std::int64_t layer_id, const TransformerModelArgs& args,
                                    at::ScalarType dtype)
-    : output_std_(0.02 / std::pow(2.0 * static_cast<double>(
-                                            args.depth_init ? layer_id + 1 : args.n_layers), 0.5)),
+    : output_std_(
+          0.02 /
+          std::pow(2.0 * static_cast<double>(args.depth_init ? layer_id + 1 : args.n_layers), 0.5)),
       attention_(add_child("attention", std::make_unique<nn::Attention>(nn::AttentionArgs{
                                             args.dim, args.n_heads, args.kv_heads(), dtype}))),
       feed_forward_(add_child("feed_forward", std::make_unique<nn::FeedForward>(
                                                   args.dim, args.ffn_hidden_dim(), dtype))),
-      attention_norm_(add_child(
-          "attention_norm", std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype))),
+      attention_norm_(add_child("attention_norm",
+                                std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype))),
       ffn_norm_(
           add_child("ffn_norm", std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype))) {}
 
@@ -41,12 +42,13 @@ nn::Tensors TransformerBlock::forward(const nn::Tensors& inputs) {
 
 Transformer::Transformer(const TransformerModelArgs& args, at::ScalarType dtype)
     : args_(args),
-      tok_embeddings_(add_child("tok_embeddings", std::make_unique<nn::Embedding>(
-                                                      args.vocabulary, args.dim, dtype))),
-      freqs_cis_(add_buffer("freqs_cis",
-                            at::empty({args.max_seq_len, args.dim / args.n_heads / 2},
-                                      at::TensorOptions().dtype(at::kComplexFloat).device(at::kMeta)),
-                            /*persistent=*/false)),
+      tok_embeddings_(add_child("tok_embeddings",
+                                std::make_unique<nn::Embedding>(args.vocabulary, args.dim, dtype))),
+      freqs_cis_(
+          add_buffer("freqs_cis",
+                     at::empty({args.max_seq_len, args.dim / args.n_heads / 2},
+                               at::TensorOptions().dtype(at::kComplexFloat).device(at::kMeta)),
+                     /*persistent=*/false)),
       layers_(add_child("layers", std::make_unique<nn::ModuleList>())) {
   for (std::int64_t id = 0; id < args.n_layers; ++id) {
     blocks_.push_back(layers_->append(std::make_unique<TransformerBlock>(id, args, dtype)));

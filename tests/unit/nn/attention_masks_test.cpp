@@ -62,7 +62,8 @@ TEST(Attention, GroupedQueryHeadsShareKeyHeads) {
   const at::Tensor k = at::rand({1, 2, 5, 8});
   const at::Tensor v = at::rand({1, 2, 5, 8});
   InnerAttention attention;
-  const at::Tensor repeated = attention.call(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1));
+  const at::Tensor repeated =
+      attention.call(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1));
   EXPECT_TRUE(at::allclose(attention.call(q, k, v), repeated, 1e-5, 1e-6));
 }
 

@@ -37,7 +37,9 @@ class Pair : public Module {
   at::Tensor& table;
 
  protected:
-  Tensors forward(const Tensors& inputs) override { return {second->call(first->call(inputs.at(0)))}; }
+  Tensors forward(const Tensors& inputs) override {
+    return {second->call(first->call(inputs.at(0)))};
+  }
 };
 
 std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {

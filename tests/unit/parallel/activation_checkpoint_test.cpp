@@ -150,7 +150,8 @@ TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
   const int plain = matrix_products(mode(ActivationCheckpointMode::kNone));
   EXPECT_EQ(matrix_products(mode(ActivationCheckpointMode::kFull)) - plain, 4 * 7);
   EXPECT_EQ(matrix_products(mode(ActivationCheckpointMode::kSelective, "op")) - plain, 4 * 3);
-  // With wq (and wo, of the same shape) always run again and not counted, of wk wv w1 w3 w2 two are run again.
+  // With wq (and wo, of the same shape) always run again and not counted, of wk wv w1 w3 w2 two are
+  // run again.
   auto config = mode(ActivationCheckpointMode::kSelective, "op");
   config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention.wq"};
   EXPECT_EQ(matrix_products(config) - plain, 4 * (2 + 2));
@@ -160,7 +161,8 @@ TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
   const auto held = [](const config::ActivationCheckpoint& config) {
     const auto model = small_llama();
     apply_ac(*model, config, default_save_policy());
-    // Tensors that a frame keeps do not pass the outer scope's hooks: what passes is what autograd itself holds.
+    // Tensors that a frame keeps do not pass the outer scope's hooks: what passes is what autograd
+    // itself holds.
     SavedBytes saved;
     const SavedTensorHooksScope scope([&] { return saved.token(); });
     const at::Tensor loss = model->call(tokens()).square().mean();
@@ -180,9 +182,9 @@ config::ActivationCheckpoint early_stopping_by_operator() {
 }
 
 TEST(ActivationCheckpoint, ASecondBackwardThroughTheSameGraphRunsForwardAgain) {
-  for (const auto& config : {mode(ActivationCheckpointMode::kFull),
-                             mode(ActivationCheckpointMode::kSelective, "op"),
-                             early_stopping_by_operator()}) {
+  for (const auto& config :
+       {mode(ActivationCheckpointMode::kFull), mode(ActivationCheckpointMode::kSelective, "op"),
+        early_stopping_by_operator()}) {
     const auto model = small_llama();
     apply_ac(*model, config, default_save_policy());
     const at::Tensor loss = model->call(tokens()).square().mean();

@@ -21,7 +21,8 @@ TEST(ClipGradNorm, ScalesOnlyWhatExceedsTheLimit) {
   const at::Tensor norm = total_grad_norm(parameters);
   EXPECT_FLOAT_EQ(norm.item<float>(), 10);
   clip_grads_with_norm_(parameters, 100, norm);
-  EXPECT_EQ(parameters[0].grad()[0].item<float>(), 3) << "below the limit nothing changes, not a bit";
+  EXPECT_EQ(parameters[0].grad()[0].item<float>(), 3)
+      << "below the limit nothing changes, not a bit";
   clip_grads_with_norm_(parameters, 1, norm);
   EXPECT_FLOAT_EQ(total_grad_norm(parameters).item<float>(), 1);
   EXPECT_FALSE(parameters[2].grad().defined());

@@ -11,9 +11,9 @@
 namespace titan::protocols {
 namespace {
 
+using test::message_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using test::message_of;
 
 /// Builders that are there but never called.
 TextBuilders builders() {

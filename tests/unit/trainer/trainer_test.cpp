@@ -20,14 +20,15 @@
 namespace titan::trainer {
 namespace {
 
-using ::testing::HasSubstr;
 using test::message_of;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 /// Counts from 0 modulo 50, `batches` times. The label `ignored` is not trained on.
 class CountingLoader : public protocols::DataLoader {
  public:
-  CountingLoader(std::int64_t batches, std::int64_t rows, std::int64_t seq_len, std::int64_t ignored)
+  CountingLoader(std::int64_t batches, std::int64_t rows, std::int64_t seq_len,
+                 std::int64_t ignored)
       : left_(batches), rows_(rows), seq_len_(seq_len), ignored_(ignored) {}
   bool next(protocols::Batch& batch) override {
     if (left_-- == 0) return false;
@@ -89,17 +90,19 @@ class TrainerTest : public ::testing::Test {
     builders.build_optimizers = [](const protocols::ModelParts& parts, const config::JobConfig& c) {
       return components::build_optimizers(parts.front()->named_parameters(), c.optimizer);
     };
-    builders.build_lr_schedulers = [](protocols::Optimizers& optimizers, const config::JobConfig& c) {
+    builders.build_lr_schedulers = [](protocols::Optimizers& optimizers,
+                                      const config::JobConfig& c) {
       return components::build_lr_schedulers(optimizers, c.lr_scheduler, c.training.steps);
     };
-    builders.build_dataloader = [batches, ignored = ignored_label_](
-                                    std::int64_t, std::int64_t, const protocols::Tokenizer*,
-                                    const config::JobConfig& c) {
+    builders.build_dataloader = [batches, ignored = ignored_label_](std::int64_t, std::int64_t,
+                                                                    const protocols::Tokenizer*,
+                                                                    const config::JobConfig& c) {
       return std::make_unique<CountingLoader>(batches, c.training.local_batch_size,
                                               c.training.seq_len, ignored);
     };
     builders.build_loss = [this](const config::JobConfig&) { return loss_; };
-    builders.build_metrics_processor = [&](const protocols::MetricsSetup&, const config::JobConfig&) {
+    builders.build_metrics_processor = [&](const protocols::MetricsSetup&,
+                                           const config::JobConfig&) {
       return std::make_unique<RecordingMetrics>(steps);
     };
     protocols::register_train_spec(config_.model.name, models::llama3::train_spec(builders));
@@ -150,7 +153,8 @@ TEST_F(TrainerTest, IgnoredLabelsCountNeitherInTheLossNorInItsDivisor) {
 
 TEST_F(TrainerTest, StopsAtANonFiniteLossAndNamesParameters) {
   loss_ = [](const at::Tensor& prediction, const at::Tensor& labels) {
-    return components::cross_entropy_loss(prediction, labels) * std::numeric_limits<double>::infinity();
+    return components::cross_entropy_loss(prediction, labels) *
+           std::numeric_limits<double>::infinity();
   };
   const std::string message = message_of<RunError>([&] { train(6); });
   EXPECT_THAT(message, HasSubstr("Step 1: loss inf"));
@@ -174,7 +178,8 @@ TEST_F(TrainerTest, SkippingEveryStepEndsTheRun) {
   config_.debug.on_nan = config::OnNan::kSkip;
   config_.training.steps = 30;
   loss_ = [](const at::Tensor& prediction, const at::Tensor& labels) {
-    return components::cross_entropy_loss(prediction, labels) * std::numeric_limits<double>::quiet_NaN();
+    return components::cross_entropy_loss(prediction, labels) *
+           std::numeric_limits<double>::quiet_NaN();
   };
   EXPECT_THAT(message_of<RunError>([&] { train(30); }), HasSubstr("11th such step in a row"));
 }

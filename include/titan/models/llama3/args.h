@@ -14,7 +14,8 @@ namespace titan::models::llama3 {
 enum class AttentionType { kSdpa, kFlex, kVarlen };
 enum class AttentionMaskType { kCausal, kBlockCausal };
 
-/// Hyper-parameters of Llama 3; defaults are those of the 8B model's family. Grattafiori et al. 2024.
+/// Hyper-parameters of Llama 3; defaults are those of the 8B model's family. Grattafiori et al.
+/// 2024.
 struct TransformerModelArgs : public protocols::ModelArgs {
   std::int64_t dim = 4096;
   std::int64_t n_layers = 32;
@@ -45,7 +46,8 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::int64_t vocab_size() const override { return vocabulary; }
 };
 
-/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and two sized for CPUs (tiny, bench100m).
+/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and two sized for CPUs
+/// (tiny, bench100m).
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors();
 
 }  // namespace titan::models::llama3

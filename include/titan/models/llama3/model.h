@@ -8,7 +8,8 @@
 
 namespace titan::models::llama3 {
 
-/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis, masks...}.
+/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis,
+/// masks...}.
 class TransformerBlock : public nn::Module {
  public:
   TransformerBlock(std::int64_t layer_id, const TransformerModelArgs& args, at::ScalarType dtype);

@@ -24,12 +24,16 @@ TEST(CrossEntropyLoss, IsTheSumOverValidTokens) {
 }
 
 TEST(CrossEntropyLoss, OfNoValidTokenIsZero) {
-  EXPECT_EQ(components::cross_entropy_loss(at::rand({1, 2, 3}), at::full({1, 2}, kIgnoreIndex, at::kLong)).item<double>(), 0);
+  EXPECT_EQ(
+      components::cross_entropy_loss(at::rand({1, 2, 3}), at::full({1, 2}, kIgnoreIndex, at::kLong))
+          .item<double>(),
+      0);
 }
 
 TEST(CrossEntropyLoss, IsComputedInFullPrecision) {
   const at::Tensor logits = at::rand({1, 2, 3}).to(at::kBFloat16);
-  EXPECT_EQ(components::cross_entropy_loss(logits, at::full({1, 2}, 1, at::kLong)).scalar_type(), at::kFloat);
+  EXPECT_EQ(components::cross_entropy_loss(logits, at::full({1, 2}, 1, at::kLong)).scalar_type(),
+            at::kFloat);
 }
 
 }  // namespace

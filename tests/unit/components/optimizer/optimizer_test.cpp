@@ -63,12 +63,12 @@ TEST_P(EveryAdam, FollowsTheFormula) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Adam, EveryAdam,
-    ::testing::Combine(::testing::Values(OptimizerName::kAdam, OptimizerName::kAdamW),
-                       ::testing::Values(OptimizerImplementation::kForLoop,
-                                         OptimizerImplementation::kForeach,
-                                         OptimizerImplementation::kFused)));
+INSTANTIATE_TEST_SUITE_P(Adam, EveryAdam,
+                         ::testing::Combine(::testing::Values(OptimizerName::kAdam,
+                                                              OptimizerName::kAdamW),
+                                            ::testing::Values(OptimizerImplementation::kForLoop,
+                                                              OptimizerImplementation::kForeach,
+                                                              OptimizerImplementation::kFused)));
 
 TEST(Optimizers, TheFirstMatchingGroupDecides) {
   config::Optimizer config;
@@ -83,7 +83,7 @@ TEST(Optimizers, TheFirstMatchingGroupDecides) {
     tensor.mutable_grad() = at::zeros({5});
   }
   build_optimizers(parameters, config)->step();
-  EXPECT_FLOAT_EQ(parameters[0].tensor[0].item<float>(), 1);            // no decay
+  EXPECT_FLOAT_EQ(parameters[0].tensor[0].item<float>(), 1);              // no decay
   EXPECT_FLOAT_EQ(parameters[1].tensor[0].item<float>(), 1 - 0.2 * 0.5);  // twice the rate
   EXPECT_FLOAT_EQ(parameters[2].tensor[0].item<float>(), 1 - 0.1 * 0.5);
 }
@@ -97,7 +97,8 @@ TEST(Optimizers, APatternThatMatchesNothingIsRefused) {
 TEST(Optimizers, NoPatternMakesTheStartHang) {
   config::Optimizer config;
   config.param_groups = {{"(([a-z0-9._]+)+)+#", 0.0, std::nullopt}};
-  EXPECT_THROW(build_optimizers({parameter("layers.31.feed_forward.w1.weight")}, config), ConfigError);
+  EXPECT_THROW(build_optimizers({parameter("layers.31.feed_forward.w1.weight")}, config),
+               ConfigError);
 }
 
 TEST(Optimizers, FrozenAndUnusedParametersStayAsTheyAre) {

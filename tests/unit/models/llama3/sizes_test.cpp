@@ -14,9 +14,11 @@ struct Size {
 
 class LlamaSizes : public ::testing::TestWithParam<Size> {};
 
-/// The reference's counts; a model of 405 B parameters is built here without memory, on the meta device.
+/// The reference's counts; a model of 405 B parameters is built here without memory, on the meta
+/// device.
 TEST_P(LlamaSizes, EqualTheReference) {
-  const auto args = std::dynamic_pointer_cast<const TransformerModelArgs>(flavors().at(GetParam().flavor));
+  const auto args =
+      std::dynamic_pointer_cast<const TransformerModelArgs>(flavors().at(GetParam().flavor));
   TransformerModelArgs short_args = *args;
   short_args.max_seq_len = 2048;
   const Transformer model(short_args, at::kFloat);
@@ -25,17 +27,16 @@ TEST_P(LlamaSizes, EqualTheReference) {
   EXPECT_EQ(size.flops_per_token, GetParam().flops_per_token);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Flavors, LlamaSizes,
-    ::testing::Values(Size{"debugmodel", 6163712, 71585280},
-                      Size{"debugmodel_flex_attn", 6163712, 71585280},
-                      Size{"debugmodel_varlen_attn", 6163712, 71585280},
-                      Size{"8B", 8030261248, 48250773504},
-                      Size{"8B_flex", 8030261248, 48250773504},
-                      Size{"8B_varlen", 8030261248, 48250773504},
-                      Size{"70B", 70553706496, 433124327424},
-                      Size{"405B", 405853388800, 2473246556160}),
-    [](const auto& tested) { return std::string(tested.param.flavor); });
+INSTANTIATE_TEST_SUITE_P(Flavors, LlamaSizes,
+                         ::testing::Values(Size{"debugmodel", 6163712, 71585280},
+                                           Size{"debugmodel_flex_attn", 6163712, 71585280},
+                                           Size{"debugmodel_varlen_attn", 6163712, 71585280},
+                                           Size{"8B", 8030261248, 48250773504},
+                                           Size{"8B_flex", 8030261248, 48250773504},
+                                           Size{"8B_varlen", 8030261248, 48250773504},
+                                           Size{"70B", 70553706496, 433124327424},
+                                           Size{"405B", 405853388800, 2473246556160}),
+                         [](const auto& tested) { return std::string(tested.param.flavor); });
 
 TEST(LlamaNames, AreTheReferencesInItsOrder) {
   const auto args = std::dynamic_pointer_cast<const TransformerModelArgs>(flavors().at("8B"));
