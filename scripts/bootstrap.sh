@@ -141,15 +141,21 @@ torch_root() {
   [[ -x "$venv/bin/python" && -e "$(stamp torch)" ]] && torch_under "$venv"
 }
 
-# The Python for the tests: the one that has the torch we build against, else the cache's.
-test_python() {
+# The Python of the environment that the torch we build against is in, if it is in one.
+torch_python() {
   local root prefix
   root="$(torch_root)" || return 1
   prefix="${root%/lib/python3*}"
-  if [[ -x "$prefix/bin/python" ]]; then
-    echo "$prefix/bin/python"
-  else
+  [[ -x "$prefix/bin/python" ]] && echo "$prefix/bin/python"
+}
+
+# The Python for the tests: torch's own, else the cache's, else the system's, which only runs those that need no packages.
+test_python() {
+  torch_python && return
+  if [[ -x "$venv/bin/python" ]]; then
     echo "$venv/bin/python"
+  else
+    command -v python3
   fi
 }
 
@@ -178,7 +184,7 @@ install_torch() {
 
 install_test_packages() {
   local python package missing=()
-  python="$(test_python)"
+  python="$(torch_python || echo "$venv/bin/python")"
   if [[ "$python" == "$venv/bin/python" ]]; then
     if [[ ! -e "$(stamp tests)" ]]; then
       say "installing ${kTestPackages[*]} in $venv"

@@ -17,6 +17,10 @@ configure() {
   fi
 }
 
+if ! mkdir -p "$folder" 2>/dev/null || [[ ! -w "$folder" ]]; then
+  echo "build.sh: cannot write to $folder: name a folder for builds with TITAN_BUILD" >&2
+  exit 1
+fi
 CCACHE_DIR="${CCACHE_DIR:-$(scripts/bootstrap.sh --print-cache)/ccache}"
 export CCACHE_DIR
 configure

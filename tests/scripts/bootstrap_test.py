@@ -129,6 +129,28 @@ class Torch(unittest.TestCase):
             self.assertEqual(here.run(BOOTSTRAP, "--print-torch-root", **environment).stdout, f"{root}\n")
 
 
+    def test_a_torch_without_python_gets_one_for_the_tests(self):
+        with machine() as here:
+            root = torch_in(here.home / "elsewhere")
+            (root / "share/cmake/Torch").mkdir(parents=True)
+            environment = {"Torch_DIR": str(root / "share/cmake/Torch")}
+            self.assertEqual(here.run(BOOTSTRAP, "--print-python", **environment).stdout, f"{here.bin}/python3\n")
+            self.assertEqual(here.run(BOOTSTRAP, "--tests", **environment).returncode, 0)
+            self.assertEqual([call for call in self.pip_calls(here) if "torch==" in call], [])
+            self.assertEqual(here.run(BOOTSTRAP, "--print-python", **environment).stdout, f"{here.home}/cache/python/bin/python\n")
+
+    def test_an_active_environment_lacking_test_packages_is_left_alone(self):
+        with machine() as here:
+            torch_in(here.home / "environment")
+            here.fake("no-packages", "exit 1")
+            (here.home / "environment/bin").mkdir()
+            (here.home / "environment/bin/python").symlink_to(here.bin / "no-packages")
+            result = here.run(BOOTSTRAP, "--tests", VIRTUAL_ENV=str(here.home / "environment"))
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("the tests need numpy tokenizers", result.stderr)
+            self.assertEqual(self.pip_calls(here), [])
+
+
 class Arguments(unittest.TestCase):
     def test_unknown_argument(self):
         with machine() as here:
