@@ -50,4 +50,5 @@ fi
 cd "$root"
 scripts/bootstrap.sh
 scripts/build.sh release titan_train
+export TITAN_EXEC_TIME="${EPOCHREALTIME/,/.}"
 exec "${TITAN_BUILD:-build}/release/titan_train" "${arguments[@]}"

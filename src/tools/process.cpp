@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,6 +42,22 @@ std::uint64_t status_bytes(std::string_view key) {
              : 1024 * leading_number(std::string_view(status).substr(line + key.size()));
 }
 
+/// A script that builds first and then becomes this program (exec) keeps its start time, so it says
+/// when that was: TITAN_EXEC_TIME, in seconds since 1970.
+std::optional<double> seconds_since_exec() {
+  const char* text = std::getenv("TITAN_EXEC_TIME");
+  if (text == nullptr) {
+    return std::nullopt;
+  }
+  char* end = nullptr;
+  const double exec_time = std::strtod(text, &end);
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const double seconds =
+      static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - exec_time;
+  return end != text && *end == '\0' && seconds >= 0 ? std::optional(seconds) : std::nullopt;
+}
+
 }  // namespace
 
 std::uint64_t peak_resident_bytes() { return status_bytes("\nVmHWM:"); }
@@ -67,7 +85,9 @@ double process_age_seconds() {
   ::clock_gettime(CLOCK_BOOTTIME, &now);
   const double started =
       static_cast<double>(leading_number(rest)) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started;
+  const double age =
+      static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - started;
+  return std::min(age, seconds_since_exec().value_or(age));
 }
 
 }  // namespace titan::tools

@@ -96,7 +96,7 @@ void Trainer::build_data() {
 
 void Trainer::build_model() {
   const config::Model& model = config_.model;
-  tools::log_info("Building ", model.name, " ", model.flavor, "with ", model_args_->to_json());
+  tools::log_info("Building ", model.name, " ", model.flavor, " with ", model_args_->to_json());
   const at::ScalarType dtype =
       config_.training.dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
   auto whole = spec_.build_model(*model_args_, dtype);

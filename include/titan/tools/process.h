@@ -14,7 +14,8 @@ std::uint64_t resident_bytes();
 std::uint64_t total_memory_bytes();
 
 /// Seconds since the kernel started this process, so that loading of shared libraries before
-/// `main` counts too. Resolution 10 ms; 0 when unknown.
+/// `main` counts too. Counts from TITAN_EXEC_TIME (seconds since 1970) when that is later: a script
+/// that became this program sets it. Resolution 10 ms; 0 when unknown.
 double process_age_seconds();
 
 }  // namespace titan::tools

@@ -39,5 +39,18 @@ TEST(Process, AgeGrowsWithTheClock) {
   EXPECT_GT(process_age_seconds(), age);
 }
 
+TEST(Process, AgeCountsFromTheTimeThatAScriptSays) {
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  setenv("TITAN_EXEC_TIME", std::to_string(now).c_str(), 1);
+  EXPECT_GE(process_age_seconds(), 0.02);
+  setenv("TITAN_EXEC_TIME", std::to_string(now + 3600).c_str(), 1);
+  EXPECT_GE(process_age_seconds(), 0.02) << "a time to come is no time";
+  setenv("TITAN_EXEC_TIME", "yesterday", 1);
+  EXPECT_GE(process_age_seconds(), 0.02);
+  unsetenv("TITAN_EXEC_TIME");
+}
+
 }  // namespace
 }  // namespace titan::tools
