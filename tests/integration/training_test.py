@@ -88,6 +88,13 @@ class TrainingTest(TitanTest):
         for _, hashes in runs.values():
             self.assertEqual(hashes, runs["none"][1])
 
+    def test_a_small_data_set_is_read_again_and_again(self):
+        text = self.write("small.jsonl", "".join('{"text": "number %d"}\n' % i for i in range(20)))
+        output = self.train("--training.dataset_path", text, "--training.steps=8").stdout
+        self.assertIn("Dataset c4_test is being re-looped (passes so far: 1)", output)
+        self.assertIn("(passes so far: 4)", output)
+        self.assertNotIn("(passes so far: 3)", output)
+
     def test_parameter_groups_change_what_they_match(self):
         config = self.write("groups.toml", '[training]\nmixed_precision_param = "float32"\n[debug]\nseed = 1\n'
                             '[[optimizer.param_groups]]\npattern = "norm"\nlr_scale = 0.0\nweight_decay = 0.0\n')

@@ -1,6 +1,7 @@
 #include "components/data/packed_text_loader.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "titan/base/errors.h"
@@ -82,10 +83,14 @@ bool PackedTextLoader::begin_next_pass() {
                           " has no tokens for data-parallel rank ", options_.dp_rank,
                           ": every text in it is empty for this tokenizer"));
   }
-  tools::log_warning("Dataset ", options_.dataset, " is being re-looped");
   rows_.seek(share_begin_);
   sample_index_ = 0;
   ++epoch_;
+  // A small set passes by often: said after the 1st, 2nd, 4th, 8th, ... pass.
+  if (std::has_single_bit(static_cast<std::uint64_t>(epoch_))) {
+    tools::log_warning("Dataset ", options_.dataset, " is being re-looped (passes so far: ", epoch_,
+                       ")");
+  }
   saw_tokens_ = false;
   return true;
 }
