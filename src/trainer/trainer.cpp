@@ -34,6 +34,10 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 /// After so many skipped steps in a row nothing will be learned any more.
 constexpr std::int64_t kMostSkippedInARow = 10;
 
+at::ScalarType torch_dtype(config::DType dtype) {
+  return dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
+
 /// Microbatches of one step. There is one data-parallel rank yet.
 std::int64_t accumulation_steps(const config::Training& training) {
   const std::int64_t global =
@@ -68,6 +72,7 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
     hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder);
   }
   environment_.startup_times.finish("model");
+  log_device();
   log_ready();
 }
 
@@ -97,9 +102,7 @@ void Trainer::build_data() {
 void Trainer::build_model() {
   const config::Model& model = config_.model;
   tools::log_info("Building ", model.name, " ", model.flavor, " with ", model_args_->to_json());
-  const at::ScalarType dtype =
-      config_.training.dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-  auto whole = spec_.build_model(*model_args_, dtype);
+  auto whole = spec_.build_model(*model_args_, torch_dtype(config_.training.dtype));
   model_size_ = model_args_->size_of(*whole, config_.training.seq_len);
   TITAN_CHECK(model_size_.flops_per_token > 0, "a model must report its operations per token");
   const tools::Colors colors = tools::console_colors(config_.metrics.disable_color_printing);
@@ -112,6 +115,9 @@ void Trainer::build_model() {
     const c10::NoGradGuard no_grad;
     whole->init_weights(environment_.context.generator, std::nullopt);
   }
+  for (const nn::NamedTensor& parameter : whole->named_parameters()) {
+    parameters_.push_back(parameter.tensor);
+  }
   model_parts_.push_back(std::move(whole));
 }
 
@@ -123,7 +129,7 @@ void Trainer::build_metrics() {
   metrics_ = spec_.build_metrics_processor(setup, config_);
 }
 
-void Trainer::log_ready() const {
+void Trainer::log_device() const {
   const tools::DeviceFacts& device = environment_.device_facts;
   const protocols::MemoryPeak memory = environment_.memory.peak();
   std::string type = device.type;
@@ -134,12 +140,12 @@ void Trainer::log_ready() const {
                   "GiB memory");
   tools::log_info(type, " memory usage for model: ", tools::fixed(memory.max_reserved_gib, 2),
                   "GiB(", tools::fixed(memory.max_reserved_pct, 2), "%)");
+}
+
+void Trainer::log_ready() const {
   const config::Training& training = config_.training;
-  const bool bf16 = training.dtype == config::DType::kBFloat16;
-  tools::log_info("Precision: parameters ", bf16 ? "bfloat16" : "float32", ", compute ",
-                  autocast_ ? "bfloat16 (autocast)"
-                  : bf16    ? "bfloat16"
-                            : "float32");
+  tools::log_info("Precision: parameters ", config::to_string(training.dtype), ", compute ",
+                  autocast_ ? "bfloat16 (autocast)" : config::to_string(training.dtype));
   tools::log_info("Trainer is initialized with local batch size ", training.local_batch_size,
                   ", global batch size ", training.local_batch_size * accumulation_steps_,
                   ", gradient accumulation steps ", accumulation_steps_, ", sequence length ",
@@ -181,9 +187,7 @@ bool Trainer::train_step() {
   for (protocols::Batch& batch : microbatches_) {
     losses.push_back(forward_backward(batch, valid_tokens));
   }
-  const std::vector<at::Tensor> params = parameters();
-  const at::Tensor norm = parallel::total_grad_norm(params);
-  parallel::clip_grads_with_norm_(params, config_.training.max_norm, norm);
+  const at::Tensor norm = parallel::total_grad_norm(parameters_);
 
   // One transfer from the device brings everything the host wants to know.
   const at::Tensor figures =
@@ -191,7 +195,10 @@ bool Trainer::train_step() {
   const double loss = figures[0].item<double>();
   const protocols::StepMetrics metrics = {step_, loss,        loss, figures[1].item<double>(),
                                           lr,    tokens_seen_};
-  if (accept(metrics)) optimizers_->step();
+  if (accept(metrics)) {
+    parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+    optimizers_->step();
+  }
   lr_schedulers_->step();
   if (metrics_->should_log(step_)) metrics_->log(metrics);
   return true;
@@ -214,9 +221,9 @@ at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& 
   const BatchTensors tensors = to_tensors(batch, device);
   protocols::ModelProtocol& model = *model_parts_.front();
   nn::Tensors inputs = {tensors.input};
-  const at::ScalarType compute =
-      autocast_ || config_.training.dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-  const nn::Tensors masks = model.attention_masks(tensors.input, tokenizer_.get(), compute);
+  const at::ScalarType compute_dtype =
+      autocast_ ? at::kBFloat16 : torch_dtype(config_.training.dtype);
+  const nn::Tensors masks = model.attention_masks(tensors.input, tokenizer_.get(), compute_dtype);
   inputs.insert(inputs.end(), masks.begin(), masks.end());
 
   at::Tensor loss;
@@ -245,16 +252,6 @@ bool Trainer::accept(const protocols::StepMetrics& metrics) {
   }
   tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
   return false;
-}
-
-std::vector<at::Tensor> Trainer::parameters() const {
-  std::vector<at::Tensor> result;
-  for (const auto& part : model_parts_) {
-    for (const nn::NamedTensor& parameter : part->named_parameters()) {
-      result.push_back(parameter.tensor);
-    }
-  }
-  return result;
 }
 
 }  // namespace titan::trainer

@@ -43,13 +43,13 @@ class Trainer {
   void build_data();
   void build_model();
   void build_metrics();
+  void log_device() const;
   void log_ready() const;
 
   bool train_step();
   bool fetch_microbatches();
   at::Tensor forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens);
   bool accept(const protocols::StepMetrics& metrics);
-  std::vector<at::Tensor> parameters() const;
 
   const config::JobConfig& config_;
   TrainerEnvironment environment_;
@@ -62,6 +62,7 @@ class Trainer {
   std::unique_ptr<protocols::ModelArgs> model_args_;
   protocols::ModelSize model_size_;
   protocols::ModelParts model_parts_;
+  std::vector<at::Tensor> parameters_;  // of all parts, in the optimizer's order
   protocols::LossFunction loss_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;

@@ -1,0 +1,67 @@
+#include "trainer/nonfinite.h"
+
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/ones_like.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "titan/models/llama3/model.h"
+
+namespace titan::trainer {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+protocols::ModelParts small_llama() {
+  models::llama3::TransformerModelArgs args;
+  args.dim = 8;
+  args.n_layers = 2;
+  args.n_heads = 2;
+  args.vocabulary = 16;
+  args.multiple_of = 8;
+  args.max_seq_len = 8;
+  protocols::ModelParts parts;
+  parts.push_back(std::make_unique<models::llama3::Transformer>(args, at::kFloat));
+  parts.front()->to_empty(at::kCPU);
+  for (auto& [name, tensor] : parts.front()->named_parameters()) {
+    at::Tensor parameter = tensor;
+    parameter.mutable_grad() = at::ones_like(parameter);
+  }
+  return parts;
+}
+
+void spoil(const protocols::ModelParts& parts, const std::string& pattern, double value) {
+  for (auto& [name, tensor] : parts.front()->named_parameters()) {
+    at::Tensor parameter = tensor;
+    if (name.find(pattern) != std::string::npos) {
+      parameter.mutable_grad() = at::full_like(parameter, value);
+    }
+  }
+}
+
+TEST(Nonfinite, NamesTheParametersConcernedAndNoOthers) {
+  const auto parts = small_llama();
+  spoil(parts, "layers.1.attention.wq", kNaN);
+  spoil(parts, "output", -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(describe_nonfinite({3, 2.5, 2.5, kNaN, 0.1, 9}, parts),
+            "Step 3: loss 2.5, gradient norm nan. Non-finite gradients in 2 parameters: "
+            "layers.1.attention.wq.weight, output.weight.");
+}
+
+TEST(Nonfinite, NamesTheFirstFive) {
+  const auto parts = small_llama();
+  spoil(parts, "layers.0", kNaN);
+  const std::string report = describe_nonfinite({1, kNaN, kNaN, kNaN, 0.1, 9}, parts);
+  EXPECT_NE(report.find("in 9 parameters: layers.0.attention.wq.weight"), std::string::npos);
+  EXPECT_NE(report.find("layers.0.feed_forward.w1.weight, ..."), std::string::npos);
+}
+
+TEST(Nonfinite, SaysWhenOnlyTheLossIs) {
+  EXPECT_NE(describe_nonfinite({1, kNaN, kNaN, 0.5, 0.1, 9}, small_llama())
+                .find("No gradient is non-finite."),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace titan::trainer
