@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Installs what titan_train is built with, and nothing that is there already:
 #   - Debian packages, through apt-get (as root, or with a sudo that asks no password);
-#   - LibTorch, from the `torch` wheel with its NVIDIA parts, into a virtual environment in the per-user cache.
+#   - LibTorch, from the `torch` wheel with its NVIDIA parts, and Arrow C++, from the `pyarrow` wheel, into a virtual environment in
+#     the per-user cache.
 # When nothing is missing it touches neither network nor disk. An active Python environment with the right torch, or Torch_DIR,
 # is used instead of the wheel in the cache.
 set -euo pipefail
 
 readonly kTorchVersion=2.11.0
-readonly kTestPackages=(numpy tokenizers)
+readonly kArrowVersion=26.0.1 # of the `pyarrow` wheel, whose C++ libraries read Parquet
+readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb)
 readonly kOldestCompiler=12
 
 cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or TITAN_CACHE}/.cache}/titan_train}"
@@ -17,6 +19,7 @@ usage() {
   cat <<EOF
 usage: scripts/bootstrap.sh [--tests] [--fuzz]   install what is missing (for the Python tests, for the fuzz preset)
        scripts/bootstrap.sh --print-torch-root   the \`torch\` folder that is built against
+       scripts/bootstrap.sh --print-arrow-root   the \`pyarrow\` folder that is built against; nothing when there is none
        scripts/bootstrap.sh --print-python       the Python that the tests use
        scripts/bootstrap.sh --print-cache        the per-user cache (TITAN_CACHE moves it)
 EOF
@@ -42,6 +45,8 @@ python3                        python3              fetching LibTorch, and the t
 <nlohmann/json.hpp>            nlohmann-json3-dev   tokenizer.json, data and metrics
 <openssl/evp.h>                libssl-dev           SHA-256
 <zlib.h>                       zlib1g-dev           compressed data
+<zstd.h>                       libzstd-dev          compressed data
+<utf8proc.h>                   libutf8proc-dev      Unicode normalisation of tokenizers
 <pcre2posix.h>                 libpcre2-dev         regular expressions of tokenizers
 <sentencepiece_processor.h>    libsentencepiece-dev SentencePiece tokenizers
 <gloo/config.h>                libgloo-dev          process groups on CPUs
@@ -159,8 +164,25 @@ test_python() {
   fi
 }
 
-# A file that exists once `pip` has finished installing $1 into the cache; an interrupted installation leaves none.
-stamp() { echo "$venv/.installed-$1-$kTorchVersion"; }
+# A file that exists once `pip` has finished installing $1 into the cache; an interrupted installation leaves none. Other packages or
+# versions have another file.
+stamp() {
+  local name="$1"
+  case "$name" in
+    torch) name+="-$kTorchVersion" ;;
+    arrow) name+="-$kArrowVersion" ;;
+    tests) name+="-$(IFS=-; echo "${kTestPackages[*]}")" ;;
+  esac
+  echo "$venv/.installed-$name"
+}
+
+# The folder of Arrow C++: in the environment of the torch we build against. An environment that is not ours may lack it; then there
+# is no Parquet.
+arrow_root() {
+  local root
+  root="$(torch_root)" && root="$(dirname "$root")/pyarrow"
+  [[ -e "$root/include/arrow/api.h" ]] && echo "$root"
+}
 
 pip_install() {
   local what="$1" quiet=--quiet
@@ -180,6 +202,15 @@ install_torch() {
   say "installing LibTorch $kTorchVersion, once per user: about 5 GB in $venv"
   python3 -m venv --clear "$venv"
   pip_install torch "torch==$kTorchVersion"
+}
+
+# It goes into our own environment only.
+is_arrow_missing() { [[ "$(torch_python)" == "$venv/bin/python" && ! -e "$(stamp arrow)" ]]; }
+
+install_arrow() {
+  is_arrow_missing || return 0
+  say "installing Arrow $kArrowVersion in $venv"
+  pip_install arrow "pyarrow==$kArrowVersion"
 }
 
 install_test_packages() {
@@ -212,9 +243,10 @@ lock_cache() {
 install_all() {
   install_system_packages
   check_compiler
-  if ! torch_root >/dev/null || [[ $with_tests && ! -e "$(stamp tests)" ]]; then
+  if ! torch_root >/dev/null || is_arrow_missing || [[ $with_tests && ! -e "$(stamp tests)" ]]; then
     lock_cache
     install_torch
+    install_arrow
     if [[ $with_tests ]]; then
       install_test_packages
     fi
@@ -228,6 +260,7 @@ for argument in "$@"; do
     --tests) with_tests=yes ;;
     --fuzz) with_fuzz=yes ;;
     --print-torch-root) torch_root; exit ;;
+    --print-arrow-root) arrow_root || true; exit ;;
     --print-python) test_python; exit ;;
     --print-cache) echo "$cache"; exit ;;
     -h | --help) usage; exit ;;

@@ -58,6 +58,10 @@ int run(std::span<const std::string> args) {
       print(concat("The configuration is valid for ", command.world_size, " rank",
                    command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
+    case config::Action::kTokenize:
+    case config::Action::kPlot:
+    case config::Action::kShowLr:
+      throw ConfigError("not available in this build yet: tokenize, plot and --show-lr");
     case config::Action::kTrain:
       startup_times.finish("config");
       return load_engine().train(command, startup_times);

@@ -11,7 +11,8 @@ namespace titan::config {
 namespace {
 
 bool reads_config(Action action) {
-  return action == Action::kTrain || action == Action::kCheck || action == Action::kPrintConfig;
+  return action != Action::kPlot && action != Action::kHelp && action != Action::kHelpMarkdown &&
+         action != Action::kVersion;
 }
 
 void load_files(std::span<const Assignment> overrides, Loader& loader) {
@@ -62,7 +63,13 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   Problems problems;
   const ProgramArguments program = read_program_arguments(args, problems);
   result.action = program.action;
+  result.inputs = program.inputs;
+  result.output = program.output;
+  result.threads = program.threads;
   result.world_size = program.world_size.value_or(world_size);
+  if (result.action == Action::kPlot) {
+    throw_if_any(problems);
+  }
   if (!reads_config(result.action)) {
     return result;
   }

@@ -11,8 +11,8 @@ namespace titan::config {
 namespace {
 
 /// In the order of ValueType.
-constexpr std::array<std::string_view, 8> kTypeNames = {
-    "bool", "int", "float", "str", "choice", "list[str]", "list[list[str]]", "list[table]"};
+constexpr std::array<std::string_view, 9> kTypeNames = {
+    "bool", "int", "float", "str", "choice", "list[str]", "list[list[str]]", "list[table]", "list[table]"};
 
 std::string type_text(const Option& option) {
   const std::string_view type = kTypeNames.at(static_cast<std::size_t>(option.type));

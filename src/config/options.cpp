@@ -37,6 +37,7 @@ std::vector<Option> describe_all() {
   describe<&C::lr_scheduler>(all, "lr_scheduler");
   describe<&C::training>(all, "training");
   describe<&C::training, &Training::dataloader>(all, "training.dataloader");
+  describe<&C::data>(all, "data");
   describe<&C::parallelism>(all, "parallelism");
   describe<&C::checkpoint>(all, "checkpoint");
   describe<&C::activation_checkpoint>(all, "activation_checkpoint");

@@ -9,7 +9,7 @@
 namespace titan::config {
 namespace {
 
-constexpr std::int64_t kMaxWorldSize = 1'000'000;
+constexpr std::int64_t kMaxCount = 1'000'000;
 
 /// The program's own options as CLI11 fills them in.
 struct Words {
@@ -17,8 +17,11 @@ struct Words {
   bool help_markdown = false;
   bool version = false;
   bool print_config = false;
+  bool show_lr = false;
   bool check = false;
   std::string world_size;
+  std::string output;
+  std::string threads;
 };
 
 void declare(CLI::App& app, Words& words) {
@@ -34,23 +37,43 @@ void declare(CLI::App& app, Words& words) {
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
+  app.add_flag("--show-lr", words.show_lr, "Print the learning rate of every step and leave.");
+  app.add_option("--output", words.output,
+                 "plot: the SVG to write. tokenize: where PATH.bin and PATH.idx go.")
+      ->expected(0, 1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("<path>");
+  app.add_option("--threads", words.threads, "tokenize: threads; 0, the default, is one per core.")
+      ->expected(0, 1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("<int>");
 }
 
-std::optional<std::int64_t> read_world_size(const Words& words, Problems& problems) {
+/// The value of an option that is an integer and goes with some of the actions only.
+std::optional<std::int64_t> read_count(const std::string& name, const std::string& text,
+                                       std::int64_t least, const std::string& misplaced,
+                                       Problems& problems) {
   Option option;
   option.type = ValueType::kInteger;
-  option.between(1, kMaxWorldSize);
-  const ArgumentValue argument = read_argument(option, words.world_size);
-  const std::string complaint =
-      !words.check               ? "only goes with --check: a run takes its size from the launcher"
-      : words.world_size.empty() ? "needs a value"
-      : argument.complaint.empty() ? option.complaint_about(argument.value)
-                                   : argument.complaint;
+  option.between(static_cast<double>(least), kMaxCount);
+  const ArgumentValue argument = read_argument(option, text);
+  const std::string complaint = !misplaced.empty()           ? misplaced
+                                : text.empty()               ? "needs a value"
+                                : argument.complaint.empty() ? option.complaint_about(argument.value)
+                                                             : argument.complaint;
   if (!complaint.empty()) {
-    problems.push_back({"--world-size=" + words.world_size, complaint});
+    problems.push_back({name + "=" + text, complaint});
     return std::nullopt;
   }
   return std::get<std::int64_t>(argument.value);
+}
+
+/// Takes the command off the front of the arguments; without one, the program trains.
+Action take_command(std::span<const std::string>& args) {
+  const std::string_view word = args.empty() ? "" : std::string_view(args.front());
+  if (word != "tokenize" && word != "plot") return Action::kTrain;
+  args = args.subspan(1);
+  return word == "plot" ? Action::kPlot : Action::kTokenize;
 }
 
 /// The program's option that an argument names, or nullptr: "-h", "--print_config", "--check=x".
@@ -80,13 +103,65 @@ std::vector<std::string> own_arguments(const CLI::App& app, std::span<const std:
   return own;
 }
 
-Action action_of(const Words& words) {
+Action action_of(const Words& words, Action command) {
   return words.help            ? Action::kHelp
          : words.help_markdown ? Action::kHelpMarkdown
          : words.version       ? Action::kVersion
          : words.print_config  ? Action::kPrintConfig
          : words.check         ? Action::kCheck
-                               : Action::kTrain;
+         : words.show_lr       ? Action::kShowLr
+                               : command;
+}
+
+/// `plot` takes files and folders where others take options of the config.
+void take_inputs(ProgramArguments& result, Problems& problems) {
+  for (std::string& argument : result.rest) {
+    if (argument.starts_with("--")) {
+      problems.push_back({argument, "is not an option of plot"});
+    } else {
+      result.inputs.push_back(std::move(argument));
+    }
+  }
+  result.rest.clear();
+  if (result.inputs.empty()) {
+    problems.push_back({"plot", "needs at least one run: its dump folder or metrics.jsonl"});
+  }
+}
+
+void refuse_two_actions(const Words& words, Problems& problems) {
+  if (words.check && words.print_config) {
+    problems.push_back({"--print-config", "does not go with --check"});
+  }
+  if (words.show_lr && (words.check || words.print_config)) {
+    problems.push_back({"--show-lr", "does not go with --check or --print-config"});
+  }
+}
+
+void read_counts(const CLI::App& app, const Words& words, ProgramArguments& result,
+                 Problems& problems) {
+  if (app.count("--world-size") > 0) {
+    const char* misplaced =
+        words.check ? "" : "only goes with --check: a run takes its size from the launcher";
+    result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
+  }
+  if (app.count("--threads") > 0) {
+    const char* misplaced = result.action == Action::kTokenize ? "" : "only goes with tokenize";
+    result.threads = read_count("--threads", words.threads, 0, misplaced, problems).value_or(0);
+  }
+}
+
+void read_output(const CLI::App& app, const Words& words, ProgramArguments& result,
+                 Problems& problems) {
+  const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot;
+  if (app.count("--output") > 0) {
+    result.output = words.output;
+    if (!wanted || words.output.empty()) {
+      problems.push_back({"--output=" + words.output,
+                          wanted ? "needs a value" : "only goes with plot and tokenize"});
+    }
+  } else if (result.action == Action::kTokenize) {
+    problems.push_back({"tokenize", "needs --output PATH: it writes PATH.bin and PATH.idx"});
+  }
 }
 
 }  // namespace
@@ -96,6 +171,7 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   Words words;
   CLI::App app;
   declare(app, words);
+  const Action command = take_command(args);
   std::vector<std::string> own = own_arguments(app, args, result.rest);
   std::ranges::reverse(own);  // CLI11 reads from the back
   try {
@@ -103,13 +179,11 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   } catch (const CLI::ParseError& error) {
     problems.push_back({"command line", error.what()});
   }
-  result.action = action_of(words);
-  if (app.count("--world-size") > 0) {
-    result.world_size = read_world_size(words, problems);
-  }
-  if (words.check && words.print_config) {
-    problems.push_back({"--print-config", "does not go with --check"});
-  }
+  result.action = action_of(words, command);
+  refuse_two_actions(words, problems);
+  if (result.action == Action::kPlot) take_inputs(result, problems);
+  read_counts(app, words, result, problems);
+  read_output(app, words, result, problems);
   return result;
 }
 
@@ -129,8 +203,10 @@ std::vector<std::string_view> program_options() {
 
 std::string program_help() {
   CLI::App app(
-      "Trains large language models. The options behind the program's own can stand in "
-      "a TOML file, too.",
+      "titan_train            trains a large language model\n"
+      "titan_train tokenize   writes the training data as token ids (--output)\n"
+      "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG\n\n"
+      "The options behind the program's own can stand in a TOML file, too.",
       "titan_train");
   Words words;
   declare(app, words);

@@ -16,6 +16,9 @@ namespace titan::config {
 struct ProgramArguments {
   Action action = Action::kTrain;
   std::optional<std::int64_t> world_size;
+  std::vector<std::string> inputs;
+  std::optional<std::string> output;
+  std::int64_t threads = 0;
   std::vector<std::string> rest;
 };
 

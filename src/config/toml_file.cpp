@@ -8,7 +8,7 @@
 
 #include "config/argument_value.h"
 #include "config/nearest.h"
-#include "config/param_group_fields.h"
+#include "config/records.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
 
@@ -185,7 +185,9 @@ class TomlReader {
       case ValueType::kStringLists:
         return string_lists(option, node);
       case ValueType::kParamGroups:
-        return param_groups(option, node);
+        return records<ParamGroup>(option, node);
+      case ValueType::kMixtureParts:
+        return records<MixturePart>(option, node);
     }
     return std::nullopt;
   }
@@ -229,15 +231,17 @@ class TomlReader {
     return Value(std::move(lists));
   }
 
-  std::optional<Value> param_groups(const Option& option, const toml::node& node) {
+  /// An array of tables whose keys are the fields of `Record`.
+  template <class Record>
+  std::optional<Value> records(const Option& option, const toml::node& node) {
     if (!node.is_array()) {
       return wrong_type(option, "an array of tables", node);
     }
-    std::vector<ParamGroup> groups;
+    std::vector<Record> list;
     const std::size_t problems_before = found_.size();
     for (const toml::node& element : *node.as_array()) {
       if (const toml::table* table = element.as_table()) {
-        groups.push_back(param_group(*table));
+        list.push_back(record<Record>(option, *table));
       } else {
         wrong_type(option, "an array of tables", element);
       }
@@ -248,56 +252,65 @@ class TomlReader {
     if (found_.size() > problems_before) {
       return std::nullopt;
     }
-    return Value(std::move(groups));
+    return Value(std::move(list));
   }
 
-  ParamGroup param_group(const toml::table& table) {
-    ParamGroup group;
-    if (!table.contains("pattern")) {
-      report(table, "optimizer.param_groups: every group needs a pattern");
+  template <class Record>
+  Record record(const Option& option, const toml::table& table) {
+    Record result;
+    for (const RecordField<Record>& field : fields_of(result)) {
+      if (field.required && !table.contains(field.name)) {
+        report(table, concat(option.full_name(), ": every table needs a ", field.name));
+      }
     }
     for (const auto& [key, node] : table) {
-      if (key.str() == "pattern") {
-        read_pattern(group, node);
-      } else {
-        read_group_number(group, key, node);
-      }
+      read_field(option, key, node, result);
     }
-    return group;
+    return result;
   }
 
-  void read_pattern(ParamGroup& group, const toml::node& node) {
-    if (!node.is_string()) {
-      report(node,
-             concat("optimizer.param_groups: pattern must be a string, got ", in_words(node)));
-      return;
-    }
-    group.pattern = node.as_string()->get();
-    const std::string complaint = complaint_about_pattern(group.pattern);
-    if (!complaint.empty()) {
-      report(node, "optimizer.param_groups: pattern " + complaint);
-    }
-  }
-
-  void read_group_number(ParamGroup& group, const toml::key& key, const toml::node& node) {
-    std::vector<std::string_view> names = {"pattern"};
-    for (const ParamGroupNumber& field : kParamGroupNumbers) {
+  template <class Record>
+  void read_field(const Option& option, const toml::key& key, const toml::node& node,
+                  Record& result) {
+    std::vector<std::string_view> names;
+    for (const RecordField<Record>& field : fields_of(result)) {
       names.push_back(field.name);
-      if (key.str() != field.name) {
-        continue;
+      if (key.str() == field.name) {
+        std::visit([&](auto member) { read_member(option, field, node, result.*member); },
+                   field.member);
+        return;
       }
-      const std::optional<double> number = node.is_number() ? node.value<double>() : std::nullopt;
-      if (number && std::isfinite(*number) && *number >= 0) {
-        group.*field.member = *number;
-      } else {
-        report(node, concat("optimizer.param_groups: ", field.name,
-                            " must be a number of at least 0, got ", in_words(node)));
-      }
+    }
+    found_.push_back({key.source().begin, concat("unknown key ", key_text(key), " in ",
+                                                 option.full_name(),
+                                                 did_you_mean(key.str(), names))});
+  }
+
+  template <class Record>
+  void read_member(const Option& option, const RecordField<Record>& field, const toml::node& node,
+                   std::string& text) {
+    if (!node.is_string()) {
+      report(node, concat(option.full_name(), ": ", field.name, " must be a string, got ",
+                          in_words(node)));
       return;
     }
-    found_.push_back(
-        {key.source().begin, concat("unknown key ", key_text(key), " in optimizer.param_groups",
-                                    did_you_mean(key.str(), names))});
+    text = node.as_string()->get();
+    const std::string complaint = field.complaint_about(text);
+    if (!complaint.empty()) {
+      report(node, concat(option.full_name(), ": ", field.name, " ", complaint));
+    }
+  }
+
+  template <class Record, class Number>
+  void read_member(const Option& option, const RecordField<Record>& field, const toml::node& node,
+                   Number& number) {
+    const std::optional<double> given = node.is_number() ? node.value<double>() : std::nullopt;
+    if (given && std::isfinite(*given) && *given >= 0) {
+      number = *given;
+    } else {
+      report(node, concat(option.full_name(), ": ", field.name,
+                          " must be a number of at least 0, got ", in_words(node)));
+    }
   }
 
   const std::string& path_;

@@ -65,9 +65,12 @@ void DataLoader::describe(Describer<DataLoader>& option) {
 }
 
 void Training::describe(Describer<Training>& option) {
-  option("dataset", &Training::dataset, "Name of the training data.");
+  option("dataset", &Training::dataset,
+         "Name of the training data: c4, c4_validation (C4's own .json.gz shards in a local folder, "
+         "dataset_path) or c4_test (shipped, or whatever dataset_path names).");
   option("dataset_path", &Training::dataset_path,
-         "Where the data is, if not in its usual place: a .jsonl file or a folder of them.");
+         "Where the data is, if not in its usual place: a file, or a folder whose files are read in "
+         "order of their names. See [data] for the formats.");
   option("local_batch_size", &Training::local_batch_size,
          "Sequences per data-parallel rank and microbatch.")
       .at_least(1);
@@ -105,6 +108,13 @@ void Validation::describe(Describer<Validation>& option) {
   option("steps", &Validation::steps, "Batches per validation; -1 goes to the end of the data.")
       .at_least(1)
       .or_exactly(-1);
+  option("sample_prompts", &Validation::sample_prompts,
+         "Texts that the model continues before the first step and at every validation, logged and "
+         "written to samples.jsonl under dump_folder.");
+  option("sample_tokens", &Validation::sample_tokens, "Tokens of each continuation.").at_least(1);
+  option("sample_temperature", &Validation::sample_temperature,
+         "Divides the logits before sampling; 0 takes the likeliest token.")
+      .at_least(0);
 }
 
 }  // namespace titan::config

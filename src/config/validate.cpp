@@ -272,6 +272,22 @@ void profiling_cycle_is_long_enough(const Rules& rules) {
   }
 }
 
+void mixture_is_the_only_source(const Rules& rules) {
+  const JobConfig& config = rules.config;
+  if (config.data.mixture.empty()) {
+    return;
+  }
+  if (config.training.dataset_path) {
+    rules.broken({"training.dataset_path", "data.mixture"},
+                 "training.dataset_path and data.mixture both say where the training data is");
+  }
+  const bool weighs = std::ranges::any_of(
+      config.data.mixture, [](const MixturePart& part) { return part.weight > 0; });
+  if (!weighs) {
+    rules.broken({"data.mixture"}, "data.mixture needs a weight above 0");
+  }
+}
+
 void checkpoints_can_be_kept(const Rules& rules) {
   const Checkpoint& checkpoint = rules.config.checkpoint;
   if (checkpoint.enable && checkpoint.keep_latest_k == 1) {
@@ -335,6 +351,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   float8_options_agree(rules);
   float8_experts_fit(rules);
   profiling_cycle_is_long_enough(rules);
+  mixture_is_the_only_source(rules);
   checkpoints_can_be_kept(rules);
   checkpoint_formats_hold_their_content(rules);
   seed_checkpoint_on_one_rank(rules);

@@ -1,6 +1,6 @@
 #include "config/value_text.h"
 
-#include "config/param_group_fields.h"
+#include "config/records.h"
 #include "titan/base/errors.h"
 #include "titan/base/float_text.h"
 
@@ -30,21 +30,38 @@ std::string bracketed(const std::vector<T>& elements, const Write& write) {
 
 std::string list_text(const StringList& list) { return bracketed(list, quoted); }
 
-std::string group_text(const ParamGroup& group) {
-  std::string text = "{ pattern = " + quoted(group.pattern);
-  for (const ParamGroupNumber& field : kParamGroupNumbers) {
-    if (const std::optional<double>& number = group.*field.member) {
-      text += concat(", ", field.name, " = ", base::shortest(*number));
-    }
+std::string field_text(const std::string& text) { return quoted(text); }
+std::string field_text(double number) { return base::shortest(number); }
+
+/// TOML leaves out what is not set.
+template <class Record>
+std::string record_text(const Record& record) {
+  std::string text;
+  for (const RecordField<Record>& field : fields_of(record)) {
+    const std::string value = std::visit(
+        Overloaded{[&](std::optional<double> Record::*member) {
+                     return record.*member ? field_text(*(record.*member)) : std::string();
+                   },
+                   [&](auto member) { return field_text(record.*member); }},
+        field.member);
+    if (value.empty() || value == "\"\"") continue;
+    text += concat(text.empty() ? "{ " : ", ", field.name, " = ", value);
   }
   return text + " }";
 }
 
-std::string group_json(const ParamGroup& group) {
-  std::string text = "{\"pattern\": " + quoted(group.pattern);
-  for (const ParamGroupNumber& field : kParamGroupNumbers) {
-    const std::optional<double>& number = group.*field.member;
-    text += concat(", \"", field.name, "\": ", number ? base::json_number(*number) : "null");
+std::string field_json(const std::string& text) { return quoted(text); }
+std::string field_json(const std::optional<double>& number) {
+  return number ? base::json_number(*number) : "null";
+}
+
+template <class Record>
+std::string record_json(const Record& record) {
+  std::string text;
+  for (const RecordField<Record>& field : fields_of(record)) {
+    const std::string value =
+        std::visit([&](auto member) { return field_json(record.*member); }, field.member);
+    text += concat(text.empty() ? "{" : ", ", quoted(field.name), ": ", value);
   }
   return text + "}";
 }
@@ -91,7 +108,10 @@ std::string value_text(const Value& value) {
                                [](const StringList& list) { return list_text(list); },
                                [](const StringLists& lists) { return bracketed(lists, list_text); },
                                [](const std::vector<ParamGroup>& groups) {
-                                 return bracketed(groups, group_text);
+                                 return bracketed(groups, record_text<ParamGroup>);
+                               },
+                               [](const std::vector<MixturePart>& parts) {
+                                 return bracketed(parts, record_text<MixturePart>);
                                }},
                     value);
 }
@@ -110,7 +130,10 @@ std::string value_json(const Value& value, int indent) {
                    });
                  },
                  [&](const std::vector<ParamGroup>& groups) {
-                   return json_list(groups, indent, group_json);
+                   return json_list(groups, indent, record_json<ParamGroup>);
+                 },
+                 [&](const std::vector<MixturePart>& parts) {
+                   return json_list(parts, indent, record_json<MixturePart>);
                  }},
       value);
 }

@@ -35,6 +35,7 @@ class MetricsProcessor : public protocols::MetricsProcessor {
   bool should_log(std::int64_t step) const override;
   void add_batch(std::int64_t tokens, double loading_seconds) override;
   void log(const protocols::StepMetrics& metrics) override;
+  void log_validation(const protocols::ValidationMetrics& metrics) override;
   void close() override;
 
  private:

@@ -13,7 +13,17 @@
 namespace titan::config {
 
 /// What the user asked the program to do.
-enum class Action { kTrain, kCheck, kPrintConfig, kHelp, kHelpMarkdown, kVersion };
+enum class Action {
+  kTrain,
+  kTokenize,  ///< `titan_train tokenize`: the training data as token ids
+  kPlot,      ///< `titan_train plot RUN...`: curves of runs
+  kShowLr,
+  kCheck,
+  kPrintConfig,
+  kHelp,
+  kHelpMarkdown,
+  kVersion
+};
 
 /// The command line, understood.
 struct CommandLine {
@@ -22,6 +32,12 @@ struct CommandLine {
   Origins origins;
   /// For the log, in order: deprecated options and the like.
   std::vector<std::string> warnings;
+  /// `plot`: what to draw, folders of runs or metrics.jsonl files.
+  std::vector<std::string> inputs;
+  /// `--output` of `plot` and `tokenize`.
+  std::optional<std::string> output;
+  /// `--threads` of `tokenize`; 0: one per core.
+  std::int64_t threads = 0;
   /// Ranks the config was validated for: `--world-size` of `--check`, else what the caller gave.
   std::int64_t world_size = 1;
 };
@@ -29,9 +45,10 @@ struct CommandLine {
 /// Reads the arguments (without the program's name) and every TOML file they name.
 ///
 /// Precedence: command line > later --job.config_file > earlier one > a file's `base` > defaults.
-/// Training and `--check` also apply the rules of validate.h for `world_size` ranks;
-/// `--print-config` does not, so that a config for another build can be looked at. Help and
-/// version are returned whatever else is on the line, with nothing read.
+/// Training, `tokenize`, `--show-lr` and `--check` also apply the rules of validate.h for
+/// `world_size` ranks; `--print-config` does not, so that a config for another build can be looked
+/// at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
+/// no options of the config.
 ///
 /// Throws one ConfigError that lists every problem of all files and the command line.
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,

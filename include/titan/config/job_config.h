@@ -1,5 +1,6 @@
 #pragma once
 
+#include "titan/config/data.h"
 #include "titan/config/distributed.h"
 #include "titan/config/run.h"
 #include "titan/config/training.h"
@@ -17,6 +18,7 @@ struct JobConfig {
   Optimizer optimizer;
   LRScheduler lr_scheduler;
   Training training;
+  Data data;
   Parallelism parallelism;
   Checkpoint checkpoint;
   ActivationCheckpoint activation_checkpoint;

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "titan/config/mixture_part.h"
 #include "titan/config/param_group.h"
 
 namespace titan::config {
@@ -25,6 +26,7 @@ enum class ValueType {
   kStringList,
   kStringLists,
   kParamGroups,
+  kMixtureParts,
 };
 
 using StringList = std::vector<std::string>;
@@ -32,7 +34,7 @@ using StringLists = std::vector<StringList>;
 
 /// The value of any option, without its C++ type. `std::monostate` is None; a choice is its word.
 using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, StringList,
-                           StringLists, std::vector<ParamGroup>>;
+                           StringLists, std::vector<ParamGroup>, std::vector<MixturePart>>;
 
 /// The numbers an option takes. Infinite bounds are no bounds; NaN is never inside.
 struct Range {

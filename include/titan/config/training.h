@@ -114,6 +114,9 @@ struct Validation {
   std::int64_t seq_len = 2048;
   std::int64_t freq = 10;
   std::int64_t steps = -1;  ///< -1: until the data ends
+  std::vector<std::string> sample_prompts;
+  std::int64_t sample_tokens = 64;
+  double sample_temperature = 0.8;
   DataLoader dataloader;
 
   static void describe(Describer<Validation>& option);

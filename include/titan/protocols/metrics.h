@@ -43,6 +43,13 @@ struct StepMetrics {
   std::int64_t n_tokens_seen = 0;
 };
 
+/// What the validator reports.
+struct ValidationMetrics {
+  std::int64_t step = 0;
+  /// Mean over all valid tokens.
+  double loss = 0;
+};
+
 /// Turns what the trainer counts into log lines, files and dashboards.
 class MetricsProcessor {
  public:
@@ -53,6 +60,8 @@ class MetricsProcessor {
   virtual void add_batch(std::int64_t tokens, double loading_seconds) = 0;
   /// Reports a step and starts the next interval.
   virtual void log(const StepMetrics& metrics) = 0;
+  /// Reports a validation, whose batches were counted by `add_batch`, and starts the next interval.
+  virtual void log_validation(const ValidationMetrics& metrics) = 0;
   /// Writes out what is still buffered.
   virtual void close() = 0;
 };

@@ -66,6 +66,10 @@ void MetricsProcessor::log(const protocols::StepMetrics& metrics) {
   start_interval();
 }
 
+void MetricsProcessor::log_validation(const protocols::ValidationMetrics& metrics) {
+  throw InternalError("validation is refused before it begins");
+}
+
 StepReport MetricsProcessor::report(const protocols::StepMetrics& metrics) const {
   const double time_delta = options_.now() - time_last_log_;
   const double loading =

@@ -61,6 +61,8 @@ class RandomSettings {
       case ValueType::kParamGroups:
         return std::vector<ParamGroup>{{"norm\\.\"weight\"$", number(), std::nullopt},
                                        {"x", std::nullopt, number()}};
+      case ValueType::kMixtureParts:
+        return std::vector<MixturePart>{{word() + "x", number(), ""}, {"y", 1, "megatron"}};
     }
     return Value();
   }

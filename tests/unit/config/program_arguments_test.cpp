@@ -36,6 +36,34 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.problems({"--world-size", "--check"}), "  --world-size=: needs a value");
 }
 
+TEST(ProgramArguments, CommandsStandInFront) {
+  const CommandLine tokenize = ConfigFiles().parse(
+      {"tokenize", "--output", "out/wiki", "--threads=3", "--training.dataset_path=a.jsonl"});
+  EXPECT_EQ(tokenize.action, Action::kTokenize);
+  EXPECT_EQ(tokenize.output, "out/wiki");
+  EXPECT_EQ(tokenize.threads, 3);
+  EXPECT_EQ(tokenize.config.training.dataset_path, "a.jsonl");
+  const CommandLine plot = ConfigFiles().parse({"plot", "a", "--output=x.svg", "b/metrics.jsonl"});
+  EXPECT_EQ(plot.action, Action::kPlot);
+  EXPECT_EQ(plot.inputs, (std::vector<std::string>{"a", "b/metrics.jsonl"}));
+  EXPECT_EQ(plot.output, "x.svg");
+  EXPECT_EQ(ConfigFiles().parse({"--show-lr"}).action, Action::kShowLr);
+  EXPECT_EQ(ConfigFiles().parse({"plot", "--help"}).action, Action::kHelp);
+}
+
+TEST(ProgramArguments, OptionsOfACommandGoWithItOnly) {
+  EXPECT_EQ(ConfigFiles().problems({"--output=x"}),
+            "  --output=x: only goes with plot and tokenize");
+  EXPECT_EQ(ConfigFiles().problems({"--threads=2"}), "  --threads=2: only goes with tokenize");
+  EXPECT_EQ(ConfigFiles().problems({"tokenize"}),
+            "  tokenize: needs --output PATH: it writes PATH.bin and PATH.idx");
+  EXPECT_EQ(ConfigFiles().problems({"plot", "--training.steps=3"}),
+            "  --training.steps=3: is not an option of plot\n"
+            "  plot: needs at least one run: its dump folder or metrics.jsonl");
+  EXPECT_EQ(ConfigFiles().problems({"--show-lr", "--check"}),
+            "  --show-lr: does not go with --check or --print-config");
+}
+
 TEST(ProgramArguments, ValuesOfOtherOptionsAreNotTakenForThem) {
   const CommandLine line = ConfigFiles().parse({"--job.description", "-hello", "--check"});
   EXPECT_EQ(line.action, Action::kCheck);

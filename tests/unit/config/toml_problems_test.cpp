@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"[job]\ndescription = \"a\\u0000b\"",
              "2:15: job.description must be UTF-8 text without NUL"},
         Case{"[optimizer]\nparam_groups = [{ weight_decay = 0 }]",
-             "2:17: optimizer.param_groups: every group needs a pattern"},
+             "2:17: optimizer.param_groups: every table needs a pattern"},
         Case{"[optimizer]\nparam_groups = [{ pattern = \"(\" }]",
              "2:29: optimizer.param_groups: pattern is not a regular expression: Mismatched '(' "
              "and ')' in regular expression"},
@@ -132,6 +132,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"[optimizer]\nparam_groups = [{ pattern = \"x\", weigth_decay = 0 }]",
              "2:34: unknown key \"weigth_decay\" in optimizer.param_groups; did you mean "
              "'weight_decay'?"},
+        Case{"[data]\nmixture = [{ path = \"a\", format = \"megaton\" }]",
+             "2:35: data.mixture: format must be a word of data.format; did you mean 'megatron'?"},
         Case{"[optimizer]\nparam_groups = [{ pattern = \"x\", lr_scale = -1 }]",
              "2:45: optimizer.param_groups: lr_scale must be a number of at least 0, got the "
              "integer -1"}));

@@ -56,6 +56,7 @@ class RecordingMetrics : public protocols::MetricsProcessor {
   bool should_log(std::int64_t) const override { return true; }
   void add_batch(std::int64_t, double) override {}
   void log(const protocols::StepMetrics& metrics) override { steps_.push_back(metrics); }
+  void log_validation(const protocols::ValidationMetrics&) override {}
   void close() override {}
 
  private:

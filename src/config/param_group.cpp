@@ -1,4 +1,4 @@
-#include "config/param_group_fields.h"
+#include "titan/config/param_group.h"
 
 #include <regex>
 
@@ -15,20 +15,6 @@ std::function<bool(const std::string& name)> compile_pattern(const std::string& 
     };
   } catch (const std::regex_error& error) {
     throw ConfigError(concat("is not a regular expression: ", error.what()));
-  }
-}
-
-std::string complaint_about_pattern(const std::string& pattern) {
-  // std::regex compiles recursively: the limit keeps its stack small.
-  constexpr std::size_t kMaxLength = 500;
-  if (pattern.empty() || pattern.size() > kMaxLength) {
-    return concat("must have 1 to ", kMaxLength, " characters, has ", pattern.size());
-  }
-  try {
-    compile_pattern(pattern);
-    return "";
-  } catch (const ConfigError& error) {
-    return error.what();
   }
 }
 
