@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <mutex>
 #include <string_view>
 
 #include "titan/base/errors.h"
@@ -15,10 +16,15 @@ namespace {
 // A signal handler reaches only globals, and only lock-free atomics are safe in it.
 std::atomic<int> first_signal = 0;
 std::atomic<bool> installed = false;
+std::atomic<unsigned> profile_requests = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
 
 struct sigaction previous_interrupt;
 struct sigaction previous_terminate;
+
+std::mutex profile_handler_mutex;
+int profile_handler_users = 0;
+struct sigaction previous_profile;
 
 void request_stop(int signal) {
   int none = 0;
@@ -38,9 +44,11 @@ void request_stop(int signal) {
   }
 }
 
-void install(int signal, struct sigaction& previous) {
+void request_profile(int) { ++profile_requests; }
+
+void install(int signal, void (*handler)(int), struct sigaction& previous) {
   struct sigaction action = {};
-  action.sa_handler = request_stop;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // reads and writes under way go on
   sigemptyset(&action.sa_mask);
   TITAN_CHECK(::sigaction(signal, &action, &previous) == 0, "no handler for signal ", signal);
@@ -51,8 +59,8 @@ void install(int signal, struct sigaction& previous) {
 StopSignals::StopSignals() {
   TITAN_CHECK(!installed.exchange(true), "two StopSignals at a time");
   first_signal = 0;
-  install(SIGINT, previous_interrupt);
-  install(SIGTERM, previous_terminate);
+  install(SIGINT, request_stop, previous_interrupt);
+  install(SIGTERM, request_stop, previous_terminate);
 }
 
 StopSignals::~StopSignals() {
@@ -64,6 +72,24 @@ StopSignals::~StopSignals() {
 std::optional<int> StopSignals::received() const {
   const int signal = first_signal;
   return signal == 0 ? std::nullopt : std::optional<int>(signal);
+}
+
+ProfileRequest::ProfileRequest() : seen_(profile_requests) {
+  const std::lock_guard lock(profile_handler_mutex);
+  if (profile_handler_users == 0) install(SIGUSR1, request_profile, previous_profile);
+  ++profile_handler_users;
+}
+
+ProfileRequest::~ProfileRequest() {
+  const std::lock_guard lock(profile_handler_mutex);
+  if (--profile_handler_users == 0) ::sigaction(SIGUSR1, &previous_profile, nullptr);
+}
+
+bool ProfileRequest::take() {
+  const unsigned so_far = profile_requests;
+  const bool requested = so_far != seen_;
+  seen_ = so_far;
+  return requested;
 }
 
 }  // namespace titan::tools

@@ -72,6 +72,53 @@ TEST(StopSignals, RestoresTheHandlersFromBefore) {
   EXPECT_EQ(now.sa_handler, quiet_handler);
 }
 
+TEST(ProfileRequest, IsTakenOnceHoweverOftenItWasMade) {
+  ProfileRequest request;
+  EXPECT_FALSE(request.take());
+  raise(SIGUSR1);
+  raise(SIGUSR1);
+  EXPECT_TRUE(request.take());
+  EXPECT_FALSE(request.take());
+  std::thread([] { raise(SIGUSR1); }).join();
+  EXPECT_TRUE(request.take()) << "any thread may receive";
+}
+
+TEST(ProfileRequest, EachOfSeveralSeesIt) {
+  ProfileRequest first;
+  {
+    ProfileRequest second;
+    raise(SIGUSR1);
+    EXPECT_TRUE(second.take());
+  }
+  EXPECT_TRUE(first.take());
+  raise(SIGUSR1);
+  EXPECT_TRUE(first.take()) << "the end of one leaves the handler to the others";
+  EXPECT_FALSE(ProfileRequest().take()) << "what came before it is not its request";
+}
+
+TEST(ProfileRequest, LeavesStoppingAlone) {
+  const StopSignals stop;
+  ProfileRequest request;
+  raise(SIGUSR1);
+  EXPECT_EQ(stop.received(), std::nullopt);
+  raise(SIGTERM);
+  EXPECT_EQ(stop.received(), SIGTERM);
+}
+
+TEST(ProfileRequestDeathTest, WithoutOneTheSignalKills) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        {
+          ProfileRequest request;
+          raise(SIGUSR1);
+        }
+        raise(SIGUSR1);
+        _exit(0);
+      },
+      testing::KilledBySignal(SIGUSR1), "");
+}
+
 TEST(StopSignalsDeathTest, ASecondInterruptKills) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
