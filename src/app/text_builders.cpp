@@ -8,6 +8,7 @@
 #include "titan/components/optimizer.h"
 #include "titan/components/text_dataset.h"
 #include "titan/components/tokenizer.h"
+#include "titan/components/validate.h"
 #include "titan/config/job_config.h"
 
 namespace titan::app {
@@ -27,18 +28,43 @@ std::unique_ptr<protocols::Optimizers> build_optimizers(const protocols::ModelPa
   return components::build_optimizers(parameters, config.optimizer);
 }
 
-std::unique_ptr<protocols::DataLoader> build_dataloader(std::int64_t dp_rank,
+components::TextDataOptions training_data(const JobConfig& config) {
+  components::TextDataOptions options;
+  options.dataset = config.training.dataset;
+  options.path = config.training.dataset_path;
+  options.data = config.data;
+  options.shuffle_seed = static_cast<std::uint64_t>(config.debug.seed.value_or(0));
+  options.batch_size = config.training.local_batch_size;
+  options.seq_len = config.training.seq_len;
+  return options;
+}
+
+/// Validation reads its data in order, from one source, and to the end unless it has a number of
+/// steps.
+components::TextDataOptions validation_data(const JobConfig& config) {
+  components::TextDataOptions options;
+  options.dataset = config.validation.dataset;
+  options.path = config.validation.dataset_path;
+  options.data = config.data;
+  options.data.shuffle = false;
+  options.data.mixture.clear();
+  options.batch_size = config.validation.local_batch_size;
+  options.seq_len = config.validation.seq_len;
+  options.infinite = config.validation.steps != -1;
+  return options;
+}
+
+std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose,
+                                                        std::int64_t dp_rank,
                                                         std::int64_t dp_world_size,
                                                         const protocols::Tokenizer* tokenizer,
                                                         const JobConfig& config) {
   TITAN_CHECK(tokenizer != nullptr, "a text data loader needs a tokenizer");
-  components::TextDataOptions options;
-  options.dataset = config.training.dataset;
-  options.path = config.training.dataset_path;
+  components::TextDataOptions options = purpose == protocols::DataPurpose::kTraining
+                                            ? training_data(config)
+                                            : validation_data(config);
   options.dp_rank = dp_rank;
   options.dp_world_size = dp_world_size;
-  options.batch_size = config.training.local_batch_size;
-  options.seq_len = config.training.seq_len;
   return components::build_text_dataloader(options, *tokenizer, base::posix_file_system());
 }
 
@@ -55,6 +81,9 @@ protocols::TextBuilders text_builders() {
     return components::build_hf_tokenizer(base::posix_file_system(), config.model.hf_assets_path);
   };
   builders.build_loss = [](const JobConfig&) { return components::cross_entropy_loss; };
+  builders.build_validator = [](protocols::ValidatorSetup setup, const JobConfig& config) {
+    return components::build_validator(std::move(setup), config.validation);
+  };
   builders.build_metrics_processor = [](const protocols::MetricsSetup& setup,
                                         const JobConfig& config) {
     return components::build_metrics_processor(setup, config.metrics, config.job.dump_folder);

@@ -46,7 +46,6 @@ constexpr Missing kMissing[] = {
     {"checkpoint.enable", [](const C& c) { return c.checkpoint.enable; }, "checkpoints"},
     {"checkpoint.create_seed_checkpoint",
      [](const C& c) { return c.checkpoint.create_seed_checkpoint; }, "checkpoints"},
-    {"validation.enable", [](const C& c) { return c.validation.enable; }, "validation"},
     {"metrics.enable_tensorboard", [](const C& c) { return c.metrics.enable_tensorboard; },
      "TensorBoard files; metrics.jsonl in the dump folder has every number"},
     {"metrics.enable_wandb", [](const C& c) { return c.metrics.enable_wandb; },

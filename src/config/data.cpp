@@ -5,10 +5,11 @@
 namespace titan::config {
 
 void Data::describe(Describer<Data>& option) {
-  option("format", &Data::format,
-         "How the data is stored. auto goes by the names: .jsonl and .json, each also as .gz or "
-         ".zst; .txt (a document per file); .parquet; .bin with an .idx beside it (Megatron) or with "
-         "llm.c's header; .u16 and .u32 (bare little-endian token ids).");
+  option(
+      "format", &Data::format,
+      "How the data is stored. auto goes by the names: .jsonl and .json, each also as .gz or "
+      ".zst; .txt (a document per file); .parquet; .bin with an .idx beside it (Megatron) or with "
+      "llm.c's header; .u16 and .u32 (bare little-endian token ids).");
   option("text_field", &Data::text_field, "Name of the text in a JSON object or Parquet table.");
   option("prompt_field", &Data::prompt_field,
          "Name of a prompt that goes before the response and is not trained on; rows then have no "
@@ -26,9 +27,10 @@ void Data::describe(Describer<Data>& option) {
   option("stall_warning_seconds", &Data::stall_warning_seconds,
          "Report that training waits for data when a batch takes longer than this.")
       .greater_than(0);
-  option("mixture", &Data::mixture,
-         "Array of tables, instead of training.dataset_path: `path`, `weight` (share of the tokens, "
-         "default 1) and `format` (default data.format) of each source of training data.")
+  option(
+      "mixture", &Data::mixture,
+      "Array of tables, instead of training.dataset_path: `path`, `weight` (share of the tokens, "
+      "default 1) and `format` (default data.format) of each source of training data.")
       .only_in_toml();
 }
 

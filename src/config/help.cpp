@@ -12,7 +12,8 @@ namespace {
 
 /// In the order of ValueType.
 constexpr std::array<std::string_view, 9> kTypeNames = {
-    "bool", "int", "float", "str", "choice", "list[str]", "list[list[str]]", "list[table]", "list[table]"};
+    "bool",        "int",        "float", "str", "choice", "list[str]", "list[list[str]]",
+    "list[table]", "list[table]"};
 
 std::string type_text(const Option& option) {
   const std::string_view type = kTypeNames.at(static_cast<std::size_t>(option.type));

@@ -57,10 +57,11 @@ std::optional<std::int64_t> read_count(const std::string& name, const std::strin
   option.type = ValueType::kInteger;
   option.between(static_cast<double>(least), kMaxCount);
   const ArgumentValue argument = read_argument(option, text);
-  const std::string complaint = !misplaced.empty()           ? misplaced
-                                : text.empty()               ? "needs a value"
-                                : argument.complaint.empty() ? option.complaint_about(argument.value)
-                                                             : argument.complaint;
+  const std::string complaint = !misplaced.empty() ? misplaced
+                                : text.empty()     ? "needs a value"
+                                : argument.complaint.empty()
+                                    ? option.complaint_about(argument.value)
+                                    : argument.complaint;
   if (!complaint.empty()) {
     problems.push_back({name + "=" + text, complaint});
     return std::nullopt;

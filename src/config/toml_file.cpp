@@ -281,9 +281,9 @@ class TomlReader {
         return;
       }
     }
-    found_.push_back({key.source().begin, concat("unknown key ", key_text(key), " in ",
-                                                 option.full_name(),
-                                                 did_you_mean(key.str(), names))});
+    found_.push_back(
+        {key.source().begin, concat("unknown key ", key_text(key), " in ", option.full_name(),
+                                    did_you_mean(key.str(), names))});
   }
 
   template <class Record>

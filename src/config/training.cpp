@@ -65,12 +65,14 @@ void DataLoader::describe(Describer<DataLoader>& option) {
 }
 
 void Training::describe(Describer<Training>& option) {
-  option("dataset", &Training::dataset,
-         "Name of the training data: c4, c4_validation (C4's own .json.gz shards in a local folder, "
-         "dataset_path) or c4_test (shipped, or whatever dataset_path names).");
-  option("dataset_path", &Training::dataset_path,
-         "Where the data is, if not in its usual place: a file, or a folder whose files are read in "
-         "order of their names. See [data] for the formats.");
+  option(
+      "dataset", &Training::dataset,
+      "Name of the training data: c4, c4_validation (C4's own .json.gz shards in a local folder, "
+      "dataset_path) or c4_test (shipped, or whatever dataset_path names).");
+  option(
+      "dataset_path", &Training::dataset_path,
+      "Where the data is, if not in its usual place: a file, or a folder whose files are read in "
+      "order of their names. See [data] for the formats.");
   option("local_batch_size", &Training::local_batch_size,
          "Sequences per data-parallel rank and microbatch.")
       .at_least(1);

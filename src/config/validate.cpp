@@ -281,8 +281,8 @@ void mixture_is_the_only_source(const Rules& rules) {
     rules.broken({"training.dataset_path", "data.mixture"},
                  "training.dataset_path and data.mixture both say where the training data is");
   }
-  const bool weighs = std::ranges::any_of(
-      config.data.mixture, [](const MixturePart& part) { return part.weight > 0; });
+  const bool weighs = std::ranges::any_of(config.data.mixture,
+                                          [](const MixturePart& part) { return part.weight > 0; });
   if (!weighs) {
     rules.broken({"data.mixture"}, "data.mixture needs a weight above 0");
   }

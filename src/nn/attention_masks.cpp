@@ -7,7 +7,7 @@
 
 namespace titan::nn {
 
-at::Tensor document_ids(const at::Tensor& tokens, std::int64_t eos_id) {
+at::Tensor documents_by_eos(const at::Tensor& tokens, std::int64_t eos_id) {
   const at::Tensor is_end = tokens == eos_id;
   const at::Tensor ends_so_far = is_end.to(at::kLong).cumsum(1);
   const at::Tensor ids = at::zeros_like(ends_so_far);
@@ -17,23 +17,23 @@ at::Tensor document_ids(const at::Tensor& tokens, std::int64_t eos_id) {
   return ids;
 }
 
-Tensors block_causal_mask(const at::Tensor& tokens, std::int64_t eos_id) {
-  const std::int64_t length = tokens.size(1);
-  const at::Tensor ids = document_ids(tokens, eos_id);
-  const at::Tensor same_document = ids.unsqueeze(2) == ids.unsqueeze(1);
-  const at::Tensor causal = at::ones({length, length}, tokens.options().dtype(at::kBool)).tril();
+at::Tensor documents_by_starts(const at::Tensor& starts) { return starts.to(at::kLong).cumsum(1); }
+
+Tensors block_causal_mask(const at::Tensor& documents) {
+  const std::int64_t length = documents.size(1);
+  const at::Tensor same_document = documents.unsqueeze(2) == documents.unsqueeze(1);
+  const at::Tensor causal = at::ones({length, length}, documents.options().dtype(at::kBool)).tril();
   return {same_document.logical_and(causal).unsqueeze(1)};
 }
 
-Tensors packed_documents(const at::Tensor& tokens, std::int64_t eos_id) {
-  const at::Tensor ids = document_ids(tokens, eos_id);
+Tensors packed_documents(const at::Tensor& documents) {
   // A document starts at each row's first token and wherever the id changes.
-  at::Tensor is_start = at::ones(ids.sizes(), ids.options().dtype(at::kBool));
-  const std::int64_t length = tokens.size(1);
-  is_start.slice(1, 1, length).copy_(ids.slice(1, 1, length) != ids.slice(1, 0, length - 1));
+  at::Tensor is_start = at::ones(documents.sizes(), documents.options().dtype(at::kBool));
+  const std::int64_t length = documents.size(1);
+  is_start.slice(1, 1, length).copy_(documents.slice(1, 1, length) != documents.slice(1, 0, length - 1));
   const at::Tensor starts = is_start.flatten().nonzero().squeeze(1);
   const at::Tensor offsets =
-      at::cat({starts, at::ones({1}, starts.options()) * tokens.numel()}).to(at::kInt);
+      at::cat({starts, at::ones({1}, starts.options()) * documents.numel()}).to(at::kInt);
   return {offsets, offsets.diff().max().to(at::kLong).cpu()};
 }
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "titan/components/loss.h"
+#include "titan/protocols/data_loader.h"
 
 namespace titan::trainer {
 
@@ -20,10 +20,11 @@ at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::
   std::int64_t valid = 0;
   for (const protocols::Batch& batch : batches) {
     const auto ignored =
-        std::count(batch.labels.begin(), batch.labels.end(), components::kIgnoreIndex);
+        std::count(batch.labels.begin(), batch.labels.end(), protocols::kIgnoreIndex);
     valid += static_cast<std::int64_t>(batch.labels.size()) - ignored;
   }
-  return at::scalar_tensor(static_cast<double>(valid),
+  // A step of prompts only has the loss 0, not 0 / 0.
+  return at::scalar_tensor(static_cast<double>(std::max<std::int64_t>(valid, 1)),
                            at::TensorOptions().dtype(at::kFloat).device(device));
 }
 

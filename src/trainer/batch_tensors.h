@@ -18,7 +18,7 @@ struct BatchTensors {
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device);
 
 /// The number of labels that are trained on, fp32 on `device`: what the loss of a step is divided
-/// by.
+/// by; at least 1.
 at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device);
 
 }  // namespace titan::trainer

@@ -12,12 +12,13 @@
 
 #include "batch_tensors.h"
 #include "determinism.h"
+#include "forward_pass.h"
 #include "hash_log.h"
 #include "nonfinite.h"
+#include "samples.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/parallel/autocast.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/tools/colors.h"
 #include "titan/tools/logging.h"
@@ -65,9 +66,9 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
   environment_.startup_times.finish("data");
   build_model();
   build_metrics();
-  loss_ = spec_.build_loss(config_);
   optimizers_ = spec_.build_optimizers(model_parts_, config_);
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
+  build_validation();
   if (config.debug.log_hashes) {
     hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder);
   }
@@ -94,8 +95,8 @@ void Trainer::build_data() {
       tools::log_warning("The tokenizer has no EOS token: documents end without one.");
     }
   }
-  dataloader_ = spec_.build_dataloader(environment_.context.rank, environment_.context.world_size,
-                                       tokenizer_.get(), config_);
+  dataloader_ = spec_.build_dataloader(protocols::DataPurpose::kTraining, environment_.context.rank,
+                                       environment_.context.world_size, tokenizer_.get(), config_);
   microbatches_.resize(static_cast<std::size_t>(accumulation_steps_));
 }
 
@@ -118,6 +119,13 @@ void Trainer::build_model() {
   for (const nn::NamedTensor& parameter : whole->named_parameters()) {
     parameters_.push_back(parameter.tensor);
   }
+  ForwardPass::Options forward;
+  forward.device = environment_.context.device;
+  forward.dtype = torch_dtype(config_.training.dtype);
+  forward.autocast = autocast_;
+  forward.document_mask = config_.data.document_mask;
+  forward_pass_ =
+      std::make_unique<ForwardPass>(*whole, tokenizer_.get(), spec_.build_loss(config_), forward);
   model_parts_.push_back(std::move(whole));
 }
 
@@ -127,6 +135,30 @@ void Trainer::build_metrics() {
   setup.peak_flops = tools::peak_flops(environment_.device_facts.name);
   setup.memory = &environment_.memory;
   metrics_ = spec_.build_metrics_processor(setup, config_);
+}
+
+void Trainer::build_validation() {
+  const config::Validation& validation = config_.validation;
+  if (!validation.enable) return;
+  if (!spec_.build_validator) {
+    throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
+  }
+  auto data = spec_.build_dataloader(protocols::DataPurpose::kValidation, environment_.context.rank,
+                                     environment_.context.world_size, tokenizer_.get(), config_);
+  const auto loss_sum = [this](protocols::Batch& batch) { return forward_pass_->loss_sum(batch); };
+  validator_ = spec_.build_validator({std::move(data), loss_sum, *metrics_}, config_);
+  if (validation.sample_prompts.empty() || tokenizer_ == nullptr) return;
+  Samples::Options options;
+  options.prompts = validation.sample_prompts;
+  options.sampling.max_new_tokens = validation.sample_tokens;
+  options.sampling.temperature = validation.sample_temperature;
+  options.sampling.context = config_.training.seq_len;
+  options.sampling.eos_id = tokenizer_->eos_id();
+  options.device = environment_.context.device;
+  options.seed = static_cast<std::uint64_t>(config_.debug.seed.value_or(0));
+  const auto logits = [this](const at::Tensor& tokens) { return forward_pass_->logits(tokens); };
+  samples_ = std::make_unique<Samples>(base::posix_file_system(), config_.job.dump_folder,
+                                       *tokenizer_, logits, options);
 }
 
 void Trainer::log_device() const {
@@ -156,6 +188,7 @@ void Trainer::log_ready() const {
 void Trainer::train(const tools::StopSignals& stop_signals) {
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   tools::log_info("Training starts at step ", step_ + 1);
+  if (samples_) samples_->write(step_);
   while (step_ < config_.training.steps && !stop_signals.received()) {
     ++step_;
     if (!train_step()) {
@@ -167,6 +200,7 @@ void Trainer::train(const tools::StopSignals& stop_signals) {
       environment_.startup_times.finish("first step");
       tools::log_info(environment_.startup_times.line());
     }
+    if (validator_ && validator_->should_validate(step_)) validate();
   }
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   metrics_->close();
@@ -217,22 +251,14 @@ bool Trainer::fetch_microbatches() {
 }
 
 at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens) {
-  const at::Device device = environment_.context.device;
-  const BatchTensors tensors = to_tensors(batch, device);
-  protocols::ModelProtocol& model = *model_parts_.front();
-  nn::Tensors inputs = {tensors.input};
-  const at::ScalarType compute_dtype =
-      autocast_ ? at::kBFloat16 : torch_dtype(config_.training.dtype);
-  const nn::Tensors masks = model.attention_masks(tensors.input, tokenizer_.get(), compute_dtype);
-  inputs.insert(inputs.end(), masks.begin(), masks.end());
-
-  at::Tensor loss;
-  {
-    const parallel::AutocastScope autocast(device.type(), autocast_, at::kBFloat16);
-    loss = loss_(model(std::move(inputs)).at(0), tensors.labels) / valid_tokens;
-  }
+  const at::Tensor loss = forward_pass_->loss_sum(batch) / valid_tokens;
   loss.backward();
   return loss.detach();
+}
+
+void Trainer::validate() {
+  validator_->validate(step_);
+  if (samples_) samples_->write(step_);
 }
 
 bool Trainer::accept(const protocols::StepMetrics& metrics) {

@@ -7,14 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "components/data/packed_text_loader.h"
+#include "components/data/text_rows.h"
 #include "fuzz/memory_file_system.h"
 #include "unit/components/data/data_test_support.h"
 
 namespace {
 
 using namespace titan;
-using components::PackedTextLoader;
 using components::TextRows;
 
 void check(bool condition) {
@@ -22,14 +21,14 @@ void check(bool condition) {
 }
 
 std::vector<std::string> read_all(base::FileSystem& files) {
-  TextRows rows(files, {"a", "b"});
+  TextRows rows(files, {"a.jsonl"});
   std::vector<std::string> texts;
   for (std::string text; rows.next(text);) texts.push_back(text);
   return texts;
 }
 
 void check_seek(base::FileSystem& files, const std::vector<std::string>& texts, std::size_t row) {
-  TextRows rows(files, {"a", "b"});
+  TextRows rows(files, {"a.jsonl"});
   check(rows.count() == std::ssize(texts));
   rows.seek(static_cast<std::int64_t>(row));
   std::string text;
@@ -39,27 +38,28 @@ void check_seek(base::FileSystem& files, const std::vector<std::string>& texts, 
 void check_packing(base::FileSystem& files, const std::vector<std::string>& texts,
                    std::uint8_t choice) {
   components::TextDataOptions options;
+  options.path = "a.jsonl";
+  options.prefetch_batches = 0;
   options.infinite = false;
   options.seq_len = 1 + choice % 7;
   options.dp_world_size = texts.size() > 2 ? 1 + choice % 3 : 1;
   const test::ByteTokenizer tokenizer;
   std::size_t tokens = 0;
   for (options.dp_rank = 0; options.dp_rank < options.dp_world_size; ++options.dp_rank) {
-    const auto make = [&] {
-      return PackedTextLoader(options, tokenizer, TextRows(files, {"a", "b"}));
-    };
-    PackedTextLoader whole = make();
+    const auto make = [&] { return components::build_text_dataloader(options, tokenizer, files); };
+    const auto whole = make();
     protocols::Batch batch;
     protocols::Batch again;
     for (bool more = true; more;) {
-      PackedTextLoader restarted = make();
-      restarted.restore(whole.position());
-      more = whole.next(batch);
-      check(restarted.next(again) == more && again.input == batch.input &&
+      const auto restarted = make();
+      restarted->restore(
+          std::vector(static_cast<std::size_t>(options.dp_world_size), whole->position()));
+      more = whole->next(batch);
+      check(restarted->next(again) == more && again.input == batch.input &&
             again.labels == batch.labels);
       tokens += batch.input.size() + batch.rows;
     }
-    tokens += whole.position().leftover_tokens.size();
+    tokens += whole->position().streams.at(0).leftover_tokens.size();
   }
   for (const std::string& text : texts) tokens -= text.size() + 2;
   check(tokens == 0);

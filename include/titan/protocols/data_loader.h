@@ -1,27 +1,65 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace titan::protocols {
 
-/// One microbatch of one data-parallel rank: row-major `[rows, seq_len]` token ids. A label of -100
-/// is not trained on.
+/// The label of a token that is not trained on.
+inline constexpr std::int64_t kIgnoreIndex = -100;
+
+/// One microbatch of one data-parallel rank: row-major `[rows, seq_len]` token ids.
 struct Batch {
   std::int64_t rows = 0;
   std::int64_t seq_len = 0;
   std::vector<std::int64_t> input;
+  /// The token behind each input token, or kIgnoreIndex.
   std::vector<std::int64_t> labels;
+  /// 1 where `input` begins a document. The first token of a row may go on with one.
+  std::vector<std::uint8_t> document_starts;
 };
 
-/// Where a loader stands: enough to continue at the very next token.
-struct DataPosition {
-  /// Samples (lines) consumed in the current pass over this rank's share of the data.
-  std::int64_t sample_index = 0;
+/// Units of the data (rows, files, ...; see units of StreamPosition) that are read one after the
+/// other in one pass.
+struct UnitRange {
+  std::int64_t pass = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = -1;  ///< excluded; -1: the end of the data, wherever that is
+  std::int64_t step = 1;
+  std::int64_t skip = 0;  ///< documents of the unit `begin` that are consumed
+
+  bool operator==(const UnitRange&) const = default;
+};
+
+/// Where one rank stands in one source of data.
+struct StreamPosition {
+  /// Which data this is; a position is good for the same data only.
+  std::string data;
+  /// What is numbered: "rows", "blocks", "files", ...
+  std::string units;
   /// Passes over the data that are complete.
-  std::int64_t epoch = 0;
-  /// Tokens of consumed samples that no batch has carried yet.
+  std::int64_t pass = 0;
+  /// What this rank reads in a whole pass.
+  UnitRange share;
+  /// What is left of the pass, and of earlier ones when the number of ranks has changed.
+  std::vector<UnitRange> left;
+  /// Tokens of consumed documents that no batch has carried yet: the id in the low 32 bits, above
+  /// them kDocumentStart and kNotTrained.
   std::vector<std::int64_t> leftover_tokens;
+  /// Rows of batches made so far.
+  std::int64_t windows = 0;
+
+  bool operator==(const StreamPosition&) const = default;
+};
+
+inline constexpr std::int64_t kDocumentStart = std::int64_t{1} << 32;
+inline constexpr std::int64_t kNotTrained = std::int64_t{1} << 33;
+
+/// Where a loader stands: enough to continue at the very next token. One stream per source of a
+/// mixture.
+struct DataPosition {
+  std::vector<StreamPosition> streams;
 
   bool operator==(const DataPosition&) const = default;
 };
@@ -36,8 +74,12 @@ class DataLoader {
   virtual bool next(Batch& batch) = 0;
   /// The position after the last batch that `next` returned.
   virtual DataPosition position() const = 0;
-  /// Continues as if every batch up to `position` had been consumed.
-  virtual void restore(const DataPosition& position) = 0;
+  /// Begins anew, as if just built.
+  virtual void restart() = 0;
+  /// Continues where the ranks of a run stood: as if this run's ranks together had consumed every
+  /// batch that those had. `ranks` holds the positions of all its data-parallel ranks in order;
+  /// there may have been more or fewer than now. Throws RunError when the data is not the same.
+  virtual void restore(const std::vector<DataPosition>& ranks) = 0;
 };
 
 }  // namespace titan::protocols

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "titan/nn/module.h"
-#include "titan/protocols/tokenizer.h"
 
 namespace titan::config {
 struct JobConfig;
@@ -47,10 +46,12 @@ class ModelProtocol : public nn::Module {
   /// Buffers are computed on `buffer_device`, or where they are. Without gradients.
   virtual void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) = 0;
 
-  /// The masks of one microbatch, to be passed behind `tokens`; empty for plain causal attention.
-  /// `compute_dtype` is the type that attention runs in. Throws ConfigError when the tokenizer
-  /// lacks what the mask needs.
-  virtual nn::Tensors attention_masks(const at::Tensor& tokens, const Tokenizer* tokenizer,
+  /// Whether tokens attend within their own document only: then `attention_masks` is asked for.
+  virtual bool attends_within_documents() const { return false; }
+
+  /// The masks of one microbatch, to be passed behind `tokens`. `documents` int64 `[B, S]` says which
+  /// document of its row each token belongs to; `compute_dtype` is the type that attention runs in.
+  virtual nn::Tensors attention_masks(const at::Tensor& documents,
                                       at::ScalarType compute_dtype) const {
     return {};
   }

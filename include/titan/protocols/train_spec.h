@@ -37,13 +37,16 @@ using BuildOptimizersFn =
     std::function<std::unique_ptr<Optimizers>(const ModelParts&, const config::JobConfig&)>;
 using BuildLRSchedulersFn =
     std::function<std::unique_ptr<LRSchedulers>(Optimizers&, const config::JobConfig&)>;
+/// What batches are for: training's never end; validation's do, unless it has a number of steps.
+enum class DataPurpose { kTraining, kValidation };
 /// `tokenizer` is null for models without one.
 using BuildDataLoaderFn = std::function<std::unique_ptr<DataLoader>(
-    std::int64_t dp_rank, std::int64_t dp_world_size, const Tokenizer* tokenizer,
-    const config::JobConfig&)>;
+    DataPurpose purpose, std::int64_t dp_rank, std::int64_t dp_world_size,
+    const Tokenizer* tokenizer, const config::JobConfig&)>;
 using BuildTokenizerFn = std::function<std::unique_ptr<Tokenizer>(const config::JobConfig&)>;
 using BuildLossFn = std::function<LossFunction(const config::JobConfig&)>;
-using BuildValidatorFn = std::function<std::unique_ptr<Validator>(const config::JobConfig&)>;
+using BuildValidatorFn =
+    std::function<std::unique_ptr<Validator>(ValidatorSetup, const config::JobConfig&)>;
 using BuildMetricsProcessorFn =
     std::function<std::unique_ptr<MetricsProcessor>(const MetricsSetup&, const config::JobConfig&)>;
 using BuildStateDictAdapterFn = std::function<std::unique_ptr<StateDictAdapter>(
@@ -74,6 +77,7 @@ struct TextBuilders {
   BuildDataLoaderFn build_dataloader;
   BuildTokenizerFn build_tokenizer;
   BuildLossFn build_loss;
+  BuildValidatorFn build_validator;
   BuildMetricsProcessorFn build_metrics_processor;
 };
 

@@ -1,10 +1,13 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <vector>
+#include <ATen/core/Tensor.h>
 
-#include "titan/protocols/model.h"
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "titan/protocols/data_loader.h"
+#include "titan/protocols/metrics.h"
 
 namespace titan::protocols {
 
@@ -12,9 +15,19 @@ namespace titan::protocols {
 class Validator {
  public:
   virtual ~Validator() = default;
+  /// Whether a validation follows this step.
   virtual bool should_validate(std::int64_t step) const = 0;
-  virtual void validate(const std::vector<std::unique_ptr<ModelProtocol>>& model_parts,
-                        std::int64_t step) = 0;
+  /// Runs the validation data through the model, without gradients, and reports the loss. Throws
+  /// RunError when the data cannot be read.
+  virtual void validate(std::int64_t step) = 0;
+};
+
+/// What a validator works with. References outlive it.
+struct ValidatorSetup {
+  std::unique_ptr<DataLoader> data;
+  /// The model's loss: the sum over the batch's valid tokens, 0-dim fp32.
+  std::function<at::Tensor(Batch&)> loss_sum;
+  MetricsProcessor& metrics;
 };
 
 }  // namespace titan::protocols

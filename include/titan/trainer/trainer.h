@@ -16,7 +16,9 @@ class StopSignals;
 
 namespace titan::trainer {
 
+class ForwardPass;
 class HashLog;
+class Samples;
 
 /// What the trainer is given from outside: where it runs and who watches. Everything outlives the
 /// trainer.
@@ -43,12 +45,14 @@ class Trainer {
   void build_data();
   void build_model();
   void build_metrics();
+  void build_validation();
   void log_device() const;
   void log_ready() const;
 
   bool train_step();
   bool fetch_microbatches();
   at::Tensor forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens);
+  void validate();
   bool accept(const protocols::StepMetrics& metrics);
 
   const config::JobConfig& config_;
@@ -63,10 +67,12 @@ class Trainer {
   protocols::ModelSize model_size_;
   protocols::ModelParts model_parts_;
   std::vector<at::Tensor> parameters_;  // of all parts, in the optimizer's order
-  protocols::LossFunction loss_;
+  std::unique_ptr<ForwardPass> forward_pass_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
+  std::unique_ptr<protocols::Validator> validator_;  // null without validation
+  std::unique_ptr<Samples> samples_;                 // null without prompts
   std::unique_ptr<HashLog> hash_log_;
 
   std::int64_t step_ = 0;

@@ -33,7 +33,8 @@ class DocumentSource {
   virtual std::optional<std::int64_t> unit_count() = 0;
   /// Whether rank r of n reads the units r, r + n, ...; else a contiguous share.
   virtual bool is_interleaved() const { return false; }
-  /// Goes to document `skip` of `unit`, both counted from 0; `skip` may be the unit's end. With an
+  /// Goes to document `skip` of `unit`, both counted from 0, bad rows included; `skip` may be the
+  /// unit's end. With an
   /// `order_seed` the documents of the unit come in an order that follows from it and the unit
   /// alone. False when there is no such unit. Throws RunError when the data cannot be read.
   virtual bool open(std::int64_t unit, std::int64_t skip,

@@ -1,14 +1,19 @@
 #include "components/data/prefetching_loader.h"
 
+#include <chrono>
 #include <utility>
 
+#include "titan/base/clock.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
 
 PrefetchingLoader::PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source,
-                                     std::size_t depth)
-    : source_(std::move(source)), depth_(depth), position_(source_->position()) {
+                                     std::size_t depth, WaitReports reports)
+    : source_(std::move(source)),
+      depth_(depth),
+      reports_(std::move(reports)),
+      position_(source_->position()) {
   TITAN_CHECK(depth_ > 0, "a prefetching loader keeps at least one batch");
   start();
 }
@@ -17,12 +22,13 @@ PrefetchingLoader::~PrefetchingLoader() { stop(); }
 
 bool PrefetchingLoader::next(protocols::Batch& batch) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !ready_.empty() || finished_; });
+  wait_for_batch(lock);
   if (ready_.empty()) {
     if (error_) std::rethrow_exception(error_);
     batch.rows = 0;
     batch.input.clear();
     batch.labels.clear();
+    batch.document_starts.clear();
     return false;
   }
   Prepared prepared = std::move(ready_.front());
@@ -35,10 +41,28 @@ bool PrefetchingLoader::next(protocols::Batch& batch) {
   return true;
 }
 
-void PrefetchingLoader::restore(const protocols::DataPosition& position) {
+void PrefetchingLoader::wait_for_batch(std::unique_lock<std::mutex>& lock) {
+  const double start = base::monotonic_seconds();
+  const auto is_ready = [&] { return !ready_.empty() || finished_; };
+  const auto patience = [&] { return std::chrono::duration<double>(reports_.seconds_to_next()); };
+  while (!changed_.wait_for(lock, patience(), is_ready)) {
+    reports_.still_waiting(base::monotonic_seconds() - start);
+  }
+  const double now = base::monotonic_seconds();
+  reports_.arrived(now - start, now);
+}
+
+void PrefetchingLoader::restart() {
   stop();
-  source_->restore(position);
-  position_ = position;
+  source_->restart();
+  position_ = source_->position();
+  start();
+}
+
+void PrefetchingLoader::restore(const std::vector<protocols::DataPosition>& ranks) {
+  stop();
+  source_->restore(ranks);
+  position_ = source_->position();
   start();
 }
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "components/data/wait_reports.h"
 #include "titan/protocols/data_loader.h"
 
 namespace titan::components {
@@ -19,14 +20,17 @@ namespace titan::components {
 /// `restore`.
 class PrefetchingLoader final : public protocols::DataLoader {
  public:
-  /// Keeps up to `depth` batches (at least 1) ready. The thread starts at once.
-  PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source, std::size_t depth);
+  /// Keeps up to `depth` batches (at least 1) ready. The thread starts at once. `reports` hears of
+  /// all waiting.
+  PrefetchingLoader(std::unique_ptr<protocols::DataLoader> source, std::size_t depth,
+                    WaitReports reports);
   /// Waits for the batch in the making.
   ~PrefetchingLoader() override;
 
   bool next(protocols::Batch& batch) override;
   protocols::DataPosition position() const override { return position_; }
-  void restore(const protocols::DataPosition& position) override;
+  void restart() override;
+  void restore(const std::vector<protocols::DataPosition>& ranks) override;
 
  private:
   struct Prepared {
@@ -37,9 +41,11 @@ class PrefetchingLoader final : public protocols::DataLoader {
   void start();
   void stop();
   void produce();
+  void wait_for_batch(std::unique_lock<std::mutex>& lock);
 
   std::unique_ptr<protocols::DataLoader> source_;  // the thread's while it runs
   const std::size_t depth_;
+  WaitReports reports_;
   protocols::DataPosition position_;  // the consumer's
 
   std::mutex mutex_;  // guards all below but thread_

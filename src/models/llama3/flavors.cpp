@@ -25,6 +25,18 @@ TransformerModelArgs tiny() {
   return args;
 }
 
+/// 11 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
+TransformerModelArgs wiki10m() {
+  TransformerModelArgs args;
+  args.dim = 256;
+  args.n_layers = 8;
+  args.n_heads = 8;
+  args.n_kv_heads = 4;
+  args.vocabulary = 8192;
+  args.rope_theta = 500000;
+  return args;
+}
+
 /// 88 M parameters: large enough for the speed of a CPU to show.
 TransformerModelArgs bench100m() {
   TransformerModelArgs args = debugmodel();
@@ -64,6 +76,7 @@ std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
       {"debugmodel_flex_attn", by_document(debugmodel(), AttentionType::kFlex)},
       {"debugmodel_varlen_attn", by_document(debugmodel(), AttentionType::kVarlen)},
       {"tiny", tiny()},
+      {"wiki10m", wiki10m()},
       {"bench100m", bench100m()},
       {"8B", llama_8b},
       {"8B_flex", by_document(llama_8b, AttentionType::kFlex)},

@@ -71,17 +71,11 @@ void Transformer::init_weights(at::Generator generator, std::optional<at::Device
   nn::trunc_normal_(output_->weight(), std, generator, -3 * std, 3 * std);
 }
 
-nn::Tensors Transformer::attention_masks(const at::Tensor& tokens,
-                                         const protocols::Tokenizer* tokenizer,
+nn::Tensors Transformer::attention_masks(const at::Tensor& documents,
                                          at::ScalarType compute_dtype) const {
-  if (args_.attn_mask_type == AttentionMaskType::kCausal) return {};
-  if (tokenizer == nullptr || !tokenizer->eos_id()) {
-    throw ConfigError("model.flavor: attention by document needs a tokenizer with an EOS token.");
-  }
   // Flash attention packs documents instead of masking them; it takes half types on a GPU only.
-  const bool packs = tokens.is_cuda() && compute_dtype != at::kFloat;
-  return packs ? nn::packed_documents(tokens, *tokenizer->eos_id())
-               : nn::block_causal_mask(tokens, *tokenizer->eos_id());
+  const bool packs = documents.is_cuda() && compute_dtype != at::kFloat;
+  return packs ? nn::packed_documents(documents) : nn::block_causal_mask(documents);
 }
 
 nn::Tensors Transformer::forward(const nn::Tensors& inputs) {

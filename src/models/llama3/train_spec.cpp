@@ -26,6 +26,7 @@ protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
   spec.build_dataloader = builders.build_dataloader;
   spec.build_tokenizer = builders.build_tokenizer;
   spec.build_loss = builders.build_loss;
+  spec.build_validator = builders.build_validator;
   spec.build_metrics_processor = builders.build_metrics_processor;
   return spec;
 }

@@ -20,7 +20,7 @@ TextBuilders builders() {
   TextBuilders result;
   result.build_optimizers = [](const ModelParts&, const config::JobConfig&) { return nullptr; };
   result.build_lr_schedulers = [](Optimizers&, const config::JobConfig&) { return nullptr; };
-  result.build_dataloader = [](std::int64_t, std::int64_t, const Tokenizer*,
+  result.build_dataloader = [](DataPurpose, std::int64_t, std::int64_t, const Tokenizer*,
                                const config::JobConfig&) { return nullptr; };
   result.build_loss = [](const config::JobConfig&) { return LossFunction(); };
   result.build_metrics_processor = [](const MetricsSetup&, const config::JobConfig&) {

@@ -32,17 +32,18 @@ class CountingLoader : public protocols::DataLoader {
       : left_(batches), rows_(rows), seq_len_(seq_len), ignored_(ignored) {}
   bool next(protocols::Batch& batch) override {
     if (left_-- == 0) return false;
-    batch = {rows_, seq_len_, {}, {}};
+    batch = {rows_, seq_len_, {}, {}, {}};
     for (std::int64_t i = 0; i < rows_ * seq_len_; ++i) {
       batch.input.push_back((next_ + i) % 50);
       const std::int64_t label = (next_ + i + 1) % 50;
-      batch.labels.push_back(label == ignored_ ? components::kIgnoreIndex : label);
+      batch.labels.push_back(label == ignored_ ? protocols::kIgnoreIndex : label);
     }
     next_ += rows_ * seq_len_;
     return true;
   }
   protocols::DataPosition position() const override { return {}; }
-  void restore(const protocols::DataPosition&) override {}
+  void restart() override {}
+  void restore(const std::vector<protocols::DataPosition>&) override {}
 
  private:
   std::int64_t left_, rows_, seq_len_, ignored_;
@@ -95,9 +96,9 @@ class TrainerTest : public ::testing::Test {
                                       const config::JobConfig& c) {
       return components::build_lr_schedulers(optimizers, c.lr_scheduler, c.training.steps);
     };
-    builders.build_dataloader = [batches, ignored = ignored_label_](std::int64_t, std::int64_t,
-                                                                    const protocols::Tokenizer*,
-                                                                    const config::JobConfig& c) {
+    builders.build_dataloader = [batches, ignored = ignored_label_](
+                                    protocols::DataPurpose, std::int64_t, std::int64_t,
+                                    const protocols::Tokenizer*, const config::JobConfig& c) {
       return std::make_unique<CountingLoader>(batches, c.training.local_batch_size,
                                               c.training.seq_len, ignored);
     };
@@ -141,7 +142,7 @@ TEST_F(TrainerTest, IgnoredLabelsCountNeitherInTheLossNorInItsDivisor) {
   ignored_label_ = 7;
   double valid_loss = 0;
   loss_ = [&](const at::Tensor& prediction, const at::Tensor& labels) {
-    const auto valid = labels.ne(components::kIgnoreIndex).sum().item<double>();
+    const auto valid = labels.ne(protocols::kIgnoreIndex).sum().item<double>();
     EXPECT_LT(valid, static_cast<double>(labels.numel()));
     const at::Tensor sum = components::cross_entropy_loss(prediction, labels);
     valid_loss = sum.item<double>() / valid;

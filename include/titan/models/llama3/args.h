@@ -46,8 +46,8 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::int64_t vocab_size() const override { return vocabulary; }
 };
 
-/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and two sized for CPUs
-/// (tiny, bench100m).
+/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and three sized for CPUs
+/// (tiny, wiki10m, bench100m).
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors();
 
 }  // namespace titan::models::llama3

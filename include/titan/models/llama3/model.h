@@ -32,7 +32,10 @@ class Transformer : public protocols::ModelProtocol {
   Transformer(const TransformerModelArgs& args, at::ScalarType dtype);
 
   void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) override;
-  nn::Tensors attention_masks(const at::Tensor& tokens, const protocols::Tokenizer* tokenizer,
+  bool attends_within_documents() const override {
+    return args_.attn_mask_type == AttentionMaskType::kBlockCausal;
+  }
+  nn::Tensors attention_masks(const at::Tensor& documents,
                               at::ScalarType compute_dtype) const override;
 
  protected:

@@ -29,8 +29,17 @@ class Counter final : public protocols::DataLoader {
     batch.labels = batch.input;
     return true;
   }
-  DataPosition position() const override { return {next_, 0, {}}; }
-  void restore(const DataPosition& position) override { next_ = position.sample_index; }
+  DataPosition position() const override { return at(next_); }
+  void restart() override { next_ = 0; }
+  void restore(const std::vector<DataPosition>& ranks) override {
+    next_ = ranks.front().streams.front().windows;
+  }
+
+  static DataPosition at(std::int64_t number) {
+    DataPosition position;
+    position.streams.emplace_back().windows = number;
+    return position;
+  }
 
   static inline std::atomic<int> new_buffers = 0;
 
@@ -41,7 +50,7 @@ class Counter final : public protocols::DataLoader {
 };
 
 PrefetchingLoader make(std::int64_t end, bool fails, std::size_t depth) {
-  return PrefetchingLoader(std::make_unique<Counter>(end, fails), depth);
+  return PrefetchingLoader(std::make_unique<Counter>(end, fails), depth, {"numbers", 30});
 }
 
 TEST(PrefetchingLoader, KeepsTheOrderAndTheEnd) {
@@ -58,12 +67,12 @@ TEST(PrefetchingLoader, KeepsTheOrderAndTheEnd) {
 
 TEST(PrefetchingLoader, PositionIsThatOfTheLastConsumedBatch) {
   auto loader = make(1000, false, 8);
-  EXPECT_EQ(loader.position().sample_index, 0);
+  EXPECT_EQ(loader.position().streams[0].windows, 0);
   Batch batch;
   for (int i = 1; i <= 20; ++i) {
     ASSERT_TRUE(loader.next(batch));
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT_EQ(loader.position().sample_index, i);
+    EXPECT_EQ(loader.position().streams[0].windows, i);
   }
 }
 
@@ -82,8 +91,8 @@ TEST(PrefetchingLoader, AnErrorComesAfterTheBatchesBeforeIt) {
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(test::message_of<RunError>([&] { loader.next(batch); }), "row 7 is bad");
   }
-  EXPECT_EQ(loader.position().sample_index, 3);
-  loader.restore({1, 0, {}});
+  EXPECT_EQ(loader.position().streams[0].windows, 3);
+  loader.restore({Counter::at(1)});
   ASSERT_TRUE(loader.next(batch));
   EXPECT_EQ(batch.input[0], 1);
 }
@@ -92,8 +101,8 @@ TEST(PrefetchingLoader, RestoreWorksAtAnyTime) {
   auto loader = make(100'000, false, 5);
   Batch batch;
   for (std::int64_t start = 0; start < 200; ++start) {
-    loader.restore({start * 3, 0, {}});
-    EXPECT_EQ(loader.position().sample_index, start * 3);
+    loader.restore({Counter::at(start * 3)});
+    EXPECT_EQ(loader.position().streams[0].windows, start * 3);
     for (std::int64_t i = 0; i < start % 4; ++i) {
       ASSERT_TRUE(loader.next(batch));
       ASSERT_EQ(batch.input[0], start * 3 + i);

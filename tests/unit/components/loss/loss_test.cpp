@@ -12,7 +12,8 @@ namespace {
 
 TEST(CrossEntropyLoss, IsTheSumOverValidTokens) {
   const at::Tensor logits = at::rand({2, 3, 7});
-  const std::vector<std::int64_t> ids = {0, 6, kIgnoreIndex, 3, kIgnoreIndex, 2};
+  const std::vector<std::int64_t> ids = {0, 6, protocols::kIgnoreIndex, 3, protocols::kIgnoreIndex,
+                                         2};
   const at::Tensor labels = at::tensor(ids).view({2, 3});
   const at::Tensor log_probabilities = at::log_softmax(logits, 2);
   double expected = 0;
@@ -24,10 +25,10 @@ TEST(CrossEntropyLoss, IsTheSumOverValidTokens) {
 }
 
 TEST(CrossEntropyLoss, OfNoValidTokenIsZero) {
-  EXPECT_EQ(
-      components::cross_entropy_loss(at::rand({1, 2, 3}), at::full({1, 2}, kIgnoreIndex, at::kLong))
-          .item<double>(),
-      0);
+  EXPECT_EQ(components::cross_entropy_loss(at::rand({1, 2, 3}),
+                                           at::full({1, 2}, protocols::kIgnoreIndex, at::kLong))
+                .item<double>(),
+            0);
 }
 
 TEST(CrossEntropyLoss, IsComputedInFullPrecision) {

@@ -1,0 +1,193 @@
+#include "components/data/document_stream.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "components/data/resharding.h"
+#include "titan/tools/logging.h"
+
+namespace titan::components {
+
+using protocols::StreamPosition;
+using protocols::UnitRange;
+
+DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
+    : open_source_(std::move(open_source)),
+      options_(std::move(options)),
+      source_(open_source_(std::nullopt)),
+      share_(fresh_share()),
+      left_{share_} {
+  if (share_.end >= 0 && share_.begin >= share_.end) {
+    throw RunError(concat("no data for data-parallel rank ", options_.rank, " of ", options_.ranks,
+                          ": ", options_.name, " has ", *unit_count_, " ", source_->units()));
+  }
+}
+
+/// What this rank reads in a whole pass. Units are counted only where that cannot be said without.
+UnitRange DocumentStream::fresh_share() {
+  if (options_.shuffle_seed || (options_.ranks > 1 && !source_->is_interleaved())) {
+    unit_count_ = source_->unit_count();
+    TITAN_CHECK(unit_count_, "a source that cannot be counted is interleaved and not shuffled");
+  }
+  UnitRange share;
+  if (source_->is_interleaved()) {
+    share.begin = options_.rank;
+    share.step = options_.ranks;
+    share.end = unit_count_.value_or(-1);
+  } else if (unit_count_) {
+    // The first ranks get one more where the units do not divide evenly.
+    const std::int64_t each = *unit_count_ / options_.ranks;
+    const std::int64_t rest = *unit_count_ % options_.ranks;
+    share.begin = each * options_.rank + std::min(options_.rank, rest);
+    share.end = share.begin + each + (options_.rank < rest ? 1 : 0);
+  }
+  return share;
+}
+
+bool DocumentStream::next(Document& document) {
+  for (;;) {
+    if (!unit_is_open_ && !open_next_unit()) {
+      if (begin_pass()) continue;
+      return false;
+    }
+    try {
+      if (source_->next(document)) {
+        ++left_.front().skip;
+        return true;
+      }
+      leave_unit();
+    } catch (const BadRow& error) {
+      ++left_.front().skip;
+      tolerate(error);
+    }
+  }
+}
+
+/// False when the pass is over.
+bool DocumentStream::open_next_unit() {
+  while (!left_.empty()) {
+    const UnitRange& range = left_.front();
+    const bool is_inside = range.end < 0 || range.begin < range.end;
+    if (is_inside) {
+      unit_is_open_ = source_->open(unit_at(range), range.skip, order_seed(range.pass));
+      if (unit_is_open_) return true;
+      if (range.end >= 0) {
+        throw RunError(concat(options_.name, " has become shorter: of its ", source_->units(),
+                              " number ", unit_at(range), " is gone"));
+      }
+    }
+    left_.erase(left_.begin());
+  }
+  return false;
+}
+
+void DocumentStream::leave_unit() {
+  unit_is_open_ = false;
+  left_.front().begin += left_.front().step;
+  left_.front().skip = 0;
+}
+
+/// False when the stream is finite.
+bool DocumentStream::begin_pass() {
+  if (!options_.infinite) {
+    if (!is_exhausted_) tools::log_warning("Dataset ", options_.name, " has run out of data");
+    is_exhausted_ = true;
+    return false;
+  }
+  if (!saw_tokens_) {
+    throw RunError(concat("the data set ", options_.name, " has no tokens for data-parallel rank ",
+                          options_.rank, ": every text in it is empty for this tokenizer"));
+  }
+  saw_tokens_ = false;
+  ++pass_;
+  left_ = {share_};
+  left_.front().pass = pass_;
+  // A small set passes by often: said after the 1st, 2nd, 4th, 8th, ... pass.
+  if (std::has_single_bit(static_cast<std::uint64_t>(pass_))) {
+    tools::log_warning("Dataset ", options_.name, " is being re-looped (passes so far: ", pass_,
+                       ")");
+  }
+  return true;
+}
+
+std::int64_t DocumentStream::unit_at(const UnitRange& range) const {
+  if (!options_.shuffle_seed) return range.begin;
+  return IndexPermutation(*unit_count_, *order_seed(range.pass))(range.begin);
+}
+
+std::optional<std::uint64_t> DocumentStream::order_seed(std::int64_t pass) const {
+  if (!options_.shuffle_seed) return std::nullopt;
+  return mix_bits(*options_.shuffle_seed + mix_bits(static_cast<std::uint64_t>(pass)));
+}
+
+void DocumentStream::tolerate(const BadRow& error) {
+  ++bad_rows_;
+  if (!options_.max_bad_rows) {
+    throw RunError(concat(error.what(),
+                          ". To skip such rows: data.on_bad_row = \"skip\"; up to "
+                          "data.max_bad_rows of them."));
+  }
+  if (bad_rows_ > *options_.max_bad_rows) {
+    throw RunError(concat(error.what(), ". That is bad row number ", bad_rows_,
+                          ", and data.max_bad_rows is ", *options_.max_bad_rows, "."));
+  }
+  tools::log_warning("Skipped a bad row (", bad_rows_, " so far): ", error.what());
+}
+
+StreamPosition DocumentStream::position() const {
+  StreamPosition position;
+  position.data = source_->description();
+  position.units = source_->units();
+  position.pass = pass_;
+  position.share = share_;
+  position.left = left_;
+  return position;
+}
+
+void DocumentStream::restart() {
+  left_ = {share_};
+  pass_ = 0;
+  unit_is_open_ = false;
+  is_exhausted_ = false;
+  saw_tokens_ = false;
+}
+
+namespace {
+
+/// Positions come from files.
+bool is_sound(const StreamPosition& position) {
+  const auto range_is_sound = [&](const UnitRange& range) {
+    return range.pass >= 0 && range.pass <= position.pass && range.begin >= 0 && range.step > 0 &&
+           range.skip >= 0;
+  };
+  return position.pass >= 0 && range_is_sound(position.share) &&
+         std::ranges::all_of(position.left, range_is_sound);
+}
+
+}  // namespace
+
+StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ranks) {
+  const StreamPosition& first = old_ranks.front();
+  if (first.units != source_->units()) source_ = open_source_(first.units);
+  const std::string data = source_->description();
+  for (const StreamPosition& rank : old_ranks) {
+    if (rank.data != data || rank.units != source_->units()) {
+      throw RunError(concat("cannot continue in ", options_.name, ": the data was ", rank.data,
+                            " and is ", data, " now"));
+    }
+    if (!is_sound(rank)) throw RunError(concat("damaged position in ", options_.name));
+  }
+  share_ = fresh_share();
+  const bool same_ranks = std::ssize(old_ranks) == options_.ranks;
+  const auto rank = static_cast<std::size_t>(options_.rank);
+  StreamPosition mine = same_ranks ? old_ranks[rank] : reshard(old_ranks, options_.ranks)[rank];
+  left_ = mine.left;
+  pass_ = mine.pass;
+  unit_is_open_ = false;
+  is_exhausted_ = false;
+  saw_tokens_ = true;  // a part of the pass is not here to be judged
+  return mine;
+}
+
+}  // namespace titan::components

@@ -1,0 +1,44 @@
+#include "samples.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "titan/base/errors.h"
+#include "titan/tools/logging.h"
+
+namespace titan::trainer {
+
+Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
+                 const protocols::Tokenizer& tokenizer, components::LogitsFunction logits,
+                 Options options)
+    : tokenizer_(tokenizer), logits_(std::move(logits)), options_(std::move(options)) {
+  for (const std::string& prompt : options_.prompts) {
+    std::vector<std::int64_t> ids = tokenizer_.encode(prompt, /*add_bos=*/true, /*add_eos=*/false);
+    if (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
+    if (ids.empty()) {
+      throw ConfigError(concat("validation.sample_prompts: '", prompt, "' has no tokens"));
+    }
+    prompt_ids_.push_back(std::move(ids));
+  }
+  files.create_directories(dump_folder);
+  file_ = files.open_for_writing(dump_folder + "/samples.jsonl", /*truncate=*/true);
+}
+
+void Samples::write(std::int64_t step) {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed);
+  for (std::size_t i = 0; i < prompt_ids_.size(); ++i) {
+    const std::vector<std::int64_t> ids = components::generate(
+        logits_, prompt_ids_[i], options_.sampling, options_.device, generator);
+    const std::string& prompt = options_.prompts[i];
+    const std::string text = tokenizer_.decode(ids, /*skip_special_tokens=*/true);
+    tools::log_info("Sample at step ", step, ": ",
+                    nlohmann::json(prompt + text)
+                        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    const nlohmann::ordered_json line = {{"step", step}, {"prompt", prompt}, {"text", text}};
+    file_->append(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+}
+
+}  // namespace titan::trainer

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/base/file_system.h"
+#include "titan/components/generate.h"
+#include "titan/protocols/tokenizer.h"
+
+namespace titan::trainer {
+
+/// What the model makes of the prompts in validation.sample_prompts as training goes on: logged, and
+/// one JSON object per sample in `samples.jsonl`. Every time the same random numbers are drawn.
+class Samples {
+ public:
+  struct Options {
+    std::vector<std::string> prompts;
+    components::SamplingOptions sampling;
+    at::Device device = at::kCPU;
+    std::uint64_t seed = 0;
+  };
+
+  /// Empties an existing file. `files` and `tokenizer` outlive the object. Throws ConfigError for a
+  /// prompt of no tokens, RunError when the file cannot be written.
+  Samples(base::FileSystem& files, const std::string& dump_folder,
+          const protocols::Tokenizer& tokenizer, components::LogitsFunction logits,
+          Options options);
+
+  void write(std::int64_t step);
+
+ private:
+  std::unique_ptr<base::WritableFile> file_;
+  const protocols::Tokenizer& tokenizer_;
+  components::LogitsFunction logits_;
+  Options options_;
+  std::vector<std::vector<std::int64_t>> prompt_ids_;
+};
+
+}  // namespace titan::trainer
