@@ -9,6 +9,7 @@
 #include "titan/components/text_dataset.h"
 #include "titan/components/tokenizer.h"
 #include "titan/config/job_config.h"
+#include "titan/config/print.h"
 
 namespace titan::app {
 
@@ -57,7 +58,8 @@ protocols::TextBuilders text_builders() {
   builders.build_loss = [](const JobConfig&) { return components::cross_entropy_loss; };
   builders.build_metrics_processor = [](const protocols::MetricsSetup& setup,
                                         const JobConfig& config) {
-    return components::build_metrics_processor(setup, config.metrics, config.job.dump_folder);
+    return components::build_metrics_processor(
+        setup, config.metrics, {config.job.dump_folder, config::config_json(config)});
   };
   return builders;
 }
