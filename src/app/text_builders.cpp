@@ -10,6 +10,7 @@
 #include "titan/components/tokenizer.h"
 #include "titan/components/validate.h"
 #include "titan/config/job_config.h"
+#include "titan/config/print.h"
 
 namespace titan::app {
 
@@ -86,7 +87,8 @@ protocols::TextBuilders text_builders() {
   };
   builders.build_metrics_processor = [](const protocols::MetricsSetup& setup,
                                         const JobConfig& config) {
-    return components::build_metrics_processor(setup, config.metrics, config.job.dump_folder);
+    return components::build_metrics_processor(
+        setup, config.metrics, {config.job.dump_folder, config::config_json(config)});
   };
   return builders;
 }

@@ -5,8 +5,10 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
 #include <nccl.h>
+#include <torch/csrc/cuda/memory_snapshot.h>
 
 #include "titan/base/errors.h"
+#include "titan/cuda/versions.h"
 #include "titan/tools/accelerator.h"
 
 namespace titan::cuda {
@@ -21,9 +23,6 @@ constexpr auto kAllPools = static_cast<std::size_t>(StatType::AGGREGATE);
 void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw RunError(concat(what, ": ", cudaGetErrorString(status)));
 }
-
-/// 13000 as "13.0".
-std::string version_text(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
 
 class CudaAccelerator : public tools::Accelerator {
  public:
@@ -50,6 +49,12 @@ class CudaAccelerator : public tools::Accelerator {
     c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(index));
   }
 
+  void record_memory_history(std::size_t most_entries) override {
+    torch::cuda::_record_memory_history("all", "all", "all", most_entries);
+  }
+
+  std::string memory_snapshot() override { return torch::cuda::_memory_snapshot_pickled(); }
+
   std::vector<std::pair<std::string, std::string>> versions() const override {
     int runtime = 0;
     int driver = 0;
@@ -57,10 +62,10 @@ class CudaAccelerator : public tools::Accelerator {
     check(cudaRuntimeGetVersion(&runtime), "cannot ask for the CUDA version");
     check(cudaDriverGetVersion(&driver), "cannot ask for the driver's CUDA version");
     ncclGetVersion(&nccl);
-    return {{"CUDA", version_text(runtime)},
-            {"driver CUDA", version_text(driver)},
-            {"cuDNN", std::to_string(at::detail::getCUDAHooks().versionRuntimeCuDNN())},
-            {"NCCL", concat(nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100)}};
+    return {{"CUDA", cuda_version_text(runtime)},
+            {"cuDNN", cudnn_version_text(at::detail::getCUDAHooks().versionRuntimeCuDNN())},
+            {"NCCL", nccl_version_text(nccl)},
+            {"driver", "for CUDA up to " + cuda_version_text(driver)}};
   }
 };
 

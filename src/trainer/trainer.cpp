@@ -133,6 +133,7 @@ void Trainer::build_metrics() {
   protocols::MetricsSetup setup;
   setup.flops_per_token = model_size_.flops_per_token;
   setup.peak_flops = tools::peak_flops(environment_.device_facts.name);
+  setup.total_steps = config_.training.steps;
   setup.memory = &environment_.memory;
   metrics_ = spec_.build_metrics_processor(setup, config_);
 }

@@ -10,6 +10,8 @@
 
 namespace titan::components {
 
+class RecordFile;
+
 /// One logged step: what the trainer reported and what follows from the clock.
 struct StepReport {
   protocols::StepMetrics step;
@@ -22,6 +24,13 @@ struct StepReport {
   protocols::MemoryPeak memory;
 };
 
+/// One validation: what the validator reported and what follows from the clock.
+struct ValidationReport {
+  protocols::ValidationMetrics validation;
+  double tps = 0;  // tokens per second and device
+  protocols::MemoryPeak memory;
+};
+
 /// A place that logged steps go to. Sinks know nothing of each other.
 class MetricsSink {
  public:
@@ -31,13 +40,15 @@ class MetricsSink {
   /// Throws RunError when the report cannot be recorded now. The run goes on and tries again with
   /// the next one.
   virtual void log(const StepReport& report) = 0;
+  /// As `log`, for a validation.
+  virtual void log_validation(const ValidationReport& report) = 0;
   /// Throws RunError naming what could not be recorded at all.
   virtual void close() = 0;
 };
 
-/// `<dump_folder>/metrics.jsonl`: one JSON object per logged step, written at once. Numbers are
-/// the shortest text that reads back as the same double; NaN, infinities and an unknown MFU are
-/// `null`. Except for times and memory, the same run twice writes the same bytes.
+/// `<dump_folder>/metrics.jsonl`: one JSON object per logged step or validation, written at once.
+/// Numbers are the shortest text that reads back as the same double; NaN, infinities and an unknown
+/// MFU are `null`. Except for times and memory, the same run twice writes the same bytes.
 ///
 /// While the disk is full, lines are kept (up to 1 MiB) and written as soon as there is room.
 class JsonlSink : public MetricsSink {
@@ -45,20 +56,18 @@ class JsonlSink : public MetricsSink {
   /// Creates the folder. `append` continues an existing file; else it is emptied. Throws RunError
   /// when the file cannot be written.
   JsonlSink(base::FileSystem& files, const std::string& dump_folder, bool append);
+  ~JsonlSink() override;
   const std::string& name() const override { return path_; }
   void log(const StepReport& report) override;
+  void log_validation(const ValidationReport& report) override;
   void close() override;
 
  private:
-  void write_pending();
+  void write(const std::string& line);
 
-  base::FileSystem& files_;
   std::string path_;
-  std::unique_ptr<base::WritableFile> file_;
-  std::uint64_t recorded_bytes_ = 0;  // the file's size after the last successful write
-  std::string pending_;               // what must follow those bytes
-  bool write_failed_ = false;         // then some of `pending_` may be in the file
-  std::int64_t dropped_lines_ = 0;
+  std::unique_ptr<RecordFile> file_;
+  std::string before_next_line_;
 };
 
 }  // namespace titan::components

@@ -30,6 +30,8 @@ struct MetricsSetup {
   std::optional<double> peak_flops;
   /// Context x tensor x pipeline degree: ranks that work on the same tokens.
   std::int64_t non_data_parallel_size = 1;
+  /// Steps of the whole run; 0 when unknown.
+  std::int64_t total_steps = 0;
   MemoryMonitor* memory = nullptr;
 };
 

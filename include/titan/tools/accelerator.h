@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -26,7 +27,13 @@ class Accelerator {
   virtual DeviceFacts facts(int index) const = 0;
   virtual DeviceMemory peak_memory(int index) const = 0;
   virtual void reset_peak_memory(int index) = 0;
-  /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"driver", ...}, {"cuDNN", ...}, {"NCCL",
+  /// From now on the caching allocator keeps its last `most_entries` allocations and releases, each
+  /// with its C++ stack.
+  virtual void record_memory_history(std::size_t most_entries) = 0;
+  /// Segments, blocks and history of all devices' allocators, in the pickle format of
+  /// torch.cuda.memory._dump_snapshot.
+  virtual std::string memory_snapshot() = 0;
+  /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"cuDNN", ...}, {"NCCL", ...}, {"driver",
   /// ...}.
   virtual std::vector<std::pair<std::string, std::string>> versions() const = 0;
 };

@@ -24,11 +24,19 @@ class ObjectText {
   std::string text_;
 };
 
+void add_memory(ObjectText& object, const protocols::MemoryPeak& memory) {
+  object.add("memory_max_active_gib", memory.max_active_gib);
+  object.add("memory_max_active_pct", memory.max_active_pct);
+  object.add("memory_max_reserved_gib", memory.max_reserved_gib);
+  object.add("memory_max_reserved_pct", memory.max_reserved_pct);
+  object.add("memory_num_alloc_retries", memory.num_alloc_retries);
+  object.add("memory_num_ooms", memory.num_ooms);
+}
+
 }  // namespace
 
 std::string jsonl_line(const StepReport& report) {
   const protocols::StepMetrics& step = report.step;
-  const protocols::MemoryPeak& memory = report.memory;
   ObjectText object;
   object.add("step", step.step);
   object.add("loss", step.loss);
@@ -42,12 +50,16 @@ std::string jsonl_line(const StepReport& report) {
   object.add("data_loading_s", report.data_loading_s);
   object.add("data_loading_pct", report.data_loading_pct);
   object.add("end_to_end_s", report.end_to_end_s);
-  object.add("memory_max_active_gib", memory.max_active_gib);
-  object.add("memory_max_active_pct", memory.max_active_pct);
-  object.add("memory_max_reserved_gib", memory.max_reserved_gib);
-  object.add("memory_max_reserved_pct", memory.max_reserved_pct);
-  object.add("memory_num_alloc_retries", memory.num_alloc_retries);
-  object.add("memory_num_ooms", memory.num_ooms);
+  add_memory(object, report.memory);
+  return object.line();
+}
+
+std::string jsonl_line(const ValidationReport& report) {
+  ObjectText object;
+  object.add("step", report.validation.step);
+  object.add("validation_loss", report.validation.loss);
+  object.add("tps", report.tps);
+  add_memory(object, report.memory);
   return object.line();
 }
 

@@ -1,14 +1,11 @@
 #include "titan/components/metrics.h"
 
-#include <cstdio>
 #include <numeric>
 #include <utility>
 
 #include "console_line.h"
 #include "titan/base/errors.h"
-#include "titan/config/run.h"
 #include "titan/tools/logging.h"
-#include "titan/tools/number_text.h"
 
 namespace titan::components {
 namespace {
@@ -22,18 +19,11 @@ void warn_of_memory_trouble(const protocols::MemoryPeak& memory) {
   }
 }
 
-/// Once per run, so that a reader can check every MFU.
-void explain_mfu(const protocols::MetricsSetup& setup) {
-  if (!setup.peak_flops) {
-    tools::log_info("Peak FLOPS of this device are unknown: mfu is n/a");
-    return;
-  }
-  char peak[32];
-  std::snprintf(peak, sizeof peak, "%.3e", *setup.peak_flops);
-  tools::log_info("Peak FLOPS used for computing MFU: ", peak);
-  tools::log_info("mfu = 100 * tps * ", tools::with_thousands(setup.flops_per_token),
-                  " FLOPs per token / peak FLOPS");
-}
+/// Often enough to look alive.
+constexpr double kSecondsBetweenShows = 0.1;
+
+void hand_over(MetricsSink& sink, const StepReport& report) { sink.log(report); }
+void hand_over(MetricsSink& sink, const ValidationReport& report) { sink.log_validation(report); }
 
 }  // namespace
 
@@ -46,11 +36,26 @@ MetricsProcessor::MetricsProcessor(const protocols::MetricsSetup& setup, Options
   for (std::unique_ptr<MetricsSink>& sink : sinks) {
     sinks_.push_back({std::move(sink)});
   }
+  if (options_.status_line) {
+    progress_ = std::make_unique<ProgressView>(
+        ProgressView{Progress(setup.total_steps, options_.now), std::move(options_.status_line)});
+  }
   start_interval();
 }
 
 bool MetricsProcessor::should_log(std::int64_t step) const {
-  return step == 1 || step % options_.log_freq == 0;
+  const bool logged = step == 1 || step % options_.log_freq == 0;
+  if (progress_) {
+    progress_->progress.finish_step(step);
+    const double now = options_.now();
+    if (!logged && now - progress_->shown_at >= kSecondsBetweenShows) progress_->show(now);
+  }
+  return logged;
+}
+
+void MetricsProcessor::ProgressView::show(double now) {
+  line->show(progress.text(line->columns()));
+  shown_at = now;
 }
 
 void MetricsProcessor::add_batch(std::int64_t tokens, double loading_seconds) {
@@ -59,15 +64,27 @@ void MetricsProcessor::add_batch(std::int64_t tokens, double loading_seconds) {
 }
 
 void MetricsProcessor::log(const protocols::StepMetrics& metrics) {
-  const StepReport step_report = report(metrics);
-  warn_of_memory_trouble(step_report.memory);
-  record(step_report);
-  tools::log_info(console_line(step_report, options_.colors));
-  start_interval();
+  publish(metrics.step, report(metrics));
+  data_loading_times_.clear();
 }
 
 void MetricsProcessor::log_validation(const protocols::ValidationMetrics& metrics) {
-  throw InternalError("validation is refused before it begins");
+  publish(metrics.step,
+          ValidationReport{metrics, tps(options_.now() - time_last_log_), setup_.memory->peak()});
+}
+
+template <class Report>
+void MetricsProcessor::publish(std::int64_t step, const Report& report) {
+  warn_of_memory_trouble(report.memory);
+  record(step, report);
+  tools::log_info(console_line(report, options_.colors));
+  if (progress_) progress_->show(options_.now());
+  start_interval();
+}
+
+double MetricsProcessor::tps(double seconds) const {
+  return static_cast<double>(ntokens_since_last_log_) /
+         (seconds * static_cast<double>(setup_.non_data_parallel_size));
 }
 
 StepReport MetricsProcessor::report(const protocols::StepMetrics& metrics) const {
@@ -78,8 +95,7 @@ StepReport MetricsProcessor::report(const protocols::StepMetrics& metrics) const
 
   StepReport report;
   report.step = metrics;
-  report.tps = static_cast<double>(ntokens_since_last_log_) /
-               (time_delta * static_cast<double>(setup_.non_data_parallel_size));
+  report.tps = tps(time_delta);
   report.tflops = flops_per_token * report.tps / 1e12;
   if (setup_.peak_flops) {
     report.mfu = 100 * flops_per_token * report.tps / *setup_.peak_flops;
@@ -93,16 +109,17 @@ StepReport MetricsProcessor::report(const protocols::StepMetrics& metrics) const
   return report;
 }
 
-void MetricsProcessor::record(const StepReport& report) {
+template <class Report>
+void MetricsProcessor::record(std::int64_t step, const Report& report) {
   for (auto& [sink, failing] : sinks_) {
     try {
-      sink->log(report);
+      hand_over(*sink, report);
       if (std::exchange(failing, false)) {
         tools::log_info(sink->name(), ": recording again");
       }
     } catch (const RunError& error) {
       if (!std::exchange(failing, true)) {
-        tools::log_error("Metrics are not recorded at step ", report.step.step, ": ", error.what(),
+        tools::log_error("Metrics are not recorded at step ", step, ": ", error.what(),
                          ". Training continues; every logged step tries again.");
       }
     }
@@ -111,12 +128,12 @@ void MetricsProcessor::record(const StepReport& report) {
 
 void MetricsProcessor::start_interval() {
   ntokens_since_last_log_ = 0;
-  data_loading_times_.clear();
   time_last_log_ = options_.now();
   setup_.memory->reset_peak();
 }
 
 void MetricsProcessor::close() {
+  progress_.reset();
   for (GuardedSink& guarded : std::exchange(sinks_, {})) {
     try {
       guarded.sink->close();
@@ -124,20 +141,6 @@ void MetricsProcessor::close() {
       tools::log_error("Metrics are incomplete: ", error.what());
     }
   }
-}
-
-std::unique_ptr<protocols::MetricsProcessor> build_metrics_processor(
-    const protocols::MetricsSetup& setup, const config::Metrics& config,
-    const std::string& dump_folder) {
-  std::vector<std::unique_ptr<MetricsSink>> sinks;
-  sinks.push_back(
-      std::make_unique<JsonlSink>(base::posix_file_system(), dump_folder, /*append=*/false));
-  explain_mfu(setup);
-  return std::make_unique<MetricsProcessor>(
-      setup,
-      MetricsProcessor::Options{config.log_freq,
-                                tools::console_colors(config.disable_color_printing)},
-      std::move(sinks));
 }
 
 }  // namespace titan::components

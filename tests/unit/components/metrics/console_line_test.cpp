@@ -62,5 +62,25 @@ TEST(ConsoleLine, ShowsADivergedLoss) {
                   .starts_with("step:  1  loss:      nan  grad_norm:     inf  memory:"));
 }
 
+ValidationReport validation() {
+  ValidationReport report;
+  report.validation = {.step = 5, .loss = 4.56789};
+  report.memory.max_reserved_gib = 1.18;
+  report.memory.max_reserved_pct = 1.5;
+  report.tps = 12345.5;
+  return report;
+}
+
+TEST(ConsoleLine, AValidationIsTheReferences) {
+  EXPECT_EQ(console_line(validation(), {}),
+            "validate step:  5  loss:  4.5679  memory:  1.18GiB(1.50%)  tps: 12,346");
+}
+
+TEST(ConsoleLine, AValidationHasItsOwnColor) {
+  EXPECT_EQ(console_line(validation(), tools::ansi_colors()),
+            "\033[33mvalidate step:  5  \033[32mloss:  4.5679  "
+            "\033[38;2;54;234;195mmemory:  1.18GiB(1.50%)  \033[34mtps: 12,346\033[39m");
+}
+
 }  // namespace
 }  // namespace titan::components

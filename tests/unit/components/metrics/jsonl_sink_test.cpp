@@ -70,6 +70,19 @@ TEST(JsonlLine, WhatJsonCannotSayIsNull) {
   EXPECT_THAT(jsonl_line(odd), HasSubstr(R"("mfu": null, )"));
 }
 
+TEST(JsonlLine, OfAValidationHasItsOwnLoss) {
+  ValidationReport validation;
+  validation.validation = {.step = 7, .loss = 3.5};
+  validation.tps = 1600;
+  validation.memory = report(7).memory;
+  EXPECT_EQ(jsonl_line(validation),
+            R"({"step": 7, "validation_loss": 3.5, "tps": 1600.0, )"
+            R"("memory_max_active_gib": 1.0, "memory_max_active_pct": 2.0, )"
+            R"("memory_max_reserved_gib": 3.0, "memory_max_reserved_pct": 4.0, )"
+            R"("memory_num_alloc_retries": 5, "memory_num_ooms": 6})"
+            "\n");
+}
+
 class JsonlSinkTest : public testing::Test {
  protected:
   std::string recorded() {

@@ -29,6 +29,7 @@ struct Memory : protocols::MemoryMonitor {
 /// Keeps reports outside itself, so that they outlive the processor; fails while told to.
 struct Notebook {
   std::vector<StepReport> reports;
+  std::vector<ValidationReport> validations;
   bool failing = false;
   bool close_fails = false;
   int closed = 0;
@@ -41,6 +42,10 @@ class NotebookSink : public MetricsSink {
   void log(const StepReport& report) override {
     if (notebook_.failing) throw RunError("the notebook is full");
     notebook_.reports.push_back(report);
+  }
+  void log_validation(const ValidationReport& report) override {
+    if (notebook_.failing) throw RunError("the notebook is full");
+    notebook_.validations.push_back(report);
   }
   void close() override {
     ++notebook_.closed;
@@ -134,6 +139,38 @@ TEST_F(MetricsTest, EveryLogStartsAnInterval) {
   EXPECT_EQ(first_.reports[1].data_loading_pct, 50);
 }
 
+TEST_F(MetricsTest, AValidationIsReportedAndStartsAnIntervalButKeepsTheLoadingTimes) {
+  setup_.non_data_parallel_size = 2;
+  MetricsProcessor metrics = processor(10);
+  metrics.add_batch(1000, 0.5);
+  metrics.add_batch(3000, 1.5);
+  now_ += 4;
+  EXPECT_THAT(printed_by([&] { metrics.log_validation({.step = 20, .loss = 5.25}); }),
+              HasSubstr("INFO - validate step: 20  loss:  5.2500  memory:  1.18GiB(1.50%)  "
+                        "tps: 500\n"));
+  ASSERT_EQ(second_.validations.size(), 1U);
+  EXPECT_EQ(second_.validations[0].validation.loss, 5.25);
+  EXPECT_EQ(second_.validations[0].tps, 500);
+  EXPECT_EQ(memory_.resets, 2);
+
+  metrics.add_batch(400, 1);
+  now_ += 2;
+  printed_by([&] { metrics.log({.step = 21}); });
+  EXPECT_EQ(second_.reports.at(0).tps, 100);
+  EXPECT_EQ(second_.reports.at(0).data_loading_s, 1) << "the mean of all three";
+  EXPECT_EQ(second_.reports.at(0).data_loading_pct, 150);
+}
+
+TEST_F(MetricsTest, AFailingSinkDoesNotStopAValidation) {
+  MetricsProcessor metrics = processor(1);
+  first_.failing = true;
+  now_ += 1;
+  EXPECT_THAT(printed_by([&] { metrics.log_validation({.step = 3}); }),
+              AllOf(HasSubstr("ERROR - Metrics are not recorded at step 3: the notebook is full"),
+                    HasSubstr("INFO - validate step:  3")));
+  EXPECT_EQ(second_.validations.size(), 1U);
+}
+
 TEST_F(MetricsTest, WithoutAPeakThereIsNoMfu) {
   setup_.peak_flops = std::nullopt;
   MetricsProcessor metrics = processor();
@@ -191,7 +228,7 @@ TEST_F(MetricsTest, BuildsFromTheConfigWithAJsonlFile) {
   config::Metrics config;
   config.log_freq = 1;
   const std::string printed = printed_by([&] {
-    const auto metrics = build_metrics_processor(setup_, config, folder / "out");
+    const auto metrics = build_metrics_processor(setup_, config, {folder / "out"});
     metrics->add_batch(10, 0);
     metrics->log({.step = 1, .loss = 2.5});
     metrics->close();
@@ -204,10 +241,45 @@ TEST_F(MetricsTest, BuildsFromTheConfigWithAJsonlFile) {
               testing::StartsWith(R"({"step": 1, "loss": 2.5, )"));
 }
 
+TEST_F(MetricsTest, TensorBoardFilesLieInAFolderOfTheStart) {
+  const test::TemporaryFolder folder;
+  config::Metrics config;
+  config.enable_tensorboard = true;
+  config.save_for_all_ranks = true;
+  config.save_tb_folder = "boards";
+  const MetricsOutput output = {.dump_folder = folder / "out", .rank = 3};
+  const std::string printed = printed_by([&] {
+    const auto metrics = build_metrics_processor(setup_, config, output);
+    metrics->add_batch(10, 0);
+    metrics->log({.step = 1, .loss = 2.5});
+    metrics->close();
+  });
+  base::FileSystem& files = base::posix_file_system();
+  EXPECT_FALSE(files.exists(folder / "out/metrics.jsonl")) << "that is the reporting rank's";
+  const std::string boards = folder / "out/boards";
+  ASSERT_EQ(files.list_directory(boards).size(), 1U);
+  const std::string minute = files.list_directory(boards)[0];
+  EXPECT_THAT(minute, testing::MatchesRegex("20[0-9]{6}-[0-9]{4}"));
+  EXPECT_THAT(printed, HasSubstr("INFO - TensorBoard logging enabled. Logs will be saved at " +
+                                 boards + "/" + minute + "/rank_3\n"));
+  EXPECT_THAT(files.list_directory(boards + "/" + minute + "/rank_3"),
+              testing::ElementsAre(
+                  testing::MatchesRegex("events\\.out\\.tfevents\\.[0-9]+\\..+\\.[0-9]+\\.0")));
+}
+
+TEST_F(MetricsTest, RanksThatDoNotReportWriteNothing) {
+  const test::TemporaryFolder folder;
+  config::Metrics config;
+  config.enable_tensorboard = true;
+  const MetricsOutput output = {.dump_folder = folder / "out", .rank = 1};
+  printed_by([&] { build_metrics_processor(setup_, config, output)->close(); });
+  EXPECT_FALSE(base::posix_file_system().exists(folder / "out"));
+}
+
 TEST_F(MetricsTest, AnUnknownPeakIsSaidOnce) {
   const test::TemporaryFolder folder;
   setup_.peak_flops = std::nullopt;
-  EXPECT_THAT(printed_by([&] { build_metrics_processor(setup_, {}, folder / "out"); }),
+  EXPECT_THAT(printed_by([&] { build_metrics_processor(setup_, {}, {folder / "out"}); }),
               HasSubstr("INFO - Peak FLOPS of this device are unknown: mfu is n/a\n"));
 }
 
@@ -215,7 +287,7 @@ TEST_F(MetricsTest, AnUnwritableDumpFolderIsAnErrorAtTheStart) {
   const test::TemporaryFolder folder;
   base::posix_file_system().open_for_writing(folder / "file", true);
   EXPECT_THAT(
-      test::message_of<RunError>([&] { build_metrics_processor(setup_, {}, folder / "file"); }),
+      test::message_of<RunError>([&] { build_metrics_processor(setup_, {}, {folder / "file"}); }),
       HasSubstr("cannot create the folder '" + folder.path() + "/file'"));
 }
 

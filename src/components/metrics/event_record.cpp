@@ -1,0 +1,95 @@
+#include "event_record.h"
+
+#include <bit>
+
+#include "crc32c.h"
+
+namespace titan::components {
+namespace {
+
+template <class Unsigned>
+std::string little_endian(Unsigned value) {
+  std::string bytes;
+  for (std::size_t i = 0; i < sizeof value; ++i) {
+    bytes += static_cast<char>((value >> (8 * i)) & 0xff);
+  }
+  return bytes;
+}
+
+/// A CRC of bytes that contain their own CRC would be weak, so TFRecord files store this.
+std::uint32_t masked_crc(std::string_view bytes) {
+  return std::rotr(crc32c(bytes), 15) + 0xa282ead8;
+}
+
+/// A serialised protobuf message, field by field.
+class Message {
+ public:
+  void add(int field, double value) {
+    begin(field, kFixed64);
+    bytes_ += little_endian(std::bit_cast<std::uint64_t>(value));
+  }
+  void add(int field, float value) {
+    begin(field, kFixed32);
+    bytes_ += little_endian(std::bit_cast<std::uint32_t>(value));
+  }
+  void add(int field, std::int64_t value) {
+    begin(field, kVarint);
+    add_varint(static_cast<std::uint64_t>(value));
+  }
+  void add(int field, std::string_view value) {
+    begin(field, kLengthDelimited);
+    add_varint(value.size());
+    bytes_ += value;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  enum WireType { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
+
+  void begin(int field, WireType type) {
+    add_varint(static_cast<std::uint64_t>(field) << 3 | type);
+  }
+  void add_varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>((value & 0x7f) | 0x80);
+    bytes_ += static_cast<char>(value);
+  }
+  std::string bytes_;
+};
+
+// Field numbers of event.proto and summary.proto, which TensorBoard has kept since its first days.
+enum EventField { kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5 };
+enum SummaryField { kValue = 1 };
+enum ValueField { kTag = 1, kSimpleValue = 2 };
+
+}  // namespace
+
+std::string tfrecord(std::string_view payload) {
+  const std::string length = little_endian(static_cast<std::uint64_t>(payload.size()));
+  std::string record = length + little_endian(masked_crc(length));
+  record.append(payload).append(little_endian(masked_crc(payload)));
+  return record;
+}
+
+std::string version_event(double wall_time) {
+  Message event;
+  event.add(kWallTime, wall_time);
+  event.add(kFileVersion, std::string_view("brain.Event:2"));
+  return event.bytes();
+}
+
+std::string scalar_event(double wall_time, std::int64_t step, std::span<const Scalar> scalars) {
+  Message summary;
+  for (const Scalar& scalar : scalars) {
+    Message value;
+    value.add(kTag, std::string_view(scalar.tag));
+    value.add(kSimpleValue, static_cast<float>(scalar.value));
+    summary.add(kValue, std::string_view(value.bytes()));
+  }
+  Message event;
+  event.add(kWallTime, wall_time);
+  event.add(kStep, step);
+  event.add(kSummary, std::string_view(summary.bytes()));
+  return event.bytes();
+}
+
+}  // namespace titan::components
