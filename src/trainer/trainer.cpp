@@ -5,6 +5,7 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cctype>
@@ -20,6 +21,9 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/profiling/profiler.h"
+#include "titan/profiling/range.h"
+#include "titan/tools/accelerator.h"
 #include "titan/tools/colors.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -48,6 +52,16 @@ std::int64_t accumulation_steps(const config::Training& training) {
   return global / training.local_batch_size;
 }
 
+std::unique_ptr<profiling::Profiler> make_profiler(const config::JobConfig& config,
+                                                   const comm::RankContext& context) {
+  return std::make_unique<profiling::Profiler>(
+      config.profiling,
+      profiling::ProfilerSetup{
+          base::posix_file_system(), config.job.dump_folder, context.rank, context.world_size,
+          context.device,
+          context.device.is_cuda() ? tools::find_accelerator().accelerator : nullptr});
+}
+
 }  // namespace
 
 Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment)
@@ -55,7 +69,8 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
       environment_(std::move(environment)),
       spec_(protocols::get_train_spec(config.model.name)),
       accumulation_steps_(accumulation_steps(config.training)),
-      autocast_(config.training.mixed_precision_param == config::DType::kBFloat16) {
+      autocast_(config.training.mixed_precision_param == config::DType::kBFloat16),
+      profiler_(make_profiler(config, environment_.context)) {
   tools::log_info("Starting job: ", config.job.description);
   if (config.debug.deterministic) use_deterministic_algorithms(config.debug);
   model_args_ = protocols::get_model_args(config.model.name, config.model.flavor);
@@ -186,12 +201,14 @@ void Trainer::log_ready() const {
                   config_.lr_scheduler.warmup_steps, ")");
 }
 
-void Trainer::train(const tools::StopSignals& stop_signals) {
+void Trainer::train(const tools::StopSignals& stop_signals) try {
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   tools::log_info("Training starts at step ", step_ + 1);
   if (samples_) samples_->write(step_);
+  profiler_->start(step_);
   while (step_ < config_.training.steps && !stop_signals.received()) {
     ++step_;
+    profiler_->begin_step();
     if (!train_step()) {
       tools::log_warning("Ran out of data; last step was canceled.");
       --step_;
@@ -202,7 +219,9 @@ void Trainer::train(const tools::StopSignals& stop_signals) {
       tools::log_info(environment_.startup_times.line());
     }
     if (validator_ && validator_->should_validate(step_)) validate();
+    profiler_->end_step();
   }
+  profiler_->finish();
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   metrics_->close();
   if (stop_signals.received()) {
@@ -210,6 +229,9 @@ void Trainer::train(const tools::StopSignals& stop_signals) {
   } else {
     tools::log_info("Training completed");
   }
+} catch (const c10::OutOfMemoryError&) {
+  profiler_->out_of_memory();
+  throw;
 }
 
 bool Trainer::train_step() {
@@ -231,6 +253,7 @@ bool Trainer::train_step() {
   const protocols::StepMetrics metrics = {step_, loss,        loss, figures[1].item<double>(),
                                           lr,    tokens_seen_};
   if (accept(metrics)) {
+    const profiling::Range range("optimizer");
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
@@ -240,6 +263,7 @@ bool Trainer::train_step() {
 }
 
 bool Trainer::fetch_microbatches() {
+  const profiling::Range range("data");
   for (protocols::Batch& batch : microbatches_) {
     const double start = base::monotonic_seconds();
     if (!dataloader_->next(batch)) return false;
@@ -252,7 +276,12 @@ bool Trainer::fetch_microbatches() {
 }
 
 at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens) {
-  const at::Tensor loss = forward_pass_->loss_sum(batch) / valid_tokens;
+  at::Tensor loss;
+  {
+    const profiling::Range range("forward");
+    loss = forward_pass_->loss_sum(batch) / valid_tokens;
+  }
+  const profiling::Range range("backward");
   loss.backward();
   return loss.detach();
 }

@@ -9,6 +9,9 @@
 #include "titan/protocols/train_spec.h"
 #include "titan/tools/device_facts.h"
 
+namespace titan::profiling {
+class Profiler;
+}
 namespace titan::tools {
 class StartupTimes;
 class StopSignals;
@@ -30,7 +33,8 @@ struct TrainerEnvironment {
   tools::StartupTimes& startup_times;
 };
 
-/// Builds everything a job needs, in the reference's order, and trains. One object per rank.
+/// Builds everything a job needs, in the reference's order, and trains. One object per rank. While
+/// it lives, SIGUSR1 has the next step traced (titan/profiling/profiler.h).
 class Trainer {
  public:
   /// Throws ConfigError or RunError; nothing is trained yet.
@@ -60,6 +64,7 @@ class Trainer {
   const protocols::TrainSpec& spec_;
   std::int64_t accumulation_steps_;
   bool autocast_;
+  std::unique_ptr<profiling::Profiler> profiler_;
 
   std::unique_ptr<protocols::Tokenizer> tokenizer_;
   std::unique_ptr<protocols::DataLoader> dataloader_;
