@@ -12,33 +12,37 @@ FIRST = """'' abbr angbr angle bracket big blockquote center centre cquote dfn f
     nobr noitalic nowrap quote quotation resize sc script small smallcaps smaller sub sup tooltip vanchor visible anchor""".split()
 LAST = ["lang", "transl", "transliteration", "unicode", "font", "resize", "script/hebrew", "script/arabic"]
 CONSTANT = {"'s": "'s", "nbsp": " ", "spaces": " ", "space": " ", "·": " · ", "•": " · ", "dot": " · ", "!": " ", "–": "–",
-            "ndash": "–", "snd": " – ", "spaced ndash": " – ", "mdash": "—", "mdashb": "—", "—": "—", "spnd": " – ", "circa": "c. ",
-            "c.": "c. ", "sic": "", "pi": "π", "minus": "−", "times": "×", "=": "=", "'": "'", "\"": "\"", "'\"": "'\"", "-": "-"}
-UNITS = {"C": "°C", "F": "°F", "sqmi": "sq mi", "sqft": "sq ft", "cuft": "cu ft", "km2": "km²", "m2": "m²", "m3": "m³", "mi2": "sq mi",
-         "ft2": "sq ft", "cm3": "cm³", "e6acre": "million acres", "kph": "km/h", "foot": "feet", "mile": "miles", "acre": "acres"}
-RANGES = {"-": "–", "–": "–", "to": " to ", "and": " and ", "or": " or ", "by": " by ", "x": " × ", "×": " × ", "to about": " to about "}
+            "ndash": "–", "snd": " – ", "spnd": " – ", "spaced ndash": " – ", "mdash": "—", "mdashb": "—", "—": "—",
+            "circa": "c. ", "c.": "c. ", "pi": "π", "minus": "−", "times": "×", "=": "=", "'": "'", "\"": "\"", "-": "-"}
+UNITS = {"C": "°C", "F": "°F", "sqmi": "sq mi", "sqft": "sq ft", "cuft": "cu ft", "km2": "km²", "m2": "m²", "m3": "m³",
+         "mi2": "sq mi", "ft2": "sq ft", "cm3": "cm³", "e6acre": "million acres", "kph": "km/h", "foot": "feet",
+         "mile": "miles", "acre": "acres"}
+RANGES = {"-": "–", "–": "–", "to": " to ", "and": " and ", "or": " or ", "by": " by ", "x": " × ", "×": " × ",
+          "to(-)": " to ", "and(-)": " and ", "to about": " to about ", "±": " ± ", "+/-": " ± "}
 
-HIDDEN_SECTIONS = frozenset("""references; external links; see also; further reading; notes; bibliography; footnotes; sources; citations;
-    notes and references; references and notes; works cited; gallery; notes and citations; cited sources; general references;
-    primary sources; secondary sources; citations and references; references and further reading; references and sources;
-    related pages; cited references; endnotes; image gallery; publications; selected bibliography; cited works; literature""".replace("\n    ", " ").split("; "))
+HIDDEN_SECTIONS = frozenset("""bibliography/citations/citations and references/cited references/cited sources/cited works/endnotes/
+external links/footnotes/further reading/gallery/general references/image gallery/literature/notes/notes and citations/
+notes and references/primary sources/publications/references/references and further reading/references and notes/
+references and sources/related pages/secondary sources/see also/selected bibliography/sources/works cited
+""".replace("\n", "").split("/"))
 
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 HIDDEN_ELEMENT = re.compile(
-    r"<(?P<close>/?)(?P<name>ref|gallery|timeline|imagemap|score|source|syntaxhighlight|pre|hiero|chem|graph|references)\b[^<>]*?(?P<empty>/?)>", re.I)
+    r"<(?P<close>/?)(?P<name>ref|references|gallery|timeline|imagemap|score|source|syntaxhighlight|pre|hiero|chem|graph)\b"
+    r"[^<>]*?(?P<empty>/?)>", re.I)
 MATH = re.compile(r"<math[^<>]*>((?:[^<]|<(?!/?math))*)</math>", re.I)
 NOWIKI = re.compile(r"<nowiki>((?:[^<]|<(?!/?nowiki))*)</nowiki>", re.I)
 BRACKETS = re.compile(r"(\{\{|\}\}|\[\[|\]\]|^[ \t:]*\{\||^[ \t]*\|\}(?!\}))", re.M)
-HEADING = re.compile(r"^(={1,6})[ \t]*([^\n]*?)[ \t]*\1[ \t]*$")
 DEEPEST = 40
 UNKNOWN = "\x00"  # in place of a number that only the wiki's own modules can compute: brackets that hold it are left out
 
-SMALL_DIGITS = {"sup": str.maketrans("0123456789+-−()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿ"), "sub": str.maketrans("0123456789+-−()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₍₎")}
+SMALL_DIGITS = {"sup": str.maketrans("0123456789+-−()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿ"),
+                "sub": str.maketrans("0123456789+-−()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₍₎")}
 
 
 def escaped(text):
     """`text` with its markup characters as entities, which the last pass turns back."""
-    return re.sub(r"[\[\]{}|'<>=*#:;_&]", lambda found: f"&#{ord(found[0])};", text)
+    return re.sub(r"[\[\]{}|'<>=*#:_]", lambda found: f"&#{ord(found[0])};", text)
 
 
 def without_comments(text):
@@ -122,7 +126,7 @@ def show_link(content):
         return ""
     if not bar:
         return target.lstrip(":")
-    return label.rpartition("|")[2] or re.sub(r"\s*\([^()]*\)$", "", target)
+    return label.rpartition("|")[2] or re.sub(r" ?\([^()]*\)$", "", target)
 
 
 SHOW = {"{{": show_template, "[[": show_link, "{|": lambda _: "\n"}
@@ -159,18 +163,26 @@ def show_small(found):
     return text.translate(table) if all(ord(letter) in table for letter in text) else text
 
 
+def heading_of(line):
+    """(level, title) of "== title ==", else None."""
+    line = line.rstrip()
+    level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
+    title = line[level : len(line) - level].strip()
+    return (level, title) if level and title else None
+
+
 def plain_lines(text):
     """The lines a reader sees: headings bare, list items with a dash; sections that only cite or link are left out."""
     hidden_level = 7
     headings = []  # those with no text under them yet
     for line in text.split("\n"):
-        heading = HEADING.match(line)
+        heading = heading_of(line)
         if heading:
-            level, title = len(heading[1]), heading[2].strip()
+            level, title = heading
             if level <= hidden_level:
                 hidden_level = level if title.lower() in HIDDEN_SECTIONS else 7
                 headings = [entry for entry in headings if entry[0] < level]
-                headings.append((level, title))
+                headings.append(heading)
             continue
         line = re.sub(r"^[*#:;]*[*#][*#:;]*[ \t]*", "- ", line.strip()).lstrip(":;").strip()
         if hidden_level < 7 or re.match(r"[|!]|-{4}|- \(\w+\)$", line):
@@ -186,13 +198,13 @@ def plain_lines(text):
 
 def tidy(line):
     """Mends what the removed markup leaves behind."""
-    line = re.sub(rf" ?\([^()]*{UNKNOWN}[^()]*\)|{UNKNOWN}", "", re.sub(r"\s+", " ", line))
+    line = re.sub(rf" ?\([^(){UNKNOWN}]*{UNKNOWN}[^()]*\)|{UNKNOWN}", "", re.sub(r"\s+", " ", line))
     for _ in range(2):
-        line = re.sub(r"\( ?(?:[,;:/–-] ?)+", "(", line)
-        line = re.sub(r" ?(?:[,;:/] ?)+\)", ")", line)
-        line = re.sub(r" ?\(\s*(?:or|and|in|lit\.)? ?\)", "", line)
+        line = re.sub(r"\( ?(?:[,;:/–-] ?){1,9}", "(", line)
+        line = re.sub(r" ?(?:[,;:/] ?){1,9}\)", ")", line)
+        line = re.sub(r"(?:^| )\( ?(?:or|and|in|lit\.)? ?\)", "", line)
     line = re.sub(r"([,;])(?: ?[,;])+", r"\1", line)
-    line = re.sub(r" +([,;:)](?!\w)|\.(?![\w.]))", r"\1", line)
+    line = re.sub(r" +((?!\.\.)[,;:.)]+)(?=[\s\"']|$)", r"\1", line)
     return re.sub(r"\( +", "(", re.sub(r" +", " ", line)).strip()
 
 
@@ -205,13 +217,13 @@ def plain_text(wikitext):
     """Paragraphs and headings with an empty line between, list items without."""
     text = without_comments(wikitext.replace(UNKNOWN, ""))
     text = NOWIKI.sub(lambda found: escaped(found[1]), text)
-    text = MATH.sub(lambda found: f"&#36;{escaped(' '.join(found[1].split()))}&#36;", text)
+    text = MATH.sub(lambda found: f"${escaped(' '.join(found[1].split()))}$", text)
     text = without_hidden_elements(text)
     text = re.sub(r"<(sup|sub)>([^<]*)</\1>", show_small, text, flags=re.I)
     text = re.sub(r"<(?:br|hr)\b[^<>]*>", " ", text, flags=re.I)
     text = re.sub(r"</?(?:p|div|blockquote|poem|li|center)\b[^<>]*>", "\n", text, flags=re.I)
     text = resolve_brackets(TAG.sub("", text))
-    text = re.sub(r"\[(?:(?:https?|ftp):)?//[^\s\]]+\s*([^\]\n]*)\]", r"\1", text)
+    text = re.sub(r"\[(?:(?:https?|ftp):)?//[^\s\[\]]+(?:[ \t]([^\[\]\n]*))?\]", r"\1", text)
     text = re.sub(r"'{2,}|__[A-Z]+__", "", text)
     text = html.unescape("\n".join(plain_lines(text)))
     text = unicodedata.normalize("NFC", re.sub("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]", "", text))
