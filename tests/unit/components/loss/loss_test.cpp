@@ -7,6 +7,8 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include "titan/protocols/data_loader.h"
+
 namespace titan::components {
 namespace {
 
