@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "components/data/encode_text.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
@@ -57,17 +58,10 @@ void WindowPacker::append(const Document& document) {
   }
 }
 
-/// BOS in front of the text only where the document begins, EOS behind it only where it ends, also
-/// where the tokenizer adds them to everything.
 void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags) {
-  const std::vector<std::int64_t> ids = tokenizer_.encode(text, begins, ends);
-  std::span<const std::int64_t> kept = ids;
-  if (!begins && !kept.empty() && kept.front() == tokenizer_.bos_id()) kept = kept.subspan(1);
-  if (!ends && !kept.empty() && kept.back() == tokenizer_.eos_id()) {
-    kept = kept.first(kept.size() - 1);
-  }
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    tokens_.push_back(kept[i] | flags | (begins && i == 0 ? kDocumentStart : 0));
+  std::int64_t start = begins ? kDocumentStart : 0;
+  for (const std::int64_t id : encode_text(tokenizer_, text, begins, ends)) {
+    tokens_.push_back(id | flags | std::exchange(start, 0));
   }
 }
 

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "components/data/document_stream.h"
+#include "titan/components/text_dataset.h"
+
+namespace titan::components {
+
+/// One source of a data set.
+struct DataPart {
+  std::string path;
+  std::string file_prefix;
+  config::DataFormat format = config::DataFormat::kAuto;
+  double weight = 1;
+};
+
+/// The parts of the mixture, or the one place that the name and path of the data set mean; logs
+/// them. Throws ConfigError for a name that is not known or needs a path.
+std::vector<DataPart> find_parts(const TextDataOptions& options, base::FileSystem& files);
+
+/// What this rank reads of part number `index`. `files` must outlive the stream. Throws RunError
+/// when there is nothing to read.
+DocumentStream open_stream(const DataPart& part, std::size_t index, const TextDataOptions& options,
+                           base::FileSystem& files);
+
+}  // namespace titan::components

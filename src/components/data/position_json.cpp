@@ -1,0 +1,54 @@
+#include "components/data/position_json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "titan/base/errors.h"
+
+namespace titan::components {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using protocols::StreamPosition;
+using protocols::UnitRange;
+
+Json range_json(const UnitRange& range) {
+  return {range.pass, range.begin, range.end, range.step, range.skip};
+}
+
+UnitRange range_from(const Json& json) {
+  if (json.size() != 5) throw RunError("a range of units must be five numbers");
+  const auto at = [&](std::size_t i) { return json.at(i).get<std::int64_t>(); };
+  return {at(0), at(1), at(2), at(3), at(4)};
+}
+
+}  // namespace
+
+Json to_json(const StreamPosition& position) {
+  Json left = Json::array();
+  for (const UnitRange& range : position.left) left.push_back(range_json(range));
+  return {{"data", position.data},
+          {"units", position.units},
+          {"pass", position.pass},
+          {"share", range_json(position.share)},
+          {"left", left},
+          {"leftover_tokens", position.leftover_tokens},
+          {"windows", position.windows}};
+}
+
+StreamPosition position_from_json(const Json& json) {
+  try {
+    StreamPosition position;
+    position.data = json.at("data").get<std::string>();
+    position.units = json.at("units").get<std::string>();
+    position.pass = json.at("pass").get<std::int64_t>();
+    position.share = range_from(json.at("share"));
+    for (const Json& range : json.at("left")) position.left.push_back(range_from(range));
+    position.leftover_tokens = json.at("leftover_tokens").get<std::vector<std::int64_t>>();
+    position.windows = json.at("windows").get<std::int64_t>();
+    return position;
+  } catch (const Json::exception& error) {
+    throw RunError(concat("damaged data position: ", error.what()));
+  }
+}
+
+}  // namespace titan::components
