@@ -29,7 +29,7 @@ ProfilerConfig profiler_config() {
   return ProfilerConfig(ProfilerState::KINETO, /*report_input_shapes=*/true);
 }
 
-/// Kineto ignores a full disk: only the end of the file tells.
+/// Whether the file is there and ends as the JSON of a trace does.
 bool is_whole(base::FileSystem& files, const std::string& path) {
   if (!files.exists(path)) return false;
   const auto file = files.open_for_reading(path);
@@ -80,15 +80,15 @@ void TraceRecorder::stop_and_save(const std::string& path) {
   const auto result = kineto::disableProfiler();
   const std::string folder = std::filesystem::path(path).parent_path();
   files_.create_directories(folder);
-  const std::string unfinished = path + ".unfinished";
-  result->save(unfinished);
-  if (!is_whole(files_, unfinished)) {
-    remove_if_there(files_, unfinished);
-    remove_if_there(files_, unfinished + ".tmp");  // Kineto's name while it writes
+  // Kineto writes a temporary file and renames it, but keeps an error to itself.
+  remove_if_there(files_, path);
+  result->save(path);
+  if (!is_whole(files_, path)) {
+    remove_if_there(files_, path);
+    remove_if_there(files_, path + ".tmp");
     throw RunError(concat("cannot write the trace ", path,
                           ": the file is missing or cut off. Is there space on the disk?"));
   }
-  files_.rename(unfinished, path);
 }
 
 void TraceRecorder::drop() noexcept {

@@ -22,10 +22,6 @@ static_assert(std::atomic<int>::is_always_lock_free);
 struct sigaction previous_interrupt;
 struct sigaction previous_terminate;
 
-std::mutex profile_handler_mutex;
-int profile_handler_users = 0;
-struct sigaction previous_profile;
-
 void request_stop(int signal) {
   int none = 0;
   if (first_signal.compare_exchange_strong(none, signal)) {
@@ -46,12 +42,12 @@ void request_stop(int signal) {
 
 void request_profile(int) { ++profile_requests; }
 
-void install(int signal, void (*handler)(int), struct sigaction& previous) {
+void install(int signal, void (*handler)(int), struct sigaction* previous) {
   struct sigaction action = {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // reads and writes under way go on
   sigemptyset(&action.sa_mask);
-  TITAN_CHECK(::sigaction(signal, &action, &previous) == 0, "no handler for signal ", signal);
+  TITAN_CHECK(::sigaction(signal, &action, previous) == 0, "no handler for signal ", signal);
 }
 
 }  // namespace
@@ -59,8 +55,8 @@ void install(int signal, void (*handler)(int), struct sigaction& previous) {
 StopSignals::StopSignals() {
   TITAN_CHECK(!installed.exchange(true), "two StopSignals at a time");
   first_signal = 0;
-  install(SIGINT, request_stop, previous_interrupt);
-  install(SIGTERM, request_stop, previous_terminate);
+  install(SIGINT, request_stop, &previous_interrupt);
+  install(SIGTERM, request_stop, &previous_terminate);
 }
 
 StopSignals::~StopSignals() {
@@ -75,14 +71,8 @@ std::optional<int> StopSignals::received() const {
 }
 
 ProfileRequest::ProfileRequest() : seen_(profile_requests) {
-  const std::lock_guard lock(profile_handler_mutex);
-  if (profile_handler_users == 0) install(SIGUSR1, request_profile, previous_profile);
-  ++profile_handler_users;
-}
-
-ProfileRequest::~ProfileRequest() {
-  const std::lock_guard lock(profile_handler_mutex);
-  if (--profile_handler_users == 0) ::sigaction(SIGUSR1, &previous_profile, nullptr);
+  static std::once_flag installed_handler;
+  std::call_once(installed_handler, [] { install(SIGUSR1, request_profile, nullptr); });
 }
 
 bool ProfileRequest::take() {

@@ -287,6 +287,7 @@ at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& 
 }
 
 void Trainer::validate() {
+  const profiling::Range range("validation");
   validator_->validate(step_);
   if (samples_) samples_->write(step_);
 }

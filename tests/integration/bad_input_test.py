@@ -26,7 +26,7 @@ class BadConfigTest(TitanTest):
 
     def test_what_is_not_built_yet_is_refused(self):
         for argument in ("--checkpoint.enable", "--parallelism.tensor_parallel_degree=2", "--validation.enable",
-                         "--profiling.enable_profiling", "--compile.enable"):
+                         "--compile.enable"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_many_ranks_are_refused(self):

@@ -19,16 +19,13 @@ class StopSignals {
   std::optional<int> received() const;
 };
 
-/// While one lives, SIGUSR1 asks for a profile of the next training step instead of killing the
-/// process, which is what it does before the first and after the last. Several may live at a time
-/// (ranks that are threads of one process): each sees every request.
+/// Hears SIGUSR1, which asks for a profile of the next training step. The first object installs the
+/// handler for the rest of the process's life: before that the signal kills, as everywhere, and
+/// afterwards never, not even a run that is just ending. Of several objects (ranks that are threads
+/// of one process) each hears every signal.
 class ProfileRequest {
  public:
   ProfileRequest();
-  /// The last one restores the handler from before the first.
-  ~ProfileRequest();
-  ProfileRequest(const ProfileRequest&) = delete;
-  ProfileRequest& operator=(const ProfileRequest&) = delete;
 
   /// Whether SIGUSR1 came since the last call, or since construction. Several signals between two
   /// calls are one request. One thread at a time.

@@ -35,8 +35,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--compile.enable"}, "compile.enable = true"},
         Asked{{"--checkpoint.enable"}, "checkpoint.enable = true"},
         Asked{{"--checkpoint.create_seed_checkpoint"}, "checkpoint.create_seed_checkpoint = true"},
-        Asked{{"--profiling.enable_profiling"}, "profiling.enable_profiling = true"},
-        Asked{{"--profiling.enable_memory_snapshot"}, "profiling.enable_memory_snapshot = true"},
         Asked{{"--memory_estimation.enable"}, "memory_estimation.enable = true"},
         Asked{{"--debug.on_nan=rollback"}, "debug.on_nan = \"rollback\""},
         Asked{{"--comm.mode=fake_backend"}, "comm.mode = \"fake_backend\""},

@@ -158,8 +158,7 @@ TEST_F(StepTracesTest, Sigusr1InTheLastStepIsTooLate) {
 
 TEST_F(StepTracesTest, ATraceThatCannotBeWrittenIsReportedAndTrainingGoesOn) {
   std::filesystem::create_directories(folder_ / "traces/iteration_5");
-  std::filesystem::create_symlink("/dev/full",
-                                  folder_ / "traces/iteration_5/rank2_trace.json.unfinished.tmp");
+  std::filesystem::create_symlink("/dev/full", folder_ / "traces/iteration_5/rank2_trace.json.tmp");
   const std::string text = train(0, 10);
   EXPECT_THAT(text, HasSubstr("ERROR - The trace is lost, training goes on: cannot write"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "traces/iteration_5/rank2_trace.json"));

@@ -4,6 +4,8 @@
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -101,14 +103,35 @@ TEST_F(TraceRecorderTest, SaysNothingOnTheConsole) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+/// While it lives, no file grows beyond `bytes`, as on a full disk.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_ = {};
+  sighandler_t handler_;
+};
+
 TEST_F(TraceRecorderTest, ATraceIsWholeOrNotThere) {
-  const std::string path = folder_ / "trace.json";
-  // Kineto's own name for it while it writes.
-  std::filesystem::create_symlink("/dev/full", path + ".unfinished.tmp");
-  recorder_.start();
-  train_a_little();
-  EXPECT_THAT(test::message_of<RunError>([&] { recorder_.stop_and_save(path); }), HasSubstr(path));
-  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+  record();
+  const auto whole = std::filesystem::file_size(path_);
+  for (const rlim_t room : {rlim_t{0}, rlim_t{10}, rlim_t{whole / 2}, rlim_t{whole - 100}}) {
+    recorder_.start();
+    train_a_little();
+    const FullDisk disk(room);
+    EXPECT_THAT(test::message_of<RunError>([&] { recorder_.stop_and_save(path_); }),
+                HasSubstr(path_));
+    EXPECT_TRUE(std::filesystem::is_empty(std::filesystem::path(path_).parent_path())) << room;
+  }
   record();
 }
 
