@@ -59,6 +59,7 @@ int run(std::span<const std::string> args) {
                    command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
     case config::Action::kTokenize:
+      return load_engine().tokenize(command);
     case config::Action::kPlot:
     case config::Action::kShowLr:
       throw ConfigError("not available in this build yet: tokenize, plot and --show-lr");

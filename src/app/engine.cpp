@@ -2,6 +2,7 @@
 
 #include "titan/app/register_all.h"
 #include "titan/protocols/train_spec.h"
+#include "tokenize.h"
 #include "train.h"
 
 namespace titan::app {
@@ -14,6 +15,7 @@ class TorchEngine : public Engine {
   int train(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
     return app::train(command, startup_times);
   }
+  int tokenize(const config::CommandLine& command) override { return app::tokenize(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);
   }

@@ -14,6 +14,8 @@ class Engine {
   /// Trains one rank; returns 0, or 128 + the signal that ended the run early. Throws ConfigError,
   /// RunError.
   virtual int train(const config::CommandLine& command, tools::StartupTimes& startup_times) = 0;
+  /// Writes the training data as token ids; returns 0. Throws ConfigError, RunError.
+  virtual int tokenize(const config::CommandLine& command) = 0;
   /// Throws ConfigError for a model or flavor that is not registered.
   virtual void check_model(const config::JobConfig& config) = 0;
 };

@@ -29,17 +29,6 @@ std::unique_ptr<protocols::Optimizers> build_optimizers(const protocols::ModelPa
   return components::build_optimizers(parameters, config.optimizer);
 }
 
-components::TextDataOptions training_data(const JobConfig& config) {
-  components::TextDataOptions options;
-  options.dataset = config.training.dataset;
-  options.path = config.training.dataset_path;
-  options.data = config.data;
-  options.shuffle_seed = static_cast<std::uint64_t>(config.debug.seed.value_or(0));
-  options.batch_size = config.training.local_batch_size;
-  options.seq_len = config.training.seq_len;
-  return options;
-}
-
 /// Validation reads its data in order, from one source, and to the end unless it has a number of
 /// steps.
 components::TextDataOptions validation_data(const JobConfig& config) {
@@ -70,6 +59,17 @@ std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose p
 }
 
 }  // namespace
+
+components::TextDataOptions training_data(const JobConfig& config) {
+  components::TextDataOptions options;
+  options.dataset = config.training.dataset;
+  options.path = config.training.dataset_path;
+  options.data = config.data;
+  options.shuffle_seed = static_cast<std::uint64_t>(config.debug.seed.value_or(0));
+  options.batch_size = config.training.local_batch_size;
+  options.seq_len = config.training.seq_len;
+  return options;
+}
 
 protocols::TextBuilders text_builders() {
   protocols::TextBuilders builders;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <limits>
@@ -129,7 +130,7 @@ class FaultyFileSystem : public base::FileSystem {
   }
 
   base::FileSystem& real_;
-  int calls_ = 0;
+  std::atomic<int> calls_ = 0;  // files may be read in another thread
   int first_failing_ = 0;
   int last_failing_ = 0;
   int error_ = 0;

@@ -42,6 +42,9 @@ class DocumentSource {
   /// The next document of the open unit; false at the unit's end. Throws BadRow for a document that
   /// cannot be used; the next call goes on behind it.
   virtual bool next(Document& document) = 0;
+  /// The part of the data that lies before what `next` reads next, in [0, 1], as far as its files go
+  /// in order; nothing where that is not known.
+  virtual std::optional<double> fraction_read() const { return std::nullopt; }
   /// What a unit is: "rows", "blocks", "files", "row groups", "documents", "windows".
   virtual const char* units() const = 0;
   /// Says which data this is (files, sizes, size of a unit): a position in it is good for data of

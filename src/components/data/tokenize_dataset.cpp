@@ -30,6 +30,7 @@ struct Chunk {
   std::vector<Document> documents;
   std::vector<std::vector<std::int64_t>> ids;
   protocols::StreamPosition position;
+  std::optional<double> fraction;  // of the data, up to here
 };
 
 Chunk read_chunk(DocumentStream& stream, std::size_t bytes) {
@@ -44,6 +45,7 @@ Chunk read_chunk(DocumentStream& stream, std::size_t bytes) {
     chunk.documents.push_back(std::move(document));
   }
   chunk.position = stream.position();
+  chunk.fraction = stream.fraction_read();
   return chunk;
 }
 
@@ -94,11 +96,11 @@ class Tokenization {
   bool is_complete() const { return !parts_.empty() && parts_.back().header().is_last; }
 
   void refuse_existing_output() {
+    // Where there are parts, it is what an interruption left while they were put together.
+    const bool is_ours = files_.exists(part_path(0));
     for (const char* ending : {".bin", ".idx"}) {
       const std::string path = options_.output + ending;
-      // A `.bin` alone is what an interruption may leave while the parts are put together.
-      const bool may_stay = ending == std::string(".bin") && files_.exists(part_path(0));
-      if (files_.exists(path) && !may_stay) {
+      if (files_.exists(path) && !is_ours) {
         throw RunError(concat("'", path, "' is there already: remove it or choose another name"));
       }
     }
@@ -144,6 +146,7 @@ class Tokenization {
         add(chunk.documents[i], chunk.ids[i]);
       }
       header_.position = std::move(chunk.position);
+      header_.progress.fraction = chunk.fraction;
       const bool is_whole = open_document_ == 0;
       if (is_whole && std::ssize(tokens_) >= options_.part_bytes) finish_part(/*is_last=*/false);
       if (options_.on_progress) options_.on_progress(header_.progress);
