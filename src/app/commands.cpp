@@ -6,9 +6,11 @@
 #include <cstring>
 
 #include "engine.h"
+#include "lr_table.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
+#include "titan/plot/plot_runs.h"
 #include "titan/tools/startup_times.h"
 
 namespace titan::app {
@@ -32,6 +34,15 @@ void print(const std::string& text) {
   if (!written || std::fflush(stdout) != 0) {
     throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
   }
+}
+
+void draw(const config::CommandLine& command) {
+  const plot::PlotResult result =
+      plot::plot_runs(base::posix_file_system(), command.inputs, command.output);
+  for (const std::string& warning : result.warnings) {
+    std::fprintf(stderr, "titan_train: warning: %s\n", warning.c_str());
+  }
+  print(result.path + "\n");
 }
 
 }  // namespace
@@ -58,11 +69,15 @@ int run(std::span<const std::string> args) {
       print(concat("The configuration is valid for ", command.world_size, " rank",
                    command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
+    case config::Action::kPlot:
+      draw(command);
+      return 0;
+    case config::Action::kShowLr:
+      for (const std::string& warning : command.warnings) print("warning: " + warning + "\n");
+      print(lr_table(command.config));
+      return 0;
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
-    case config::Action::kPlot:
-    case config::Action::kShowLr:
-      throw ConfigError("not available in this build yet: tokenize, plot and --show-lr");
     case config::Action::kTrain:
       startup_times.finish("config");
       return load_engine().train(command, startup_times);

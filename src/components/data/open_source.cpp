@@ -1,77 +1,90 @@
+#include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "components/data/byte_stream.h"
 #include "components/data/document_source.h"
-#include "components/data/text_rows.h"
-#include "titan/base/file_system.h"
+#include "components/data/find_data.h"
+#include "components/data/jsonl_parts.h"
+#include "components/data/jsonl_rows.h"
+#include "components/data/megatron_documents.h"
+#include "components/data/parquet_row_groups.h"
+#include "components/data/text_files.h"
+#include "components/data/token_windows.h"
 
 namespace titan::components {
 namespace {
 
-bool is_jsonl(const std::string& name) {
-  return name.ends_with(".jsonl") || name.ends_with(".json");
+using config::DataFormat;
+
+RowFields fields_of(const SourceOptions& options) {
+  return {options.text_field, options.prompt_field, options.response_field};
 }
 
-std::vector<std::string> find_files(base::FileSystem& files, const SourceOptions& options) {
-  const std::string& place = options.path;
-  if (!files.exists(place)) throw RunError(concat("no data: '", place, "' does not exist"));
-  if (!files.is_directory(place)) {
-    if (!is_jsonl(place)) {
-      throw RunError(concat("not available in this build yet: data that is not .jsonl or .json ('",
-                            place, "')"));
-    }
-    return {place};
+std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<DataFile> data,
+                                           const SourceOptions& options) {
+  using Part = JsonlParts::Part;
+  const bool has_compressed = std::any_of(
+      data.begin(), data.end(), [](const DataFile& file) { return is_compressed(file.path); });
+  const bool divides = std::ssize(data) % options.ranks == 0;
+  const std::string chosen = has_compressed ? (options.shuffle || divides ? "files" : "rows")
+                                            : (options.shuffle ? "blocks" : "rows");
+  const std::string units = options.units.value_or(chosen);
+  RowFields fields = fields_of(options);
+  if (units == "rows") {
+    // Rows that come in random order are counted, whatever it takes.
+    return std::make_unique<JsonlRows>(
+        files, std::move(data),
+        JsonlRows::Options{std::move(fields), has_compressed, !has_compressed || options.shuffle});
   }
-  std::vector<std::string> paths;
-  for (const std::string& name : files.list_directory(place)) {
-    if (is_jsonl(name) && name.starts_with(options.name_prefix)) {
-      paths.push_back(concat(place, "/", name));
-    }
+  if (units == "files" || (units == "blocks" && !has_compressed)) {
+    return std::make_unique<JsonlParts>(files, std::move(data), std::move(fields),
+                                        units == "files" ? Part::kFile : Part::kBlock);
   }
-  if (paths.empty())
-    throw RunError(concat("no data: there is no .jsonl or .json file in '", place, "'"));
-  return paths;
+  throw RunError(concat("cannot continue in '", options.path, "' by ", units, ": it is ",
+                        has_compressed ? "compressed " : "", "JSONL now"));
 }
 
-class RowSource final : public DocumentSource {
- public:
-  RowSource(base::FileSystem& files, std::vector<std::string> paths)
-      : rows_(files, std::move(paths)) {}
-
-  std::optional<std::int64_t> unit_count() override { return rows_.count(); }
-  bool open(std::int64_t unit, std::int64_t skip, std::optional<std::uint64_t>) override {
-    rows_.seek(unit);
-    is_read_ = skip > 0;
-    if (is_read_) return true;
-    try {
-      return rows_.next(text_);
-    } catch (const RunError& error) {
-      bad_row_ = error.what();
-      return true;
-    }
+std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData found,
+                                           const SourceOptions& options) {
+  switch (found.format) {
+    case DataFormat::kJsonl:
+      return open_jsonl(files, std::move(found.files), options);
+    case DataFormat::kText:
+      return std::make_unique<TextFiles>(files, std::move(found.files));
+    case DataFormat::kParquet:
+      return std::make_unique<ParquetRowGroups>(files, std::move(found.files), fields_of(options));
+    case DataFormat::kMegatron:
+      return std::make_unique<MegatronDocuments>(files, std::move(found.files));
+    case DataFormat::kLlmC:
+    case DataFormat::kU16:
+    case DataFormat::kU32:
+      return std::make_unique<TokenWindows>(files, std::move(found.files), found.format,
+                                            options.tokens_per_window);
+    case DataFormat::kAuto:
+      break;
   }
-  bool next(Document& document) override {
-    if (is_read_) return false;
-    is_read_ = true;
-    if (!bad_row_.empty()) throw BadRow(std::exchange(bad_row_, ""));
-    document = Document();
-    document.text.swap(text_);
-    return true;
-  }
-  const char* units() const override { return "rows"; }
-  std::string description() const override { return "rows of JSONL"; }
-
- private:
-  TextRows rows_;
-  std::string text_;
-  std::string bad_row_;
-  bool is_read_ = false;
-};
+  throw InternalError("a format was to be found");
+}
 
 }  // namespace
 
 std::unique_ptr<DocumentSource> open_source(base::FileSystem& files, const SourceOptions& options) {
-  return std::make_unique<RowSource>(files, find_files(files, options));
+  TITAN_CHECK(options.ranks > 0, "units are dealt to ranks");
+  FoundData found = find_data(files, options);
+  const DataFormat format = found.format;
+  if (options.prompt_field && format != DataFormat::kJsonl && format != DataFormat::kParquet) {
+    throw ConfigError(concat("data.prompt_field is for JSONL and Parquet, but '", options.path,
+                             "' is ", config::to_string(format)));
+  }
+  auto source = open_found(files, std::move(found), options);
+  if (options.units && *options.units != source->units()) {
+    throw RunError(concat("cannot continue in '", options.path, "' by ", *options.units, ": it is ",
+                          config::to_string(format), " now, which is read by ", source->units()));
+  }
+  if (!source->open(0, 0, std::nullopt)) {
+    throw RunError(concat("no data: there are no ", source->units(), " in '", options.path, "'"));
+  }
+  return source;
 }
 
 }  // namespace titan::components

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "components/data/document_source.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
@@ -10,11 +11,26 @@ namespace {
 
 using nlohmann::json;
 
-// Keeps the member `text` of the outermost object and lets everything else pass by.
+// A member that is wanted, and where it goes.
+struct Wanted {
+  const std::string* name = nullptr;
+  std::string* value = nullptr;
+  bool is_found = false;
+};
+
+// Keeps the wanted members of the outermost object and lets everything else pass by.
 class TextRowReader final : public nlohmann::json_sax<json> {
  public:
-  explicit TextRowReader(std::string& text) : text_(text) {}
-  bool found() const { return found_; }
+  TextRowReader(const RowFields& fields, Document& document)
+      : text_{&fields.text_or_response(), &document.text} {
+    if (fields.prompt) prompt_ = {&*fields.prompt, &document.prompt};
+  }
+  void check_complete() const {
+    for (const Wanted* wanted : {&prompt_, &text_}) {
+      if (wanted->name && !wanted->is_found)
+        throw RunError(concat("the row has no '", *wanted->name, "'"));
+    }
+  }
 
   bool null() override { return pass("null"); }
   bool boolean(bool) override { return pass("true or false"); }
@@ -23,10 +39,10 @@ class TextRowReader final : public nlohmann::json_sax<json> {
   bool number_float(number_float_t, const string_t&) override { return pass("a number"); }
   bool binary(binary_t&) override { return false; }
   bool string(string_t& value) override {
-    if (!at_text_) return pass("a string");
-    text_.swap(value);
-    found_ = true;
-    at_text_ = false;
+    if (!at_) return pass("a string");
+    at_->value->swap(value);
+    at_->is_found = true;
+    at_ = nullptr;
     return true;
   }
   bool start_object(std::size_t) override {
@@ -48,7 +64,10 @@ class TextRowReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool key(string_t& key) override {
-    at_text_ = depth_ == 1 && key == "text";
+    at_ = nullptr;
+    if (depth_ != 1) return true;
+    if (key == *text_.name) at_ = &text_;
+    if (prompt_.name && key == *prompt_.name) at_ = &prompt_;
     return true;
   }
   // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...; last
@@ -64,24 +83,39 @@ class TextRowReader final : public nlohmann::json_sax<json> {
 
  private:
   bool pass(const char* kind) {
-    if (depth_ == 0)
-      throw RunError(concat("a row must be an object with a string 'text', not ", kind));
-    if (at_text_) throw RunError(concat("'text' must be a string, not ", kind));
+    if (depth_ == 0) {
+      throw RunError(
+          concat("a row must be an object with a string '", *text_.name, "', not ", kind));
+    }
+    if (at_) throw RunError(concat("'", *at_->name, "' must be a string, not ", kind));
     return true;
   }
 
-  std::string& text_;
+  Wanted text_;
+  Wanted prompt_;  // without a name where there are no prompts
+  Wanted* at_ = nullptr;
   std::size_t depth_ = 0;
-  bool at_text_ = false;
-  bool found_ = false;
 };
 
 }  // namespace
 
-void parse_text_row(std::string_view line, std::string& text) {
-  TextRowReader reader(text);
+void parse_text_row(std::string_view line, const RowFields& fields, Document& document) {
+  document.prompt.clear();
+  document.tokens.clear();
+  document.is_tokens = false;
+  document.begins = document.ends = true;
+  TextRowReader reader(fields, document);
   json::sax_parse(line.data(), line.data() + line.size(), &reader);
-  if (!reader.found()) throw RunError("the row has no 'text'");
+  reader.check_complete();
+}
+
+void parse_text_row(std::string_view line, const RowFields& fields, const std::string& path,
+                    const LinePosition& position, Document& document) {
+  try {
+    parse_text_row(line, fields, document);
+  } catch (const RunError& error) {
+    throw BadRow(concat(place_of(path, position), ": ", error.what()));
+  }
 }
 
 }  // namespace titan::components

@@ -8,6 +8,7 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "unit/components/data/compress.h"
 #include "unit/components/data/data_test_support.h"
 
 namespace titan::components {
@@ -15,122 +16,125 @@ namespace {
 
 using test::message_of;
 using test::write_file;
+using Texts = std::vector<std::string>;
 
 class TextRowsTest : public ::testing::Test {
  protected:
-  TextRows open(std::string_view bytes) {
-    write_file(path(), bytes);
-    return TextRows(base::posix_file_system(), {path()});
+  TextRows open(const std::vector<std::string>& contents, const std::string& extension = "") {
+    std::vector<DataFile> data;
+    for (const std::string& bytes : contents) {
+      data.push_back({folder_ / (std::to_string(data.size()) + extension), bytes.size()});
+      write_file(data.back().path, bytes);
+    }
+    return TextRows(base::posix_file_system(), data);
   }
-  std::vector<std::string> read(std::string_view bytes) {
-    TextRows rows = open(bytes);
-    return read_rest(rows);
-  }
-  static std::vector<std::string> read_rest(TextRows& rows) {
-    std::vector<std::string> texts;
-    for (std::string text; rows.next(text);) texts.push_back(text);
+  static Texts rest(TextRows& rows) {
+    Texts texts;
+    for (std::string_view line; rows.next(line);) texts.emplace_back(line);
     return texts;
   }
-  std::string error(std::string_view bytes) {
-    return message_of<RunError>([&] { read(bytes); });
+  Texts read(const std::string& bytes) {
+    TextRows rows = open({bytes});
+    return rest(rows);
   }
-  std::string path() const { return folder_ / "rows.jsonl"; }
 
   test::TemporaryFolder folder_;
 };
 
-using Texts = std::vector<std::string>;
-
-TEST_F(TextRowsTest, ReadsTheTextAndNothingElse) {
-  EXPECT_EQ(read(R"({"text": "a"}
-{"id": 7, "meta": {"text": 3, "list": [1.5, {"text": "no"}]}, "text": "b", "tail": null}
-{"text": "first", "text": "last"})"),
-            (Texts{"a", "b", "last"}));
-}
-
 TEST_F(TextRowsTest, LineEndsBlankLinesAndByteOrderMark) {
-  EXPECT_EQ(read("\xEF\xBB\xBF{\"text\": \"a\"}\r\n\r\n  \t\n{\"text\": \"b\"}\n\n"),
-            (Texts{"a", "b"}));
-  EXPECT_EQ(read(" {\"text\":\"no end of line\"} "), Texts{"no end of line"});
+  EXPECT_EQ(read("\xEF\xBB\xBF"
+                 "a\r\n\r\n  \t\n b\n\n"),
+            (Texts{"a", " b"}));
+  EXPECT_EQ(read(" no end of line "), Texts{" no end of line "});
   EXPECT_EQ(read(""), Texts{});
   EXPECT_EQ(read("\n\n"), Texts{});
 }
 
-TEST_F(TextRowsTest, DecodesStrings) {
-  EXPECT_EQ(read(R"({"text": "\u00e9\ud83e\udd16\n\"\\\/\u0000x"})"),
-            Texts{std::string("é🤖\n\"\\/\0x", 12)});
-}
-
-TEST_F(TextRowsTest, BadRowsNameFileAndLine) {
-  const std::string good = "{\"text\": \"a\"}\n\n";
-  EXPECT_EQ(error(good + "{\"txt\": \"a\"}"), path() + ":3: the row has no 'text'");
-  EXPECT_EQ(error(good + "{}"), path() + ":3: the row has no 'text'");
-  EXPECT_EQ(error(good + "{\"a\": {\"text\": \"b\"}}"), path() + ":3: the row has no 'text'");
-  EXPECT_EQ(error(good + "{\"text\": 7}"), path() + ":3: 'text' must be a string, not a number");
-  EXPECT_EQ(error(good + "{\"text\": null}"), path() + ":3: 'text' must be a string, not null");
-  EXPECT_EQ(error(good + "{\"text\": [\"a\"]}"),
-            path() + ":3: 'text' must be a string, not a list");
-  EXPECT_EQ(error(good + "{\"text\": {}}"), path() + ":3: 'text' must be a string, not an object");
-  EXPECT_EQ(error(good + "[{\"text\": \"a\"}]"),
-            path() + ":3: a row must be an object with a string 'text', not a list");
-  EXPECT_EQ(error(good + "{\"text\": \"cut of"),
-            path() +
-                ":3: invalid JSON at byte 17 of the line: error while parsing value - invalid "
-                "string: missing "
-                "closing quote");
-  for (const char* row :
-       {"{\"text\": \"a\"} {}", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xff\"}", "{text: 1}", "x",
-        "{\"text\": \"a\", \"n\": 1e999}", "{\"text\": \"a\tb\"}"}) {
-    EXPECT_EQ(error(good + row).find(path() + ":3: invalid JSON at byte "), 0u) << row;
-  }
-}
-
-TEST_F(TextRowsTest, ErrorsStayShortForLongLines) {
-  EXPECT_LT(error("{\"text\": \"" + std::string(1 << 20, 'x')).size(), path().size() + 200);
+TEST_F(TextRowsTest, SaysWhereARowIs) {
+  TextRows rows = open({"a\n\n\nb\n", "\nc"});
+  std::vector<std::string> places;
+  for (std::string_view line; rows.next(line);)
+    places.push_back(place_of(rows.path(), rows.position()));
+  EXPECT_EQ(places, (Texts{folder_ / "0:1", folder_ / "0:4", folder_ / "1:2"}));
 }
 
 TEST_F(TextRowsTest, LinesLongerThanTheBuffer) {
   const std::string big(3'000'000, 'y');
-  EXPECT_EQ(read(test::jsonl({"a", big, "b", big})), (Texts{"a", big, "b", big}));
+  EXPECT_EQ(read("a\n" + big + "\nb\n" + big), (Texts{"a", big, "b", big}));
 }
 
 TEST_F(TextRowsTest, SeeksAndCountsOverFilesAndMarks) {
-  std::string bytes[3];
+  std::vector<std::string> contents(4);
   Texts all;
   for (int row = 0; row < 7000; ++row) {
     all.push_back(std::to_string(row));
-    bytes[row < 10 ? 0 : row < 2500 ? 1 : 2] += test::jsonl({all.back()}) + (row % 3 ? "" : "\n");
+    contents[row < 10 ? 0 : row < 2500 ? 1 : 3] += all.back() + (row % 3 ? "\n" : "\n\n");
   }
-  std::vector<std::string> paths;
-  for (int file = 0; file < 3; ++file) {
-    paths.push_back(folder_ / std::to_string(file));
-    write_file(paths.back(), bytes[file]);
+  std::vector<std::string> compressed;
+  for (const std::string& bytes : contents) compressed.push_back(test::gzip(bytes));
+  for (const bool is_compressed : {false, true}) {
+    TextRows rows = is_compressed ? open(compressed, ".gz") : open(contents);
+    std::string_view line;
+    for (const std::int64_t row :
+         {0, 5, 9, 10, 6999, 3, 1023, 1024, 1025, 2499, 2500, 0, 5000, 4999, 2048}) {
+      ASSERT_TRUE(rows.seek(row));
+      ASSERT_TRUE(rows.next(line));
+      EXPECT_EQ(line, all[static_cast<std::size_t>(row)]);
+    }
+    EXPECT_EQ(rows.count(), 7000);
+    EXPECT_TRUE(rows.seek(7000));
+    EXPECT_FALSE(rows.next(line));
+    EXPECT_FALSE(rows.next(line));
+    EXPECT_TRUE(rows.seek(6998));
+    EXPECT_EQ(rest(rows), (Texts{"6998", "6999"}));
+    EXPECT_FALSE(rows.seek(7001));
+    ASSERT_TRUE(rows.seek(0));
+    EXPECT_EQ(rest(rows), all);
   }
-  TextRows rows(base::posix_file_system(), paths);
-  std::string text;
-  for (const std::int64_t row :
-       {0, 5, 9, 10, 6999, 3, 1023, 1024, 1025, 2499, 2500, 0, 5000, 4999, 2048}) {
-    rows.seek(row);
-    ASSERT_TRUE(rows.next(text));
-    EXPECT_EQ(text, all[row]);
-  }
-  EXPECT_EQ(rows.count(), 7000);
-  rows.seek(7000);
-  EXPECT_FALSE(rows.next(text));
-  EXPECT_FALSE(rows.next(text));
-  rows.seek(6998);
-  EXPECT_EQ(read_rest(rows), (Texts{"6998", "6999"}));
-  EXPECT_NE(message_of<RunError>([&] { rows.seek(7001); }).find("there are only 7000 rows"),
-            std::string::npos);
 }
 
-TEST_F(TextRowsTest, ReportsAFileThatShrinksWhileRead) {
-  TextRows rows = open(test::jsonl(Texts(100'000, "some text")));
-  std::string text;
-  ASSERT_TRUE(rows.next(text));
-  std::filesystem::resize_file(path(), 10);
-  EXPECT_NE(message_of<RunError>([&] { read_rest(rows); }).find("became shorter while it was read"),
+TEST_F(TextRowsTest, CountsFromWhereverItIs) {
+  for (const std::int64_t row : {0, 1, 1500, 2999}) {
+    std::string bytes;
+    for (int i = 0; i < 3000; ++i) bytes += "row\n";
+    TextRows rows = open({bytes});
+    ASSERT_TRUE(rows.seek(row));
+    EXPECT_EQ(rows.count(), 3000);
+  }
+  TextRows rows = open({"a\nb\n"});
+  EXPECT_FALSE(rows.seek(5));
+  EXPECT_EQ(rows.count(), 2);
+}
+
+TEST_F(TextRowsTest, TooManyMarksAreThinnedOut) {
+  std::string bytes;
+  for (int row = 0; row < 3000; ++row) bytes += std::to_string(row) + "\n";
+  open({bytes});
+  TextRows rows(base::posix_file_system(), {{folder_ / "0", bytes.size()}},
+                {.rows = 4, .most = 16});
+  EXPECT_EQ(rows.count(), 3000);
+  std::string_view line;
+  for (std::int64_t row = 2999; row >= 0; --row) {
+    ASSERT_TRUE(rows.seek(row) && rows.next(line));
+    EXPECT_EQ(line, std::to_string(row));
+  }
+}
+
+TEST_F(TextRowsTest, ReportsAFileThatShrinksOrChanges) {
+  std::string bytes;
+  for (int row = 0; row < 100'000; ++row) bytes += "some text\n";
+  TextRows rows = open({bytes, "more"});
+  std::string_view line;
+  ASSERT_TRUE(rows.next(line));
+  std::filesystem::resize_file(folder_ / "0", 10);
+  EXPECT_NE(message_of<RunError>([&] { rest(rows); }).find("became shorter while it was read"),
             std::string::npos);
+
+  TextRows others = open({"a\n", "b\n"});
+  write_file(folder_ / "1", "something else");
+  EXPECT_EQ(
+      message_of<RunError>([&] { rest(others); }),
+      "'" + (folder_ / "1") + "' has changed since the run began: it had 2 bytes, now it has 14");
 }
 
 }  // namespace
