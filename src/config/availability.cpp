@@ -18,9 +18,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"training.dataset", [](const C& c) { return c.training.dataset != "c4_test"; },
-     "this dataset; train on your own text with training.dataset = \"c4_test\" and "
-     "training.dataset_path, a .jsonl file or a folder of them"},
     {"training.dataloader.num_workers",
      [](const C& c) { return c.training.dataloader.num_workers > 0; },
      "worker processes; a background thread already prepares batches ahead"},

@@ -272,6 +272,36 @@ void profiling_cycle_is_long_enough(const Rules& rules) {
   }
 }
 
+/// C4's own files are many: they have no place of their own in this program.
+void dataset_has_a_place(const Rules& rules, const std::string& section, const std::string& dataset,
+                         bool has_path) {
+  constexpr std::array<std::string_view, 3> kDatasets = {"c4", "c4_test", "c4_validation"};
+  const std::string option = section + ".dataset";
+  const std::string name = lower(dataset);
+  if (std::ranges::find(kDatasets, name) == kDatasets.end()) {
+    rules.broken({option}, "Dataset ", name,
+                 " is not supported. Supported datasets are: ['c4', 'c4_test', 'c4_validation']",
+                 did_you_mean(name, kDatasets), "; for text of your own set ", section,
+                 ".dataset_path");
+  } else if (name != "c4_test" && !has_path) {
+    rules.broken({option}, "the dataset ", name,
+                 " is read from a local folder of its .json.gz files: name it with ", section,
+                 ".dataset_path");
+  }
+}
+
+void datasets_have_places(const Rules& rules) {
+  const JobConfig& config = rules.config;
+  if (config.data.mixture.empty()) {
+    dataset_has_a_place(rules, "training", config.training.dataset,
+                        config.training.dataset_path.has_value());
+  }
+  if (config.validation.enable) {
+    dataset_has_a_place(rules, "validation", config.validation.dataset,
+                        config.validation.dataset_path.has_value());
+  }
+}
+
 void mixture_is_the_only_source(const Rules& rules) {
   const JobConfig& config = rules.config;
   if (config.data.mixture.empty()) {
@@ -351,6 +381,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   float8_options_agree(rules);
   float8_experts_fit(rules);
   profiling_cycle_is_long_enough(rules);
+  datasets_have_places(rules);
   mixture_is_the_only_source(rules);
   checkpoints_can_be_kept(rules);
   checkpoint_formats_hold_their_content(rules);

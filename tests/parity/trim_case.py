@@ -19,6 +19,7 @@ def hashes(tensors):
 def trim(record, cpu):
     params = record["params"]
     batches = record["first_batch_per_rank"][0]
+    validation = [{"step": v["step"], "loss": v["loss"]["repr"]} for v in record["validation"]]
     return {
         "case": record["case"],
         "reference": f'{record["reference"]}, torch {record["torch"]}',
@@ -27,6 +28,7 @@ def trim(record, cpu):
         "toml": record["toml"],
         "steps": [{"step": s["step"], "loss": s["loss"]["repr"], "grad_norm": s["grad_norm"]["repr"], "lr": s["lr"]["repr"],
                    "n_tokens_seen": s["n_tokens_seen"]} for s in record["steps"]],
+        **({"validation": validation} if validation else {}),
         "first_batch": [{"input": b["input_sha256"], "labels": b["labels_sha256"]} for b in batches],
         "initial": hashes(params["initial"]),
         "final": hashes(params["final"]),

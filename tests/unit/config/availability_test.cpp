@@ -22,7 +22,6 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
     testing::Values(
-        Asked{{"--training.dataset=c4"}, "training.dataset = \"c4\""},
         Asked{{"--training.dataloader.num_workers=2"}, "training.dataloader.num_workers = 2"},
         Asked{{"--training.dataloader.pin_memory"}, "training.dataloader.pin_memory = true"},
         Asked{{"--training.enable_cpu_offload"}, "training.enable_cpu_offload = true"},

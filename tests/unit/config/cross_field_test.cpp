@@ -238,6 +238,26 @@ INSTANTIATE_TEST_SUITE_P(
                c.profiling.profile_freq = 3;
              },
              [](JobConfig& c) { c.profiling.profile_freq = 4; }},
+        Rule{"Dataset c5 is not supported. Supported datasets are: ['c4', 'c4_test', "
+             "'c4_validation']; did you mean 'c4'?",
+             1, [](JobConfig& c) { c.training.dataset = "C5"; },
+             [](JobConfig& c) { c.training.dataset = "C4_Test"; }},
+        Rule{"the dataset c4 is read from a local folder of its .json.gz files: name it with "
+             "training.dataset_path",
+             1, [](JobConfig& c) { c.training.dataset = "c4"; },
+             [](JobConfig& c) { c.training.dataset_path = "c4"; }},
+        Rule{"name it with validation.dataset_path", 1,
+             [](JobConfig& c) { c.validation.enable = true; },
+             [](JobConfig& c) { c.validation.dataset = "c4_test"; }},
+        Rule{"training.dataset_path and data.mixture both say where", 1,
+             [](JobConfig& c) {
+               c.training.dataset_path = "a";
+               c.data.mixture = {{"b", 1, ""}};
+             },
+             [](JobConfig& c) { c.training.dataset_path.reset(); }},
+        Rule{"data.mixture needs a weight above 0", 1,
+             [](JobConfig& c) { c.data.mixture = {{"a", 0, ""}, {"b", 0, ""}}; },
+             [](JobConfig& c) { c.data.mixture[1].weight = 0.5; }},
         Rule{"keep_latest_k must be 0 (keep all) or at least 2", 1,
              [](JobConfig& c) {
                c.checkpoint.enable = true;
