@@ -73,7 +73,6 @@ int run(std::span<const std::string> args) {
       draw(command);
       return 0;
     case config::Action::kShowLr:
-      for (const std::string& warning : command.warnings) print("warning: " + warning + "\n");
       print(lr_table(command.config));
       return 0;
     case config::Action::kTokenize:

@@ -44,7 +44,7 @@ class LrTable {
                       static_cast<long long>(steps_), config_.optimizer.lr);
     const std::vector<Phase> phases = find_phases();
     for (const Phase& phase : phases) text += phase_line(phase);
-    text += "\n" + formatted("%10s  %-13s\n", "step", "lr");
+    text += "\n" + formatted("%10s  %s\n", "step", "lr");
     for (const std::int64_t step : rows(phases)) text += row(step);
     return text;
   }

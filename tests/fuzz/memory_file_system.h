@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,18 +14,24 @@
 
 namespace titan::test {
 
-/// Holds one file, for reading only.
+/// Holds files for reading only.
 class MemoryFileSystem final : public base::FileSystem {
  public:
+  /// One file, which every path names.
   explicit MemoryFileSystem(std::string bytes) : bytes_(std::move(bytes)) {}
+  /// Files by their paths.
+  explicit MemoryFileSystem(std::map<std::string, std::string> files) : files_(std::move(files)) {}
 
   std::unique_ptr<base::ReadableFile> open_for_reading(const std::string& path) override {
-    return std::make_unique<File>(bytes_, path);
+    if (files_.empty()) return std::make_unique<File>(bytes_, path);
+    const auto file = files_.find(path);
+    if (file == files_.end()) throw RunError("no file '" + path + "'");
+    return std::make_unique<File>(file->second, path);
   }
   std::unique_ptr<base::WritableFile> open_for_writing(const std::string&, bool) override {
     refuse();
   }
-  bool exists(const std::string&) override { return true; }
+  bool exists(const std::string& path) override { return files_.empty() || files_.count(path) > 0; }
   bool is_directory(const std::string&) override { return false; }
   std::vector<std::string> list_directory(const std::string&) override { return {}; }
   void create_directories(const std::string&) override { refuse(); }
@@ -52,6 +60,7 @@ class MemoryFileSystem final : public base::FileSystem {
   }
 
   std::string bytes_;
+  std::map<std::string, std::string> files_;
 };
 
 }  // namespace titan::test

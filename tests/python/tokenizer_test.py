@@ -8,12 +8,21 @@ difference fails the test with the text and both lists of ids.
 
 import json
 import random
-import struct
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tokenizer_comparison import (
+    SPECIAL,
+    Comparison,
+    Reference,
+    all_characters,
+    make_invalid_utf8,
+    make_long_texts,
+    make_texts,
+    mixture,
+    read_corpus,
+)
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LLAMA3_PATTERN = (
@@ -25,71 +34,6 @@ O200K_PATTERN = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-WHITE_SPACE = " \t\n\r\v\f\x85\xa0\u1680\u180e\u2000\u2003\u200a\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
-SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>"]
-WORDS = "the and Training loss, don't WE'LL they'Ve it'ſ x = y_1 [0]; def f(self): return café naïve Ångström 12345678".split()
-
-
-def random_scalar(rng, limit):
-    while True:
-        value = rng.randrange(limit)
-        if not 0xD800 <= value < 0xE000:
-            return chr(value)
-
-
-def mixture(rng, length):
-    """Text that jumps between scripts, blanks, digits, punctuation and marks every few characters."""
-    makers = [
-        lambda: rng.choice(WORDS),
-        lambda: "".join(rng.choice(WHITE_SPACE) for _ in range(rng.randrange(1, 6))),
-        lambda: " " * rng.randrange(1, 9),
-        lambda: str(rng.randrange(10 ** rng.randrange(1, 12))),
-        lambda: "".join(rng.choice("٠١٢٣४५六七Ⅷ½²𝟘") for _ in range(rng.randrange(1, 6))),
-        lambda: "".join(random_scalar(rng, 0x110000) for _ in range(rng.randrange(1, 4))),
-        lambda: "".join(random_scalar(rng, 0x3000) for _ in range(rng.randrange(1, 8))),
-        lambda: "".join(chr(rng.randrange(0x4E00, 0x9FFF)) for _ in range(rng.randrange(1, 9))),
-        lambda: "".join(chr(rng.randrange(0x10D40, 0x10D90)) for _ in range(2)),  # since Unicode 16
-        lambda: "".join(chr(rng.randrange(0x31350, 0x323B0)) for _ in range(2)),  # since Unicode 15
-        lambda: rng.choice(["👩‍👩‍👧‍👦", "🇫🇷", "👍🏽", "❤️", "🤖", "e\u0301", "\u0301", "ﷺ", "한국어", "ไทย", "हिन्दी"]),
-        lambda: rng.choice(["'s", "'RE", "'ll", "'", "'S", "'ſ", "\u2019s", "''t"]),
-        lambda: "".join(chr(rng.randrange(0x21, 0x7F)) for _ in range(rng.randrange(1, 10))),
-        lambda: rng.choice(["\r\n", "\n\n\n", " \n ", "\t\t", "\r", "\n    return x\n"]),
-        lambda: rng.choice(SPECIAL + ["<|end_of_text", "<|", " <|end_of_text|> ", "<mask>", "x<mask>"]),
-        lambda: rng.choice(["<wide>", "  <wide>  ", "<x", "<xy>", " return "]),
-        lambda: chr(0),
-    ]
-    return "".join(rng.choice(makers)() for _ in range(length))
-
-
-def make_texts(rng, corpus):
-    texts = ["", " ", "  ", "\n", "a", "'", "Hello world!", "\x00", "\U0010ffff", SPECIAL[0], SPECIAL[1] * 3, "\u180e \u180e"]
-    texts += [mixture(rng, rng.randrange(1, 40)) for _ in range(1500)]
-    texts += ["".join(random_scalar(rng, 0x110000) for _ in range(rng.randrange(1, 60))) for _ in range(300)]
-    texts += corpus[:100]
-    texts += [Path(__file__).read_text(encoding="utf-8")]
-    return texts
-
-
-def make_long_texts(rng, corpus):
-    return [
-        "a" * (1 << 20),
-        "".join(rng.choice("abcdeth") for _ in range(1 << 20)),
-        " " * (1 << 20),
-        "\n" * (1 << 19) + " " * (1 << 19) + "x",
-        "1" * (1 << 20),
-        "漢字" * (1 << 17),
-        " ".join(corpus)[: 1 << 20],
-        "".join(chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000),
-        mixture(rng, 150_000),
-    ]
-
-
-def make_invalid_utf8(rng):
-    pieces = [b"\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf5\x80\x80\x80", b"\x80"]
-    pieces += [b"\xf4\x90\x80\x80", b"\xe0\x80\x80", b"ok ", "é".encode(), "🤖".encode()]
-    return [b"".join(rng.choice(pieces) for _ in range(rng.randrange(1, 20))) for _ in range(300)]
-
-
 def train(corpus, pre_tokenizer, vocab_size, alphabet=None, **model):
     tokenizer = Tokenizer(models.BPE(**model))
     tokenizer.pre_tokenizer = pre_tokenizer
@@ -202,65 +146,13 @@ def make_tokenizers(corpus, shipped):
     return cases
 
 
-class Reference:
-    """TorchTitan's HuggingFaceTokenizer: `tokenizers` plus the special tokens of tokenizer_config.json."""
-
-    def __init__(self, folder, config):
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.before, self.after = [], []
-        if config is None:
-            return
-        content = lambda token: token["content"] if isinstance(token, dict) else token
-        tokens = []
-        for key in ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"]:
-            if config.get(key) is not None:
-                tokens.append(self.added_token(config[key] if isinstance(config[key], dict) else {"content": config[key]}))
-        tokens += [self.added_token(entry) for entry in config["added_tokens_decoder"].values()]
-        self.tokenizer.add_special_tokens(tokens)
-        own = self.tokenizer.encode("").ids
-        bos, eos = (self.tokenizer.token_to_id(content(config[key])) for key in ["bos_token", "eos_token"])
-        self.before = [] if bos in own else [bos]
-        self.after = [] if eos in own else [eos]
-
-    @staticmethod
-    def added_token(entry):
-        flags = {key: entry.get(key, False) for key in ["single_word", "lstrip", "rstrip"]}
-        return AddedToken(entry["content"], **flags, normalized=entry.get("normalized", True), special=entry.get("special", True))
-
-    def encode(self, text):
-        return self.before + self.tokenizer.encode(text).ids + self.after
-
-
-def encode_with_ours(program, folder, texts):
-    stream = b"".join(struct.pack("<I", len(text)) + text for text in texts)
-    done = subprocess.run([program, str(folder)], input=stream, stdout=subprocess.PIPE, check=True)
-    lines = [line for line in done.stdout.decode().split("\n") if line.startswith("ids:")]
-    assert len(lines) == len(texts), f"{len(texts)} texts went in, {len(lines)} lines came out"
-    return [[int(word) for word in line.split()[1:]] for line in lines]
-
-
-def compare(name, program, folder, reference, texts):
-    """Texts as bytes; what is no UTF-8 is compared with its repaired form."""
-    count = 0
-    for text, ours in zip(texts, encode_with_ours(program, folder, texts)):
-        theirs = reference.encode(text.decode("utf-8", errors="replace"))
-        if ours != theirs:
-            first = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-            window = slice(max(0, first - 5), first + 10)
-            tokens = [reference.tokenizer.id_to_token(i) for i in theirs[window]]
-            print(f"{name}: ids differ from position {first} of the text {text[:300]!r}")
-            sys.exit(f"ours   {ours[window]}\ntheirs {theirs[window]} {tokens}")
-        count += len(theirs)
-    print(f"{name}: {len(texts)} texts, {count} ids equal", flush=True)
-
-
 def main():
-    program, shipped = sys.argv[1], Path(sys.argv[2])
+    comparison, shipped = Comparison(sys.argv[1]), Path(sys.argv[2])
     rng = random.Random(20)
-    lines = (shipped.parent / "c4_test" / "data.jsonl").read_text().splitlines()
-    corpus = [json.loads(line)["text"] for line in lines]
+    corpus = read_corpus(shipped)
     texts = [text.encode() for text in make_texts(rng, corpus)] + make_invalid_utf8(rng)
-    long_texts = [text.encode() for text in make_long_texts(rng, corpus)]
+    megabytes = [text.encode() for text in make_long_texts(rng, corpus)]
+    long_texts = [text.encode() for text in [all_characters()] + make_long_texts(rng, corpus, 1 << 15)]
     for name, (tokenizer, config) in make_tokenizers(corpus[:400], shipped).items():
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
@@ -268,10 +160,13 @@ def main():
             (folder / "tokenizer.json").write_text(content)
             if config is not None:
                 (folder / "tokenizer_config.json").write_text(json.dumps(config))
-            reference = Reference(folder, config)
-            compare(name, program, folder, reference, texts[::3] if name.startswith("split:") else texts)
+            reference = Reference(Tokenizer.from_file(str(folder / "tokenizer.json")), config)
+            comparison.run(name, folder, reference, texts[::6] if name.startswith("split:") else texts[::2])
             if name in ("shipped", "ignore_merges", "gpt2", "o200k pattern", "classes"):
-                compare(name + ", long texts", program, folder, reference, long_texts)
+                comparison.run(name + ", long texts", folder, reference, long_texts)
+            if name == "llama3 pattern":
+                comparison.run(name + ", megabytes", folder, reference, megabytes)
+    comparison.report()
 
 
 if __name__ == "__main__":

@@ -76,16 +76,11 @@ DataFile look_up(base::FileSystem& files, const std::string& path) {
   return {path, files.open_for_reading(path)->size()};
 }
 
-// `path` with ".bin" where it names a Megatron pair by its index, or without an extension.
-std::string bin_path(base::FileSystem& files, const std::string& path, DataFormat format) {
-  if (format != DataFormat::kAuto && format != DataFormat::kMegatron) return path;
-  if (path.ends_with(kIndex)) return path.substr(0, path.size() - kIndex.size()) + ".bin";
-  if (!files.exists(path) && files.exists(path + std::string(kIndex))) return path + ".bin";
-  return path;
+std::string bin_beside(std::string_view index) {
+  return concat(index.substr(0, index.size() - kIndex.size()), ".bin");
 }
 
 FoundData find_file(base::FileSystem& files, const std::string& path, DataFormat format) {
-  if (!files.exists(path)) throw RunError(concat("no data: '", path, "' does not exist"));
   if (format == DataFormat::kAuto) {
     const std::optional<DataFormat> found = format_of(files, path);
     if (!found) {
@@ -167,7 +162,7 @@ class Folder {
   void check_index(const std::string& name) {
     const bool may_be_megatron =
         options_.format == DataFormat::kAuto || options_.format == DataFormat::kMegatron;
-    if (may_be_megatron && !files_.exists(bin_path(files_, path(name), DataFormat::kMegatron))) {
+    if (may_be_megatron && !files_.exists(bin_beside(path(name)))) {
       throw RunError(concat("'", path(name), "' has no .bin beside it"));
     }
   }
@@ -182,9 +177,14 @@ class Folder {
 }  // namespace
 
 FoundData find_data(base::FileSystem& files, const SourceOptions& options) {
-  const std::string path = bin_path(files, options.path, options.format);
-  if (!files.exists(path)) throw RunError(concat("no data: '", path, "' does not exist"));
+  std::string path = options.path;
+  // A Megatron pair may be named by its index, or by both without an extension.
+  if (options.format == DataFormat::kAuto || options.format == DataFormat::kMegatron) {
+    if (path.ends_with(kIndex)) path = bin_beside(path);
+    if (!files.exists(path) && files.exists(path + std::string(kIndex))) path += ".bin";
+  }
   if (files.is_directory(path)) return Folder(files, options).find();
+  if (!files.exists(path)) throw RunError(concat("no data: '", path, "' does not exist"));
   return find_file(files, path, options.format);
 }
 

@@ -10,12 +10,16 @@
 namespace titan::components {
 
 JsonlParts::JsonlParts(base::FileSystem& files, std::vector<DataFile> data, RowFields fields,
-                       Part part)
-    : files_(files), data_(std::move(data)), fields_(std::move(fields)), part_(part) {
+                       Part part, std::uint64_t block)
+    : files_(files),
+      data_(std::move(data)),
+      fields_(std::move(fields)),
+      part_(part),
+      block_(block) {
   std::int64_t units = 0;
   for (const DataFile& file : data_) {
     first_units_.push_back(units);
-    units += part == Part::kFile ? 1 : static_cast<std::int64_t>((file.size + kBlock - 1) / kBlock);
+    units += part == Part::kFile ? 1 : static_cast<std::int64_t>((file.size + block - 1) / block);
   }
   first_units_.push_back(units);
 }
@@ -47,8 +51,8 @@ void JsonlParts::open_part(std::size_t file, std::uint64_t block) {
     reader_->seek({});
     return;
   }
-  end_ = (block + 1) * kBlock;
-  if (!reader_->seek_line(block * kBlock, end_)) end_ = 0;
+  end_ = (block + 1) * block_;
+  if (!reader_->seek_line(block * block_, end_)) end_ = 0;
 }
 
 bool JsonlParts::read_line(Line& line) {
@@ -69,7 +73,7 @@ bool JsonlParts::next(Document& document) {
 }
 
 std::string JsonlParts::description() const {
-  const std::string size = part_ == Part::kFile ? "" : concat(" of ", kBlock >> 10, " KiB");
+  const std::string size = part_ == Part::kFile ? "" : concat(" of ", block_ >> 10, " KiB");
   return concat(units(), size, " of JSONL in ", describe_files(data_));
 }
 

@@ -19,8 +19,9 @@ class JsonlParts final : public DocumentSource {
   static constexpr std::uint64_t kBlock = 256 << 10;
   enum class Part { kFile, kBlock };
 
-  /// Blocks are for files that are not compressed.
-  JsonlParts(base::FileSystem& files, std::vector<DataFile> data, RowFields fields, Part part);
+  /// Blocks, of `block` bytes, are for files that are not compressed.
+  JsonlParts(base::FileSystem& files, std::vector<DataFile> data, RowFields fields, Part part,
+             std::uint64_t block = kBlock);
 
   std::optional<std::int64_t> unit_count() override { return first_units_.back(); }
   bool open(std::int64_t unit, std::int64_t skip, std::optional<std::uint64_t> order_seed) override;
@@ -42,6 +43,7 @@ class JsonlParts final : public DocumentSource {
   std::vector<DataFile> data_;
   RowFields fields_;
   Part part_;
+  std::uint64_t block_;
   std::vector<std::int64_t> first_units_;  // of each file, and the end
   std::unique_ptr<LineReader> reader_;     // of data_[file_]
   std::size_t file_ = 0;

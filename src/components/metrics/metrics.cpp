@@ -48,7 +48,8 @@ bool MetricsProcessor::should_log(std::int64_t step) const {
   if (progress_) {
     progress_->progress.finish_step(step);
     const double now = options_.now();
-    if (!logged && now - progress_->shown_at >= kSecondsBetweenShows) progress_->show(now);
+    const bool due = now - progress_->shown_at >= kSecondsBetweenShows;
+    if (!logged && (due || step == setup_.total_steps)) progress_->show(now);
   }
   return logged;
 }

@@ -3,40 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "components/tokenizer/unicode_sets.h"
 #include "components/tokenizer/utf8.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
 namespace {
 
-std::size_t leading_white_space(std::string_view text) {
-  std::size_t length = 0;
-  for (;;) {
-    const CodePoint point = decode_utf8(text.substr(length));
-    if (point.length == 0 || !is_white_space(point.value)) return length;
-    length += point.length;
-  }
-}
-
-// The last character of well-formed UTF-8.
-std::string_view last_character(std::string_view text) {
-  std::size_t begin = text.size();
-  while (begin > 0 && (static_cast<unsigned char>(text[--begin]) & 0xC0) == 0x80) {
-  }
-  return text.substr(begin);
-}
-
-std::size_t trailing_white_space(std::string_view text) {
-  const std::size_t size = text.size();
-  while (!text.empty()) {
-    const std::string_view last = last_character(text);
-    if (!is_white_space(decode_utf8(last).value)) break;
-    text.remove_suffix(last.size());
-  }
-  return size - text.size();
-}
-
-// A character of a word, as \w in Rust's regex crate (Unicode Technical Standard 18, annex C).
+// A character of a word, as \w in Rust's regex crate.
 bool is_word_character(std::string_view character) {
   static const Regex word(R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9})"
                           R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}])");
@@ -86,8 +60,27 @@ TokenId AddedTokens::next_id() const {
 
 void AddedTokens::rebuild_matchers() {
   std::vector<TokenMatcher::Entry> raw, normalized;
+  std::unordered_set<std::string> seen;
+  Normalizer::Workspace workspace;
+  normalized_texts_.clear();
   for (const auto& [id, token] : by_id_) {
-    (token.normalized ? normalized : raw).push_back({token.content, id});
+    if (!token.normalized) {
+      raw.push_back({token.content, id});
+      continue;
+    }
+    std::string content(normalizer_.apply(token.content, workspace));
+    if (content.empty()) {
+      throw RunError(concat("not available in this build yet: the added token '", token.content,
+                            "', of which the normalizer leaves nothing"));
+    }
+    if (!seen.insert(content).second) {
+      throw RunError(
+          concat("not available in this build yet: two added tokens that the normalizer "
+                 "makes equal to '",
+                 content, "'"));
+    }
+    normalized_texts_[id] = content;
+    normalized.push_back({std::move(content), id});
   }
   raw_matcher_ = TokenMatcher(std::move(raw));
   normalized_matcher_ = TokenMatcher(std::move(normalized));
@@ -99,24 +92,22 @@ std::optional<TokenId> AddedTokens::find(std::string_view content) const {
   return found->second;
 }
 
-const AddedToken* AddedTokens::token(TokenId id) const {
+std::optional<std::string_view> AddedTokens::text(TokenId id) const {
+  if (const auto found = normalized_texts_.find(id); found != normalized_texts_.end())
+    return found->second;
   const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : &found->second;
+  if (found == by_id_.end()) return std::nullopt;
+  return found->second.content;
 }
 
-void AddedTokens::split(std::string_view text, std::vector<Piece>& pieces) const {
+void AddedTokens::split_raw(std::string_view text, std::vector<Piece>& pieces) const {
   pieces.clear();
   split_by(raw_matcher_, text, pieces);
-  if (normalized_matcher_.empty()) return;
-  std::vector<Piece> outer;
-  outer.swap(pieces);
-  for (const Piece& piece : outer) {
-    if (piece.id) {
-      pieces.push_back(piece);
-    } else {
-      split_by(normalized_matcher_, piece.text, pieces);
-    }
-  }
+}
+
+void AddedTokens::split_normalized(std::string_view text, std::vector<Piece>& pieces) const {
+  pieces.clear();
+  split_by(normalized_matcher_, text, pieces);
 }
 
 void AddedTokens::split_by(const TokenMatcher& matcher, std::string_view text,

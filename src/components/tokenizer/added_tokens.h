@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "components/tokenizer/json_place.h"
-#include "components/tokenizer/regex.h"
+#include "components/tokenizer/normalizer.h"
 #include "components/tokenizer/token_matcher.h"
 #include "components/tokenizer/vocabulary.h"
 
@@ -21,7 +21,7 @@ struct AddedToken {
   bool single_word = false;  // not next to a letter, digit or the like
   bool lstrip = false;       // takes the white space before it
   bool rstrip = false;       // and behind it
-  bool normalized = true;    // recognised after the tokens that are not
+  bool normalized = true;    // recognised after the others, in normalized text
   bool special = false;      // left out of decoded text
 
   bool operator==(const AddedToken&) const = default;
@@ -35,15 +35,17 @@ struct AddedToken {
 /// id and gets the new flags; one that was special stays so.
 class AddedTokens {
  public:
-  /// `vocabulary` must outlive this.
-  explicit AddedTokens(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
+  /// Both must outlive this.
+  AddedTokens(const Vocabulary& vocabulary, const Normalizer& normalizer)
+      : vocabulary_(vocabulary), normalizer_(normalizer) {}
 
   void add(const std::vector<AddedToken>& tokens);
 
   /// The id of an added token.
   std::optional<TokenId> find(std::string_view content) const;
-  /// The added token of that id, or null.
-  const AddedToken* token(TokenId id) const;
+  /// The text of the added token with that id, as the normalizer leaves it where the token is
+  /// `normalized`: what decoding gives. Nothing when there is none.
+  std::optional<std::string_view> text(TokenId id) const;
   bool is_special(std::string_view content) const {
     return special_contents_.contains(std::string(content));
   }
@@ -54,8 +56,10 @@ class AddedTokens {
     std::string_view text;
     std::optional<TokenId> id;  // nothing: ordinary text
   };
-  /// Replaces `pieces` by `text` cut at the added tokens in it.
-  void split(std::string_view text, std::vector<Piece>& pieces) const;
+  /// Replaces `pieces` by `text` cut at the added tokens in it that are not `normalized`.
+  void split_raw(std::string_view text, std::vector<Piece>& pieces) const;
+  /// The same for those that are, whose contents the normalizer has rewritten too.
+  void split_normalized(std::string_view text, std::vector<Piece>& pieces) const;
 
  private:
   TokenId next_id() const;
@@ -64,7 +68,9 @@ class AddedTokens {
                 std::vector<Piece>& pieces) const;
 
   const Vocabulary& vocabulary_;
+  const Normalizer& normalizer_;
   std::map<TokenId, AddedToken> by_id_;
+  std::map<TokenId, std::string> normalized_texts_;
   std::unordered_map<std::string, TokenId> ids_;
   std::unordered_set<std::string> special_contents_;
   TokenMatcher raw_matcher_;

@@ -1,69 +1,58 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "components/tokenizer/merge_table.h"
+#include "components/tokenizer/pair_merger.h"
 #include "components/tokenizer/vocabulary.h"
+#include "components/tokenizer/word_encoder.h"
 
 namespace titan::components {
 
-/// Turns the bytes of one word into token ids by merging neighbours, lowest rank first and leftmost
-/// first among equals (Sennrich et al. 2016, over bytes as GPT-2 does). Immutable; each thread
-/// brings its own Workspace.
-class BytePairEncoder {
+/// The BPE model: a word becomes the tokens of its characters, which then merge.
+class BytePairEncoder final : public WordEncoder {
  public:
   struct Options {
+    /// Words are bytes, each of which stands for its character of the byte alphabet (GPT-2).
+    bool works_on_bytes = false;
     /// A word that is a token as a whole is that token, whatever the merges say.
     bool ignore_merges = false;
-    /// Stands for a byte that the vocabulary lacks; without it such a byte is dropped.
+    /// Stands for a character that the vocabulary lacks; without it such a one is dropped.
     std::optional<TokenId> unknown;
-    /// One `unknown` for a run of such bytes.
+    /// One `unknown` for a run of such characters.
     bool fuse_unknown = false;
+    /// A character that the vocabulary lacks becomes the tokens "<0x..>" of its bytes, if all of
+    /// them are there.
+    bool byte_fallback = false;
+    /// Behind the last character of each word.
+    std::string word_end;
   };
 
-  /// Buffers that are reused from word to word.
-  class Workspace {
-    friend class BytePairEncoder;
-    struct Symbol {
-      TokenId id;
-      std::int32_t previous;
-      std::int32_t next;
-      bool absorbed;
-    };
-    struct Candidate {
-      std::uint64_t order;  // rank, then position
-      TokenId result;
-      bool operator<(const Candidate& other) const { return order > other.order; }
-    };
-    std::string characters_;
-    std::vector<TokenId> ids_;
-    std::vector<std::uint32_t> ranks_;
-    std::vector<TokenId> results_;
-    std::vector<Symbol> symbols_;
-    std::vector<Candidate> candidates_;
-  };
-
-  /// `vocabulary` must outlive the encoder.
+  /// `vocabulary` must outlive the encoder. `byte_fallback` needs `works_on_bytes` off.
   BytePairEncoder(const Vocabulary& vocabulary, MergeTable merges, Options options);
 
-  /// Appends the ids of `word`. Time: O(n log n) in its length.
-  void encode(std::string_view word, Workspace& workspace, std::vector<TokenId>& ids) const;
+  void encode(std::string_view word, Workspace& workspace,
+              std::vector<TokenId>& ids) const override;
 
  private:
-  void split_into_bytes(std::string_view word, std::vector<TokenId>& ids) const;
-  void merge_short(Workspace& workspace) const;
-  void merge_long(Workspace& workspace) const;
-  void propose(Workspace& workspace, std::int32_t left) const;
+  using ByteTable = std::array<std::optional<TokenId>, 256>;
+
+  std::optional<TokenId> whole_word(std::string_view word, Workspace& workspace) const;
+  void split_into_bytes(std::string_view word, std::vector<TokenId>& symbols) const;
+  void split_into_characters(std::string_view word, std::vector<TokenId>& symbols) const;
+  std::optional<TokenId> character_id(std::string_view character, bool is_last) const;
+  bool append_fallback(std::string_view character, bool is_last,
+                       std::vector<TokenId>& symbols) const;
 
   const Vocabulary& vocabulary_;
-  MergeTable merges_;
+  PairMerger merger_;
   Options options_;
-  std::array<std::optional<TokenId>, 256> id_of_byte_;
+  ByteTable id_of_byte_;       // works_on_bytes: of the byte's character
+  ByteTable id_of_last_byte_;  // the same with word_end behind it
+  ByteTable id_of_fallback_;   // of "<0x..>"
 };
 
 }  // namespace titan::components

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "components/tokenizer/bpe_model.h"
-#include "components/tokenizer/byte_alphabet.h"
+#include "components/tokenizer/metaspace.h"
 #include "components/tokenizer/utf8.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
@@ -23,12 +22,13 @@ void refuse_unsupported(const JsonPlace& root) {
   for (const char* step : {"truncation", "padding"}) {
     if (const auto place = root.find(step)) place->refuse(step);
   }
-  if (const auto normalizer = root.find("normalizer")) {
-    normalizer->refuse(concat("the normalizer ", normalizer->at("type").text()));
-  }
-  const JsonPlace decoder = root.at("decoder");
-  if (decoder.at("type").text() != "ByteLevel")
-    decoder.refuse(concat("the decoder ", decoder.at("type").text()));
+}
+
+// A step of the file, or one that does nothing where the file has none.
+template <class Step>
+Step read_step(const JsonPlace& root, const char* name) {
+  const auto place = root.find(name);
+  return place ? Step(*place) : Step();
 }
 
 // Gives the tokens of /added_tokens their ids.
@@ -63,46 +63,31 @@ bool contains(const SpecialIds& special, std::optional<std::int64_t> id) {
 }  // namespace
 
 struct HfTokenizer::Workspace {
+  Normalizer::Workspace normalizer;
   PreTokenizer::Workspace pre_tokenizer;
-  BytePairEncoder::Workspace encoder;
+  WordEncoder::Workspace encoder;
   WordCache cache;
+  std::vector<AddedTokens::Piece> raw_pieces;
   std::vector<AddedTokens::Piece> pieces;
   std::vector<std::string_view> words;
   std::vector<TokenId> ids;
 };
 
-// A workspace for the length of one call; as many exist as calls have ever run at once.
-class HfTokenizer::BorrowedWorkspace {
- public:
-  explicit BorrowedWorkspace(const HfTokenizer& owner) : owner_(owner) {
-    const std::lock_guard lock(owner_.idle_mutex_);
-    if (owner_.idle_.empty()) {
-      workspace_ = std::make_unique<Workspace>();
-    } else {
-      workspace_ = std::move(owner_.idle_.back());
-      owner_.idle_.pop_back();
-    }
-  }
-  ~BorrowedWorkspace() {
-    const std::lock_guard lock(owner_.idle_mutex_);
-    owner_.idle_.push_back(std::move(workspace_));
-  }
-  BorrowedWorkspace(const BorrowedWorkspace&) = delete;
-  BorrowedWorkspace& operator=(const BorrowedWorkspace&) = delete;
-  Workspace& operator*() { return *workspace_; }
-
- private:
-  const HfTokenizer& owner_;
-  std::unique_ptr<Workspace> workspace_;
-};
-
 HfTokenizer::HfTokenizer(TokenizerFile file, const TokenizerConfig& config)
     : vocabulary_(take_vocabulary(file)),
-      encoder_(make_encoder(file, vocabulary_)),
-      pre_tokenizer_(root_of(file).at("pre_tokenizer")),
-      added_tokens_(vocabulary_) {
+      normalizer_(read_step<Normalizer>(root_of(file), "normalizer")),
+      pre_tokenizer_(read_step<PreTokenizer>(root_of(file), "pre_tokenizer")),
+      model_(make_model(file, vocabulary_, pre_tokenizer_.words_are_bytes())),
+      decoder_(read_step<Decoder>(root_of(file), "decoder")),
+      added_tokens_(vocabulary_, normalizer_) {
   const JsonPlace root = root_of(file);
   refuse_unsupported(root);
+  if (pre_tokenizer_.knows_the_beginning() && normalizer_.may_drop_the_beginning()) {
+    root.at("pre_tokenizer")
+        .refuse("prepend_scheme 'first' behind a normalizer that removes characters");
+  }
+  if (pre_tokenizer_.words_are_bytes() && !model_.works_on_bytes) pre_tokenizer_.write_bytes_out();
+  if (model_.may_cut_before_metaspace) pre_tokenizer_.add_cuts_before(std::string(kBlankMark));
   add_listed_tokens(root, added_tokens_);
   if (const auto post_processor = root.find("post_processor")) {
     special_ids_ = read_post_processor(*post_processor);
@@ -123,7 +108,7 @@ std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bo
     repaired = to_utf8_lossy(text);
     text = repaired;
   }
-  BorrowedWorkspace borrowed(*this);
+  WorkspacePool<Workspace>::Borrowed borrowed(workspaces_);
   Workspace& workspace = *borrowed;
   auto& ids = workspace.ids;
   ids.clear();
@@ -136,20 +121,35 @@ std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bo
 }
 
 void HfTokenizer::encode_text(std::string_view text, Workspace& workspace) const {
-  added_tokens_.split(text, workspace.pieces);
+  added_tokens_.split_raw(text, workspace.raw_pieces);
+  for (const AddedTokens::Piece& piece : workspace.raw_pieces) {
+    if (piece.id) {
+      workspace.ids.push_back(*piece.id);
+    } else {
+      encode_piece(piece.text, piece.text.data() == text.data(), workspace);
+    }
+  }
+}
+
+void HfTokenizer::encode_piece(std::string_view text, bool is_beginning,
+                               Workspace& workspace) const {
+  text = normalizer_.apply(text, workspace.normalizer);
+  added_tokens_.split_normalized(text, workspace.pieces);
   for (const AddedTokens::Piece& piece : workspace.pieces) {
     if (piece.id) {
       workspace.ids.push_back(*piece.id);
       continue;
     }
-    pre_tokenizer_.split(piece.text, workspace.pre_tokenizer, workspace.words);
+    pre_tokenizer_.split(piece.text, is_beginning && piece.text.data() == text.data(),
+                         workspace.pre_tokenizer, workspace.words);
     for (const std::string_view word : workspace.words) encode_word(word, workspace);
   }
 }
 
 void HfTokenizer::encode_word(std::string_view word, Workspace& workspace) const {
   auto& ids = workspace.ids;
-  if (word.size() > WordCache::kMaxWord) return encoder_.encode(word, workspace.encoder, ids);
+  if (word.size() > WordCache::kMaxWord)
+    return model_.encoder->encode(word, workspace.encoder, ids);
   const std::uint64_t hash = hash_bytes(word);
   const auto remembered = workspace.cache.find(word, hash);
   if (!remembered.empty()) {
@@ -157,24 +157,20 @@ void HfTokenizer::encode_word(std::string_view word, Workspace& workspace) const
     return;
   }
   const std::size_t before = ids.size();
-  encoder_.encode(word, workspace.encoder, ids);
+  model_.encoder->encode(word, workspace.encoder, ids);
   workspace.cache.remember(word, hash, std::span(ids).subspan(before));
 }
 
 std::string HfTokenizer::decode(const std::vector<std::int64_t>& ids,
                                 bool skip_special_tokens) const {
-  std::string bytes;
+  std::vector<std::string> tokens;
   for (const std::int64_t id : ids) {
     const auto token = token_text(id);
     if (!token) throw RunError(concat("cannot decode ", id, ": no token has this id"));
     if (skip_special_tokens && added_tokens_.is_special(*token)) continue;
-    if (auto text = bytes_of_characters(*token)) {
-      bytes += *text;
-    } else {
-      bytes += *token;
-    }
+    tokens.emplace_back(*token);
   }
-  return to_utf8_lossy(bytes);
+  return decoder_.decode(std::move(tokens));
 }
 
 std::int64_t HfTokenizer::vocab_size() const {
@@ -194,7 +190,7 @@ std::optional<std::string> HfTokenizer::id_to_token(std::int64_t id) const {
 std::optional<std::string_view> HfTokenizer::token_text(std::int64_t id) const {
   if (id < 0 || id >= kMaxTokenIds) return std::nullopt;
   const auto token_id = static_cast<TokenId>(id);
-  if (const AddedToken* added = added_tokens_.token(token_id)) return added->content;
+  if (const auto added = added_tokens_.text(token_id)) return added;
   return vocabulary_.token(token_id);
 }
 

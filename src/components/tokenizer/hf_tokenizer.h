@@ -1,26 +1,27 @@
 #pragma once
 
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "components/tokenizer/added_tokens.h"
-#include "components/tokenizer/byte_pair_encoder.h"
+#include "components/tokenizer/decoder.h"
+#include "components/tokenizer/model_reader.h"
+#include "components/tokenizer/normalizer.h"
 #include "components/tokenizer/pre_tokenizer.h"
 #include "components/tokenizer/special_ids.h"
 #include "components/tokenizer/tokenizer_config.h"
 #include "components/tokenizer/tokenizer_file.h"
 #include "components/tokenizer/vocabulary.h"
 #include "components/tokenizer/word_cache.h"
+#include "components/tokenizer/workspace_pool.h"
 #include "titan/protocols/tokenizer.h"
 
 namespace titan::components {
 
-/// A byte-level BPE tokenizer in the steps of the `tokenizers` package: added tokens are cut out of
-/// the text, the rest is cut into words, words become ids, special ids go around.
+/// A tokenizer in the steps of the `tokenizers` package: added tokens are cut out of the text, the
+/// rest is normalized and cut into words, words become ids, special ids go around.
 class HfTokenizer final : public protocols::Tokenizer {
  public:
   /// Throws RunError when `file` asks for something that is not in this build, or contradicts
@@ -41,15 +42,17 @@ class HfTokenizer final : public protocols::Tokenizer {
   /// What one running `encode` needs for itself: buffers and a word cache. Kept and handed from
   /// call to call.
   struct Workspace;
-  class BorrowedWorkspace;
 
   std::optional<std::string_view> token_text(std::int64_t id) const;
   void encode_text(std::string_view text, Workspace& workspace) const;
+  void encode_piece(std::string_view text, bool is_beginning, Workspace& workspace) const;
   void encode_word(std::string_view word, Workspace& workspace) const;
 
   Vocabulary vocabulary_;
-  BytePairEncoder encoder_;
+  Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
+  Model model_;
+  Decoder decoder_;
   AddedTokens added_tokens_;
   SpecialIds special_ids_;
   std::optional<std::int64_t> bos_;
@@ -57,8 +60,7 @@ class HfTokenizer final : public protocols::Tokenizer {
   bool post_processor_adds_bos_ = false;
   bool post_processor_adds_eos_ = false;
 
-  mutable std::mutex idle_mutex_;
-  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+  mutable WorkspacePool<Workspace> workspaces_;
 };
 
 }  // namespace titan::components

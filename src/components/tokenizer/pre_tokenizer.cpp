@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "components/tokenizer/byte_alphabet.h"
 #include "components/tokenizer/oniguruma_pattern.h"
+#include "components/tokenizer/text_pattern.h"
+#include "components/tokenizer/unicode_sets.h"
 #include "components/tokenizer/utf8.h"
 #include "titan/base/errors.h"
 
@@ -16,159 +19,182 @@ constexpr std::string_view kGpt2Pattern =
 
 constexpr std::size_t kMaxStages = 64;
 
-Regex compile(std::string_view pattern, const JsonPlace& place) {
-  try {
-    return Regex(pattern);
-  } catch (const RegexError& error) {
-    place.fail(error.what());
+// Cuts in front of each `character`, also of one that follows another unless `in_runs` is false.
+void cut_before(std::string_view text, std::string_view character, bool in_runs,
+                std::vector<std::string_view>& pieces) {
+  std::size_t begin = 0;
+  for (std::size_t at = 0; (at = text.find(character, at)) != std::string_view::npos;
+       at += character.size()) {
+    if (at == begin) continue;
+    if (!in_runs && text.substr(0, at).ends_with(character)) continue;
+    pieces.push_back(text.substr(begin, at - begin));
+    begin = at;
   }
+  if (begin < text.size()) pieces.push_back(text.substr(begin));
 }
 
-// Calls `on_part(span, is_match)` for every match and every gap, in order. After an empty match
-// that touches the one before it the search goes on one character later.
-template <class OnPart>
-void find_parts(const Regex& pattern, std::string_view text, RegexWorkspace& workspace,
-                OnPart&& on_part) {
-  std::size_t covered = 0;
-  std::optional<std::size_t> last_end;
-  std::size_t from = 0;
-  Span match;
-  while (from <= text.size() && pattern.search(text, from, workspace, match)) {
-    if (match.begin == match.end && last_end == match.end) {
-      from += std::max<std::size_t>(1, decode_utf8(text.substr(from)).length);
-      continue;
+std::string with_metaspaces(std::string_view text, const Metaspace& metaspace, bool is_beginning) {
+  const std::string& mark = metaspace.replacement;
+  std::string out;
+  const bool may_prefix = metaspace.prefix == Metaspace::Prefix::kAlways ||
+                          (metaspace.prefix == Metaspace::Prefix::kFirst && is_beginning);
+  if (may_prefix && !text.starts_with(' ') && !text.starts_with(mark)) out = mark;
+  for (const char c : text) {
+    if (c == ' ') {
+      out += mark;
+    } else {
+      out += c;
     }
-    from = match.end;
-    last_end = match.end;
-    if (covered != match.begin) on_part(Span{covered, match.begin}, false);
-    on_part(match, true);
-    covered = match.end;
   }
-  if (covered != text.size()) on_part(Span{covered, text.size()}, false);
+  return out;
 }
 
 }  // namespace
 
-PreTokenizer::PreTokenizer(const JsonPlace& place) {
+PreTokenizer::PreTokenizer(const JsonPlace& place) { add(place); }
+
+void PreTokenizer::add(const JsonPlace& place) {
   const std::string& type = place.at("type").text();
-  if (type == "ByteLevel") {
-    add_byte_level(place);
+  if (stages_.size() >= kMaxStages) place.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
+  if (type == "Sequence") {
+    place.expect_keys({"type", "pretokenizers"});
+    const JsonPlace members = place.at("pretokenizers");
+    members.expect_array();
+    for (std::size_t i = 0; i < members.size(); ++i) add(members.at(i));
     return;
   }
-  if (type != "Sequence") place.refuse(concat("a pre-tokenizer ", type, " without ByteLevel"));
-  place.expect_keys({"type", "pretokenizers"});
-  const JsonPlace members = place.at("pretokenizers");
-  members.expect_array();
-  if (members.size() > kMaxStages)
-    members.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    const JsonPlace member = members.at(i);
-    const std::string& kind = member.at("type").text();
-    const bool is_last = i + 1 == members.size();
-    if (kind == "Split" && !is_last) {
-      add_split(member);
-    } else if (kind == "ByteLevel" && is_last) {
-      add_byte_level(member);
-    } else {
-      member.refuse(concat("a pre-tokenizer ", kind, is_last ? " at the end" : " before the end"));
-    }
+  if (words_are_bytes_) write_bytes_out();
+  if (type == "ByteLevel") return add_byte_level(place);
+  if (type == "Split") return add_split(place);
+  if (type == "Metaspace") return add_metaspace(place);
+  if (type == "Digits") {
+    place.expect_keys({"type", "individual_digits"});
+    return add_pattern(numeric_class() + (place.flag_or("individual_digits", false) ? "" : "+"),
+                       SplitBehavior::kIsolated, place);
   }
-  if (members.size() == 0) members.refuse("a pre-tokenizer without ByteLevel");
+  if (type == "Punctuation") {
+    place.expect_keys({"type", "behavior"});
+    const auto behavior = place.find("behavior");
+    return add_pattern(punctuation_class(),
+                       behavior ? read_split_behavior(*behavior) : SplitBehavior::kIsolated, place);
+  }
+  if (type == "CharDelimiterSplit") {
+    place.expect_keys({"type", "delimiter"});
+    const JsonPlace delimiter = place.at("delimiter");
+    if (delimiter.text().empty()) delimiter.fail("must be one character");
+    return add_pattern(literal_pattern(delimiter.text()), SplitBehavior::kRemoved, place);
+  }
+  place.expect_keys({"type"});
+  if (type == "WhitespaceSplit") return add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
+  if (type == "Whitespace") {
+    add_pattern(concat("[", word_class_items(), "]+|[^\\s", word_class_items(), "]+"),
+                SplitBehavior::kRemoved, place);
+    stages_.back().invert = true;
+    return;
+  }
+  if (type == "BertPreTokenizer") {
+    add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
+    return add_pattern(punctuation_class(), SplitBehavior::kIsolated, place);
+  }
+  place.refuse(concat("the pre-tokenizer ", type));
+}
+
+void PreTokenizer::add_pattern(std::string_view pattern, SplitBehavior behavior,
+                               const JsonPlace& place) {
+  Stage stage;
+  stage.pattern = compile_pattern(pattern, place);
+  stage.behavior = behavior;
+  stages_.push_back(std::move(stage));
 }
 
 void PreTokenizer::add_split(const JsonPlace& place) {
-  static constexpr std::pair<std::string_view, Behavior> kBehaviors[] = {
-      {"Removed", Behavior::kRemoved},
-      {"Isolated", Behavior::kIsolated},
-      {"MergedWithPrevious", Behavior::kMergedWithPrevious},
-      {"MergedWithNext", Behavior::kMergedWithNext},
-      {"Contiguous", Behavior::kContiguous}};
   place.expect_keys({"type", "pattern", "behavior", "invert"});
   Stage stage;
   stage.invert = place.flag_or("invert", false);
-  const JsonPlace behavior = place.at("behavior");
-  const auto known = std::find_if(std::begin(kBehaviors), std::end(kBehaviors),
-                                  [&](const auto& pair) { return pair.first == behavior.text(); });
-  if (known == std::end(kBehaviors))
-    behavior.fail(concat("unknown behavior '", behavior.text(), "'"));
-  stage.behavior = known->second;
-  const JsonPlace pattern = place.at("pattern");
-  pattern.expect_keys({"Regex", "String"});
-  if (const auto regex = pattern.find("Regex")) {
-    stage.pattern = compile(regex->text(), *regex);
-  } else {
-    const JsonPlace literal = pattern.at("String");
-    if (literal.text().empty()) literal.refuse("an empty pattern");
-    stage.pattern = compile(literal_pattern(literal.text()), literal);
-  }
+  stage.behavior = read_split_behavior(place.at("behavior"));
+  stage.pattern = TextPattern(place.at("pattern")).take_regex();
   stages_.push_back(std::move(stage));
 }
 
 void PreTokenizer::add_byte_level(const JsonPlace& place) {
   place.expect_keys({"type", "add_prefix_space", "trim_offsets", "use_regex"});
-  Stage stage;
-  stage.add_prefix_space = place.flag_or("add_prefix_space", true);
-  if (place.flag_or("use_regex", true)) stage.pattern = compile(kGpt2Pattern, place);
-  if (stage.add_prefix_space || stage.pattern) stages_.push_back(std::move(stage));
+  if (place.flag_or("add_prefix_space", true)) {
+    Stage stage;
+    stage.kind = Stage::Kind::kPrefixBlank;
+    stages_.push_back(std::move(stage));
+  }
+  if (place.flag_or("use_regex", true)) add_pattern(kGpt2Pattern, SplitBehavior::kIsolated, place);
+  words_are_bytes_ = true;
 }
 
-void PreTokenizer::split(std::string_view text, Workspace& workspace,
+void PreTokenizer::add_metaspace(const JsonPlace& place) {
+  Stage stage;
+  stage.kind = Stage::Kind::kMetaspace;
+  stage.metaspace = Metaspace(place);
+  if (stage.metaspace->prefix == Metaspace::Prefix::kFirst && !stages_.empty())
+    place.refuse("prepend_scheme 'first' behind another pre-tokenizer");
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::write_bytes_out() {
+  words_are_bytes_ = false;
+  Stage stage;
+  stage.kind = Stage::Kind::kByteCharacters;
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::add_cuts_before(const std::string& character) {
+  Stage stage;
+  stage.kind = Stage::Kind::kCutBefore;
+  stage.character = character;
+  stages_.push_back(std::move(stage));
+}
+
+bool PreTokenizer::knows_the_beginning() const {
+  return std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) {
+    return stage.metaspace && stage.metaspace->prefix == Metaspace::Prefix::kFirst;
+  });
+}
+
+void PreTokenizer::split(std::string_view text, bool is_beginning, Workspace& workspace,
                          std::vector<std::string_view>& words) const {
-  workspace.prefixed_.clear();
+  workspace.copies_.clear();
   words.clear();
   if (!text.empty()) words.push_back(text);
   for (const Stage& stage : stages_) {
-    auto& pieces = workspace.pieces_;
-    pieces.clear();
-    for (std::string_view piece : words) {
-      if (stage.add_prefix_space && piece.front() != ' ') {
-        piece = workspace.prefixed_.emplace_back(concat(' ', piece));
+    workspace.pieces_.clear();
+    for (const std::string_view piece : words) apply(stage, piece, is_beginning, workspace);
+    words.swap(workspace.pieces_);
+  }
+}
+
+void PreTokenizer::apply(const Stage& stage, std::string_view text, bool is_beginning,
+                         Workspace& workspace) {
+  auto& pieces = workspace.pieces_;
+  switch (stage.kind) {
+    case Stage::Kind::kSplit:
+      return split_by_pattern(*stage.pattern, stage.behavior, stage.invert, text, workspace.regex_,
+                              pieces);
+    case Stage::Kind::kPrefixBlank:
+      if (text.starts_with(' ')) {
+        pieces.push_back(text);
+      } else {
+        pieces.push_back(workspace.copies_.emplace_back(" ").append(text));
       }
-      cut(stage, piece, workspace.regex_, pieces);
-    }
-    words.swap(pieces);
+      return;
+    case Stage::Kind::kByteCharacters:
+      append_byte_characters(text, workspace.copies_.emplace_back());
+      pieces.push_back(workspace.copies_.back());
+      return;
+    case Stage::Kind::kMetaspace:
+      text = workspace.copies_.emplace_back(with_metaspaces(text, *stage.metaspace, is_beginning));
+      if (stage.metaspace->split)
+        return cut_before(text, stage.metaspace->replacement, true, pieces);
+      pieces.push_back(text);
+      return;
+    case Stage::Kind::kCutBefore:
+      return cut_before(text, stage.character, false, pieces);
   }
-}
-
-void PreTokenizer::cut(const Stage& stage, std::string_view text, RegexWorkspace& workspace,
-                       std::vector<std::string_view>& pieces) {
-  const auto keep = [&](Span span) {
-    if (span.begin < span.end) pieces.push_back(text.substr(span.begin, span.end - span.begin));
-  };
-  if (!stage.pattern) return keep({0, text.size()});
-  if (stage.behavior == Behavior::kIsolated) {
-    return find_parts(*stage.pattern, text, workspace, [&](Span span, bool) { keep(span); });
-  }
-  std::vector<Part> parts;
-  find_parts(*stage.pattern, text, workspace, [&](Span span, bool is_match) {
-    parts.push_back({span, is_match != stage.invert});
-  });
-  for (const Part& part : merge_parts(std::move(parts), stage.behavior)) {
-    if (stage.behavior != Behavior::kRemoved || !part.is_match) keep(part.span);
-  }
-}
-
-std::vector<PreTokenizer::Part> PreTokenizer::merge_parts(std::vector<Part> parts,
-                                                          Behavior behavior) {
-  if (behavior == Behavior::kRemoved || behavior == Behavior::kIsolated) return parts;
-  const bool backwards = behavior == Behavior::kMergedWithNext;
-  if (backwards) std::reverse(parts.begin(), parts.end());
-  std::vector<Part> merged;
-  bool last_was_match = false;
-  for (const Part& part : parts) {
-    const bool joins = behavior == Behavior::kContiguous ? part.is_match == last_was_match
-                                                         : part.is_match && !last_was_match;
-    last_was_match = part.is_match;
-    if (!joins || merged.empty()) {
-      merged.push_back(part);
-    } else if (backwards) {
-      merged.back().span.begin = part.span.begin;
-    } else {
-      merged.back().span.end = part.span.end;
-    }
-  }
-  if (backwards) std::reverse(merged.begin(), merged.end());
-  return merged;
 }
 
 }  // namespace titan::components

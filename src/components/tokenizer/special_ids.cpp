@@ -7,15 +7,17 @@
 namespace titan::components {
 namespace {
 
+TokenId read_id(const JsonPlace& place) {
+  const std::uint64_t id = place.count();
+  if (id >= kMaxTokenIds) place.fail(concat("the id is not below ", kMaxTokenIds));
+  return static_cast<TokenId>(id);
+}
+
 void append_ids(const JsonPlace& template_place, const std::string& name,
                 std::vector<TokenId>& ids) {
   const JsonPlace list = template_place.at("special_tokens").at(name).at("ids");
   list.expect_array();
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::uint64_t id = list.at(i).count();
-    if (id >= kMaxTokenIds) list.at(i).fail(concat("the id is not below ", kMaxTokenIds));
-    ids.push_back(static_cast<TokenId>(id));
-  }
+  for (std::size_t i = 0; i < list.size(); ++i) ids.push_back(read_id(list.at(i)));
 }
 
 SpecialIds read_template(const JsonPlace& place) {
@@ -40,12 +42,25 @@ SpecialIds read_template(const JsonPlace& place) {
   return ids;
 }
 
+// "cls": ["<s>", 0], "sep": ["</s>", 2]: one in front, one behind.
+SpecialIds read_pair(const JsonPlace& place) {
+  const auto id_of = [&](const char* name) {
+    const JsonPlace pair = place.at(name);
+    pair.expect_array();
+    if (pair.size() != 2) pair.fail("must be a token and its id");
+    return read_id(pair.at(1));
+  };
+  place.expect_keys({"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
+  return {{id_of("cls")}, {id_of("sep")}};
+}
+
 }  // namespace
 
 SpecialIds read_post_processor(const JsonPlace& place) {
   const std::string& type = place.at("type").text();
   if (type == "ByteLevel") return {};
   if (type == "TemplateProcessing") return read_template(place);
+  if (type == "RobertaProcessing" || type == "BertProcessing") return read_pair(place);
   if (type != "Sequence") place.refuse(concat("a post-processor ", type));
   place.expect_keys({"type", "processors"});
   const JsonPlace processors = place.at("processors");

@@ -14,7 +14,7 @@ struct SpecialIds {
 };
 
 /// Reads /post_processor: ByteLevel (which moves offsets only), TemplateProcessing for a single
-/// text, or a Sequence of these. Throws RunError.
+/// text, RobertaProcessing, BertProcessing, or a Sequence of these. Throws RunError.
 SpecialIds read_post_processor(const JsonPlace& place);
 
 }  // namespace titan::components

@@ -9,7 +9,9 @@ namespace {
 // lists, all else to the document.
 class TokenizerFileReader final : public JsonDocumentBuilder {
  public:
-  explicit TokenizerFileReader(TokenizerFile& file) : file_(file) {}
+  /// `is_vocabulary`: the whole file is what else is /model/vocab.
+  explicit TokenizerFileReader(TokenizerFile& file, bool is_vocabulary = false)
+      : file_(file), is_vocabulary_(is_vocabulary) {}
 
   bool key(string_t& key) override {
     if (table_ == Table::kNone) {
@@ -43,7 +45,8 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
 
   bool start_object(std::size_t size) override {
     if (table_ != Table::kNone) fail_value();
-    if (!is_model_member("vocab")) return JsonDocumentBuilder::start_object(size);
+    if (!is_model_member("vocab") && !is_vocabulary_)
+      return JsonDocumentBuilder::start_object(size);
     begin_table(Table::kVocabulary, vocabulary_seen_);
     return true;
   }
@@ -121,10 +124,12 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
   }
   [[noreturn]] void fail_token(std::string_view message) const {
     const std::string_view token = file_.tokens[file_.tokens.size() - 1];
-    throw RunError(concat(message, " (/model/vocab", pointer_step(token), ")"));
+    throw RunError(
+        concat(message, " (", is_vocabulary_ ? "" : "/model/vocab", pointer_step(token), ")"));
   }
 
   TokenizerFile& file_;
+  bool is_vocabulary_;
   Table table_ = Table::kNone;
   bool in_model_ = false;
   bool in_pair_ = false;
@@ -142,6 +147,22 @@ TokenizerFile parse_tokenizer_file(std::string_view bytes, const std::string& pa
   parse_json(bytes, path, reader);
   file.document = reader.take();
   return file;
+}
+
+void parse_vocabulary_json(std::string_view bytes, const std::string& path, TokenizerFile& file) {
+  TokenizerFileReader reader(file, /*is_vocabulary=*/true);
+  parse_json(bytes, path, reader);
+  if (!reader.take().is_boolean())
+    throw RunError(concat("must be an object of tokens and their ids (", path, ")"));
+}
+
+std::string TokenizerFile::vocabulary_place() const {
+  return vocabulary_path.empty() ? path + ": /model/vocab" : vocabulary_path;
+}
+
+std::string TokenizerFile::merge_place(std::size_t i) const {
+  if (merges_path.empty()) return concat(path, ": /model/merges/", i);
+  return concat(merges_path, ": merge ", i + 1);
 }
 
 }  // namespace titan::components

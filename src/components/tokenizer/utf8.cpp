@@ -115,4 +115,30 @@ bool is_white_space(char32_t value) {
          value == 0x2029 || value == 0x202F || value == 0x205F || value == 0x3000;
 }
 
+std::size_t leading_white_space(std::string_view text) {
+  std::size_t length = 0;
+  for (;;) {
+    const CodePoint point = decode_utf8(text.substr(length));
+    if (point.length == 0 || !is_white_space(point.value)) return length;
+    length += point.length;
+  }
+}
+
+std::string_view last_character(std::string_view text) {
+  std::size_t begin = text.size();
+  while (begin > 0 && (static_cast<unsigned char>(text[--begin]) & 0xC0) == 0x80) {
+  }
+  return text.substr(begin);
+}
+
+std::size_t trailing_white_space(std::string_view text) {
+  const std::size_t size = text.size();
+  while (!text.empty()) {
+    const std::string_view last = last_character(text);
+    if (!is_white_space(decode_utf8(last).value)) break;
+    text.remove_suffix(last.size());
+  }
+  return size - text.size();
+}
+
 }  // namespace titan::components

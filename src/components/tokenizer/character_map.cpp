@@ -1,0 +1,74 @@
+#include "components/tokenizer/character_map.h"
+
+#include "components/tokenizer/utf8.h"
+#include "titan/base/errors.h"
+
+namespace titan::components {
+namespace {
+
+// A unit of the double array.
+constexpr std::uint32_t offset_of(std::uint32_t unit) {
+  return (unit >> 10) << ((unit & (1u << 9)) >> 6);
+}
+constexpr std::uint32_t label_of(std::uint32_t unit) { return unit & (1u << 31 | 0xFF); }
+constexpr bool has_leaf(std::uint32_t unit) { return (unit >> 8 & 1) != 0; }
+constexpr std::uint32_t value_of(std::uint32_t unit) { return unit & 0x7FFFFFFF; }
+
+std::uint32_t little_endian(std::string_view bytes) {
+  std::uint32_t value = 0;
+  for (int i = 3; i >= 0; --i) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+  return value;
+}
+
+}  // namespace
+
+CharacterMap::CharacterMap(std::string_view bytes, const std::string& file) : file_(file) {
+  if (bytes.empty()) return;
+  if (bytes.size() < 4) fail_damaged();
+  const std::uint32_t size = little_endian(bytes);
+  bytes.remove_prefix(4);
+  if (size > bytes.size() || size % 4 != 0 || size == 0) fail_damaged();
+  for (std::size_t at = 0; at < size; at += 4) units_.push_back(little_endian(bytes.substr(at, 4)));
+  replacements_ = bytes.substr(size);
+  if (!is_utf8(replacements_)) fail_damaged();
+  const std::uint32_t root = offset_of(units_[0]);
+  for (std::uint32_t byte = 0; byte < 256; ++byte) {
+    const std::uint32_t at = root ^ byte;
+    if (at < units_.size() && label_of(units_[at]) == byte) first_bytes_.set(byte);
+  }
+}
+
+std::optional<CharacterMap::Rule> CharacterMap::find_longest(std::string_view text) const {
+  std::optional<std::uint32_t> longest;
+  std::size_t length = 0;
+  std::uint32_t node = offset_of(units_[0]);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    node ^= byte;
+    if (node >= units_.size() || label_of(units_[node]) != byte) break;
+    const std::uint32_t unit = units_[node];
+    node ^= offset_of(unit);
+    if (!has_leaf(unit)) continue;
+    if (node >= units_.size()) fail_damaged();
+    longest = value_of(units_[node]);
+    length = i + 1;
+  }
+  if (!longest) return std::nullopt;
+  // A rule for half a character would leave the other half behind.
+  if (length < text.size() && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)
+    fail_damaged();
+  return Rule{length, replacement_at(*longest)};
+}
+
+std::string_view CharacterMap::replacement_at(std::uint32_t offset) const {
+  if (offset >= replacements_.size()) fail_damaged();
+  const std::string_view text = std::string_view(replacements_).substr(offset);
+  if ((static_cast<unsigned char>(text[0]) & 0xC0) == 0x80) fail_damaged();
+  return text.substr(0, text.find('\0'));
+}
+
+void CharacterMap::fail_damaged() const {
+  throw RunError(concat("no SentencePiece model: its map of characters is damaged (", file_, ")"));
+}
+
+}  // namespace titan::components

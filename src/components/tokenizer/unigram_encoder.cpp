@@ -1,0 +1,76 @@
+#include "components/tokenizer/unigram_encoder.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "components/tokenizer/utf8.h"
+
+namespace titan::components {
+namespace {
+
+using PieceType = SentencePieceModel::PieceType;
+
+constexpr float kUnknownPenalty = 10.0f;
+constexpr std::uint32_t kNowhere = 0xFFFFFFFF;
+
+}  // namespace
+
+UnigramEncoder::UnigramEncoder(const SentencePieceModel& model)
+    : model_(model),
+      trie_(make_piece_trie(model, /*user_defined_only=*/false)),
+      lowest_(std::numeric_limits<float>::max()),
+      highest_(std::numeric_limits<float>::lowest()) {
+  for (TokenId id = 0; id < model.pieces.size(); ++id) {
+    if (model.types[id] != PieceType::kNormal) continue;
+    lowest_ = std::min(lowest_, model.scores[id]);
+    highest_ = std::max(highest_, model.scores[id]);
+  }
+}
+
+// A piece of the user's wins against all others.
+double UnigramEncoder::score_of(TokenId id, std::size_t bytes) const {
+  if (model_.types[id] != PieceType::kUserDefined) return model_.scores[id];
+  return static_cast<float>(bytes) * highest_ - 0.1;
+}
+
+void UnigramEncoder::offer(Workspace::Node& node, double score, std::uint32_t begin, TokenId id) {
+  if (node.begin != kNowhere && !(score > node.score)) return;
+  node = {id, begin, static_cast<float>(score)};
+}
+
+void UnigramEncoder::encode(std::string_view text, Workspace& workspace, std::vector<TokenId>& ids,
+                            std::vector<std::uint32_t>& ends) const {
+  auto& nodes = workspace.nodes_;
+  nodes.assign(text.size() + 1, {0, kNowhere, 0});
+  const float unknown_score = lowest_ - kUnknownPenalty;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const float before = nodes[begin].score;
+    const char* next = text.data() + begin;
+    next_code_point(next);
+    const auto character_end = static_cast<std::size_t>(next - text.data());
+    bool has_character = false;
+    PieceTrie::Node node = PieceTrie::kRoot;
+    for (std::size_t at = begin; at < text.size();) {
+      node = trie_.step(node, static_cast<unsigned char>(text[at++]));
+      if (node == PieceTrie::kNoNode) break;
+      const TokenId id = trie_.value(node);
+      if (id == PieceTrie::kNoValue || model_.types[id] == PieceType::kUnused) continue;
+      offer(nodes[at], score_of(id, at - begin) + before, static_cast<std::uint32_t>(begin), id);
+      has_character = has_character || at == character_end;
+    }
+    if (!has_character) {
+      offer(nodes[character_end], unknown_score + before, static_cast<std::uint32_t>(begin),
+            model_.unknown);
+    }
+    begin = character_end;
+  }
+  const auto first = static_cast<std::ptrdiff_t>(ids.size());
+  for (auto end = static_cast<std::uint32_t>(text.size()); end > 0; end = nodes[end].begin) {
+    ids.push_back(nodes[end].id);
+    ends.push_back(end);
+  }
+  std::reverse(ids.begin() + first, ids.end());
+  std::reverse(ends.begin() + first, ends.end());
+}
+
+}  // namespace titan::components

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "components/tokenizer/piece_trie.h"
+#include "components/tokenizer/sentencepiece_model.h"
+
+namespace titan::components {
+
+/// Cuts text into the pieces with the highest sum of scores (Kudo 2018, "Subword Regularization"),
+/// in the order and precision of the `sentencepiece` package, so that ties fall alike. Immutable.
+class UnigramEncoder {
+ public:
+  class Workspace {
+    friend class UnigramEncoder;
+    struct Node {
+      TokenId id;
+      std::uint32_t begin;  // of the best piece that ends here
+      float score;          // of the best path up to here
+    };
+    std::vector<Node> nodes_;
+  };
+
+  /// `model` must outlive this.
+  explicit UnigramEncoder(const SentencePieceModel& model);
+
+  /// Appends the ids of `text` (UTF-8, below 4 GiB) and where each piece ends.
+  void encode(std::string_view text, Workspace& workspace, std::vector<TokenId>& ids,
+              std::vector<std::uint32_t>& ends) const;
+
+ private:
+  double score_of(TokenId id, std::size_t bytes) const;
+  static void offer(Workspace::Node& node, double score, std::uint32_t begin, TokenId id);
+
+  const SentencePieceModel& model_;
+  PieceTrie trie_;
+  float lowest_ = 0;  // of the scores of normal pieces
+  float highest_ = 0;
+};
+
+}  // namespace titan::components

@@ -1,0 +1,285 @@
+"""Compares our tokenizer with the Python package `tokenizers` on the shapes that families of models use.
+
+usage: tokenizer_families_test.py ENCODE_TEXTS SHIPPED_TOKENIZER_FOLDER
+
+Normalizers, pre-tokenizers, models, post-processors and decoders are those of the families; the vocabularies are trained
+here, on a little text. Ids and decoded text must be equal.
+"""
+
+import json
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tokenizer_comparison import (
+    SPECIAL,
+    Comparison,
+    Reference,
+    all_characters,
+    make_invalid_utf8,
+    make_long_texts,
+    make_texts,
+    mixture,
+    random_scalar,
+    read_corpus,
+)
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+QWEN_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+DEEPSEEK_PATTERNS = [
+    r"\p{N}{1,3}",
+    "[一-龥぀-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+    r"""| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+""",
+]
+CLIP_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+def train(corpus, vocab_size, normalizer=None, pre_tokenizer=None, decoder=None, special=(), alphabet=(), **model):
+    tokenizer = Tokenizer(models.BPE(**model))
+    for name, step in [("normalizer", normalizer), ("pre_tokenizer", pre_tokenizer), ("decoder", decoder)]:
+        if step is not None:
+            setattr(tokenizer, name, step)
+    suffix = {"end_of_word_suffix": model["end_of_word_suffix"]} if "end_of_word_suffix" in model else {}
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(special), initial_alphabet=list(alphabet), show_progress=False, **suffix
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
+def byte_level(**options):
+    return pre_tokenizers.ByteLevel(**{"add_prefix_space": False, "use_regex": False, **options})
+
+
+def split(pattern, behavior="isolated", invert=False):
+    return pre_tokenizers.Split(Regex(pattern), behavior, invert)
+
+
+def template(tokenizer, single, tokens):
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=[(token, tokenizer.token_to_id(token)) for token in tokens]
+    )
+
+
+def edited(tokenizer, edit):
+    """The tokenizer with its file changed by `edit`, for what the package reads but training does not make."""
+    content = json.loads(tokenizer.to_str())
+    edit(content)
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def llama2_decoder():
+    return decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+
+
+def make_llama2(corpus, normalizer, pre_tokenizer, decoder, **model):
+    """Trained with the blanks at the words' front, then run over whole texts as the family does."""
+    options = {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, **model}
+    special = ["<unk>", "<s>", "</s>"] + (BYTES if options["byte_fallback"] else [])
+    tokenizer = train(
+        corpus, 3000, pre_tokenizer=pre_tokenizers.Metaspace(), decoder=decoder, special=special, **options
+    )
+    tokenizer = edited(tokenizer, lambda content: content.update(added_tokens=[]))
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    else:
+        tokenizer = edited(tokenizer, lambda content: content.update(pre_tokenizer=None))
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in ["<unk>", "<s>", "</s>"]])
+    template(tokenizer, "<s> $A", ["<s>"])
+    return tokenizer
+
+
+def make_sentencepiece_like(corpus):
+    legacy = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    metaspace = pre_tokenizers.Metaspace
+    first = dict(prepend_scheme="first", split=False)
+    llama2 = make_llama2(corpus, legacy, None, llama2_decoder())
+    normalized = make_llama2(corpus, legacy, None, llama2_decoder())
+    normalized.add_tokens([AddedToken("the cat", normalized=True), AddedToken(SPECIAL[0], lstrip=True), "return"])
+    gemma = make_llama2(corpus, normalizers.Replace(" ", "▁"), pre_tokenizers.Split(" ", "merged_with_previous"), llama2_decoder())
+
+    def merge_across(content):
+        vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+        vocab["e▁"] = len(vocab)
+        merges.insert(40, ["e", "▁"])
+
+    def half_the_bytes(content):
+        vocab = content["model"]["vocab"]
+        for byte in range(0x80, 0x100, 3):
+            vocab[f"<no{byte}>"] = vocab.pop(f"<0x{byte:02X}>")
+
+    whole_words = make_llama2(corpus, None, metaspace(), decoders.Metaspace(), ignore_merges=True)
+    return {
+        "llama 2": llama2,
+        "llama 2, normalized added tokens": normalized,
+        "llama 2, merges across blanks": edited(llama2, merge_across),
+        "llama 2, half the byte tokens": edited(llama2, half_the_bytes),
+        "llama 2, half the byte tokens, not fused": edited(
+            edited(llama2, half_the_bytes), lambda content: content["model"].update(fuse_unk=False)
+        ),
+        "llama 2, no byte fallback": make_llama2(corpus[:60], legacy, None, llama2_decoder(), byte_fallback=False),
+        "mistral": make_llama2(corpus, None, metaspace(**first), decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(**first)])),
+        "gemma": gemma,
+        "metaspace": make_llama2(corpus, None, metaspace(), decoders.Metaspace(), byte_fallback=False, fuse_unk=False),
+        "metaspace, never": make_llama2(corpus, normalizers.NFKC(), metaspace(prepend_scheme="never"), decoders.Metaspace(prepend_scheme="never")),
+        "metaspace, whole words": whole_words,
+    }
+
+
+def make_byte_level(corpus):
+    qwen = train(corpus, 3000, normalizers.NFC(), pre_tokenizers.Sequence([split(QWEN_PATTERN), byte_level()]), decoders.ByteLevel(),
+                 alphabet=byte_level().alphabet())
+    qwen.add_special_tokens(["<|im_start|>", SPECIAL[1]])
+    deepseek = train(corpus, 3000, normalizers.Sequence([]), pre_tokenizers.Sequence([*map(split, DEEPSEEK_PATTERNS), byte_level()]),
+                     decoders.ByteLevel(), alphabet=byte_level().alphabet())
+    deepseek.add_special_tokens([AddedToken("<|begin▁of▁sentence|>", normalized=False), SPECIAL[0]])
+    template(deepseek, "<|begin▁of▁sentence|> $A", ["<|begin▁of▁sentence|>"])
+    starcoder = train(corpus, 2000, None, pre_tokenizers.Sequence([pre_tokenizers.Digits(True), byte_level(use_regex=True)]), decoders.ByteLevel(),
+                      alphabet=byte_level().alphabet())
+    neox = train(corpus, 2000, normalizers.NFC(), byte_level(use_regex=True, add_prefix_space=True), decoders.ByteLevel(),
+                 alphabet=byte_level().alphabet())
+    neox.add_tokens([AddedToken(" " * n, normalized=True) for n in range(2, 6)])
+    neox.add_tokens([AddedToken("e\u0301", normalized=True), AddedToken("Å", normalized=True, single_word=True)])
+    falcon = train(corpus, 2000, None, pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), byte_level(use_regex=True),
+                   pre_tokenizers.Digits(False), split("[0-9][0-9][0-9]")]), decoders.ByteLevel(), alphabet=byte_level().alphabet())
+    clip = train(corpus, 2000, normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]),
+                 pre_tokenizers.Sequence([split(CLIP_PATTERN, "removed", True), byte_level()]), decoders.BPEDecoder("</w>"),
+                 special=["<|startoftext|>", "<|endoftext|>"], alphabet=byte_level().alphabet(),
+                 unk_token="<|endoftext|>", end_of_word_suffix="</w>")
+    clip.post_processor = processors.RobertaProcessing(("<|endoftext|>", 1), ("<|startoftext|>", 0), False, False)
+    roberta = train(corpus, 2000, None, byte_level(use_regex=True), decoders.ByteLevel(), special=["<s>", "</s>"], alphabet=byte_level().alphabet())
+    roberta.post_processor = processors.BertProcessing(("</s>", 1), ("<s>", 0))
+    return {"qwen": qwen, "deepseek v3": deepseek, "starcoder": starcoder, "gpt-neox": neox, "falcon": falcon, "clip": clip, "roberta": roberta,
+            "byte level normalizer": train(corpus, 1500, normalizers.ByteLevel(), split(r"Ġ?[^Ġ]+"), decoders.ByteLevel(), alphabet=byte_level().alphabet())}
+
+
+def make_steps(corpus):
+    """Each normalizer and pre-tokenizer, over characters: every one of a text that the vocabulary has shows."""
+    made = {}
+    steps = {form.lower(): getattr(normalizers, form)() for form in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"]}
+    steps |= {
+        "strip": normalizers.Strip(),
+        "strip left": normalizers.Strip(left=True, right=False),
+        "strip right": normalizers.Strip(left=False, right=True),
+        "replace text": normalizers.Replace("e", "<e>"),
+        "replace pattern": normalizers.Replace(Regex(r"\p{Lu}|\d+"), "#"),
+        "decompose, strip, lower": normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase(), normalizers.Prepend("x")]),
+    }
+    for name, step in steps.items():
+        # All bytes: nothing that the normalizer yields gets lost.
+        made["normalizer: " + name] = train(corpus[:60], 600, step, byte_level(), decoders.ByteLevel(), alphabet=byte_level().alphabet())
+        made["normalizer: " + name].add_tokens([AddedToken("Thé É", normalized=True), AddedToken(SPECIAL[0], normalized=True)])
+    for name, step in {
+        "digits": pre_tokenizers.Digits(False), "single digits": pre_tokenizers.Digits(True), "whitespace": pre_tokenizers.Whitespace(),
+        "white space split": pre_tokenizers.WhitespaceSplit(), "punctuation": pre_tokenizers.Punctuation(),
+        "punctuation, merged": pre_tokenizers.Punctuation("merged_with_next"), "punctuation, removed": pre_tokenizers.Punctuation("removed"),
+        "delimiter": pre_tokenizers.CharDelimiterSplit("e"), "bert": pre_tokenizers.BertPreTokenizer(),
+        "metaspace, other mark": pre_tokenizers.Metaspace("_"), "metaspace, split": pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Digits(True)]),
+    }.items():
+        # A blank in front of each word shows where it was cut.
+        show = pre_tokenizers.Sequence([step, byte_level(add_prefix_space=True)])
+        made["pre-tokenizer: " + name] = train(corpus[:60], 600, None, show, decoders.ByteLevel(), alphabet=byte_level().alphabet())
+    return made
+
+
+def make_others(corpus):
+    words = sorted({word for text in corpus[:50] for word in text.split()})
+    vocab = {word: i for i, word in enumerate(["[UNK]", " ", "Hello world!", *words])}
+    word_level = Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
+    whole = Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
+    word_level.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    bytes_in_words = Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
+    bytes_in_words.pre_tokenizer = byte_level(use_regex=True)
+    characters = train(corpus[:200], 2000)
+    unknown = train(corpus[:20], 500, unk_token="<unk>", special=["<unk>"])
+    return {"words": word_level, "whole texts": whole, "words of bytes": bytes_in_words, "characters": characters, "unknown characters": unknown}
+
+
+def make_marks(rng):
+    """Runs of characters that normalisation moves, joins or takes apart, old ones and new ones."""
+    marks = "\u0301\u0300\u0308\u0323\u0327\u0328\u0345\u0338\u3099\u309a\u0334\u05b0\u093c\u0f71\u0f72\u1dfa\u0898\u07fd\u1ac1\u10efd\U0001193e\U00011930\u1161\u11a8"
+    starters = "aAeEoOuUsS\u017f\u0226\u01ea\u1e9b\u0958\u0dd9\u1100\uac00\uac01\u2126\u212b\u3042\u304b\u2adc\ufb1d\ufb2c\U00011935\U000110a5\U0001d15f\u0344\u0340\u0f73ﷺ①½ﬃ㌀"
+    pick = lambda: rng.choice(rng.choice([marks, starters, marks])) if rng.random() < 0.95 else random_scalar(rng, 0x30000)
+    texts = ["".join(pick() for _ in range(rng.randrange(1, 12))) for _ in range(3000)]
+    for base in range(0, 0x20000, 64):  # each character before and behind marks
+        texts.append("".join(f"{chr(c)}\u0301{chr(c)}\u0323\u0301\u0345 e\u0301{chr(c)}\u0323" for c in range(base, base + 64) if not 0xD800 <= c < 0xE000))
+    return texts
+
+
+def compare_files(comparison, name, files, reference, texts):
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in files.items():
+            (Path(folder) / file).write_text(content)
+        comparison.run(name, folder, reference, texts)
+
+
+def compare_vocabulary_files(comparison, corpus, texts):
+    """vocab.json or vocab.txt, with merges.txt or not, as TorchTitan reads them."""
+    made = train(corpus, 2000, None, byte_level(use_regex=True), decoders.ByteLevel(), alphabet=byte_level().alphabet())
+    model = json.loads(made.to_str())["model"]
+    merges = [tuple(pair) for pair in model["merges"] if not pair[0].startswith("#")]
+    reference = Tokenizer(models.BPE(vocab=model["vocab"], merges=merges))
+    reference.pre_tokenizer = byte_level(use_regex=True)
+    reference.decoder = decoders.ByteLevel()
+    reference.post_processor = processors.ByteLevel(trim_offsets=True)
+    config = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "added_tokens_decoder": {}}
+    lines = "#version: 0.2\n\n" + "".join(f" {left}  {right} more\r\n" for left, right in model["merges"])
+    files = {"vocab.json": json.dumps(model["vocab"]), "merges.txt": lines, "tokenizer_config.json": json.dumps(config)}
+    compare_files(comparison, "vocab.json and merges.txt", files, Reference(reference, config), texts)
+    in_order = sorted(model["vocab"], key=model["vocab"].get)
+    files = {"vocab.txt": "".join(f"{token} \n" for token in in_order), "merges.txt": lines}
+    reference = Tokenizer(models.BPE(vocab=model["vocab"], merges=merges))
+    reference.pre_tokenizer = byte_level(use_regex=True)
+    reference.decoder = decoders.ByteLevel()
+    compare_files(comparison, "vocab.txt and merges.txt", files, Reference(reference), texts)
+    vocab = {"[UNK]": 0, "a": 1, "Hello world!": 4, "漢字": 5}
+    words = Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
+    compare_files(comparison, "vocab.txt alone", {"vocab.txt": "[UNK]\n a\n\n\t\nHello world!\n漢字"}, Reference(words), texts[::10])
+    compare_files(comparison, "vocab.json alone", {"vocab.json": json.dumps(vocab)}, Reference(words), texts[::10])
+
+
+def main():
+    comparison, shipped = Comparison(sys.argv[1]), Path(sys.argv[2])
+    rng = random.Random(21)
+    corpus = read_corpus(shipped)
+    texts = make_texts(rng, corpus)
+    texts = [text.encode() for text in texts + ["the cat the catch", " <s>a<s> b</s>", "▁ ▁▁a ▁", "Thé ÉTHÉ É"]] + make_invalid_utf8(rng)
+    marks = [text.encode() for text in make_marks(rng)]
+    forms = (" nfc", " nfd", "nfkc", "nfkd")
+    everything = [all_characters().encode()]
+    long_texts = [text.encode() for text in make_long_texts(rng, corpus, 1 << 12)]
+    megabytes = [text.encode() for text in make_long_texts(rng, corpus)[1::5]]
+    some = corpus[:300] + [mixture(random.Random(1), 2000)]
+    made = make_byte_level(some) | make_sentencepiece_like(some) | make_steps(some) | make_others(corpus)
+    for name, tokenizer in made.items():
+        is_step = "normalizer:" in name or "tokenizer:" in name
+        own = texts[::20] + everything if is_step else texts[::5] + long_texts
+        own = own + (marks if name[-4:] in forms or name == "qwen" else [])
+        own = own + (megabytes if name in ("qwen", "llama 2", "mistral") else [])
+        compare_files(comparison, name, {"tokenizer.json": tokenizer.to_str()}, Reference(tokenizer), own)
+    compare_vocabulary_files(comparison, some, texts[::3])
+    comparison.report()
+
+
+if __name__ == "__main__":
+    main()
