@@ -20,9 +20,10 @@ struct Batch {
   std::vector<std::uint8_t> document_starts;
 };
 
-/// Units of the data (rows, files, ...; see units of StreamPosition) that are read one after the
-/// other in one pass.
+/// Units of the data that are read one after the other in one pass.
 struct UnitRange {
+  /// What is numbered: "rows", "blocks", "files", ...
+  std::string units;
   std::int64_t pass = 0;
   std::int64_t begin = 0;
   std::int64_t end = -1;  ///< excluded; -1: the end of the data, wherever that is
@@ -36,8 +37,6 @@ struct UnitRange {
 struct StreamPosition {
   /// Which data this is; a position is good for the same data only.
   std::string data;
-  /// What is numbered: "rows", "blocks", "files", ...
-  std::string units;
   /// Passes over the data that are complete.
   std::int64_t pass = 0;
   /// What this rank reads in a whole pass.

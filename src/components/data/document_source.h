@@ -47,8 +47,8 @@ class DocumentSource {
   virtual std::optional<double> fraction_read() const { return std::nullopt; }
   /// What a unit is: "rows", "blocks", "files", "row groups", "documents", "windows".
   virtual const char* units() const = 0;
-  /// Says which data this is (files, sizes, size of a unit): a position in it is good for data of
-  /// the same description only.
+  /// Says which data this is (files, sizes), whatever the units: a position in it is good for data
+  /// of the same description only.
   virtual std::string description() const = 0;
 };
 
@@ -69,14 +69,14 @@ struct SourceOptions {
   bool shuffle = false;
   /// Data-parallel ranks that the units will be dealt to.
   std::int64_t ranks = 1;
-  /// Keeps to the units of a run that is continued; nothing: the source chooses.
+  /// What a unit is to be, where a run is continued; nothing: the source chooses.
   std::optional<std::string> units;
 };
 
 /// Opens what `options` describe. `files` must outlive the source.
 ///
-/// Plain JSONL: a unit is a row; shuffled, a block of 256 KiB of a file, whose rows are shuffled,
-/// too. Compressed JSONL: a unit is a file when `ranks` divides the number of files (or with
+/// Plain JSONL: a unit is a row; shuffled, and with more than 8 MiB for every rank, a block of 256
+/// KiB of a file, whose rows are shuffled, too. Compressed JSONL: a unit is a file when `ranks` divides the number of files (or with
 /// shuffle), else a row, interleaved. Text: a file. Parquet: a row group. Megatron: a document. Bare
 /// tokens: a window.
 ///

@@ -13,32 +13,50 @@ using protocols::StreamPosition;
 using protocols::UnitRange;
 
 DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
-    : open_source_(std::move(open_source)),
-      options_(std::move(options)),
-      source_(open_source_(std::nullopt)),
-      share_(fresh_share()),
-      left_{share_} {
+    : open_source_(std::move(open_source)), options_(std::move(options)) {
+  auto source = open_source_(std::nullopt);
+  own_units_ = source->units();
+  add_units(std::move(source));
+  share_ = fresh_share();
+  left_ = {share_};
+  source_ = units_of(share_).source.get();
   if (share_.end >= 0 && share_.begin >= share_.end) {
     throw RunError(concat("no data for data-parallel rank ", options_.rank, " of ", options_.ranks,
-                          ": ", options_.name, " has ", *unit_count_, " ", source_->units()));
+                          ": ", options_.name, " has ", *units_of(share_).count, " ", own_units_));
   }
 }
 
-/// What this rank reads in a whole pass. Units are counted only where that cannot be said without.
-UnitRange DocumentStream::fresh_share() {
-  if (options_.shuffle_seed || (options_.ranks > 1 && !source_->is_interleaved())) {
-    unit_count_ = source_->unit_count();
-    TITAN_CHECK(unit_count_, "a source that cannot be counted is interleaved and not shuffled");
+/// Units are counted only where something cannot be said without.
+void DocumentStream::add_units(std::unique_ptr<DocumentSource> source) {
+  Units units;
+  if (options_.shuffle_seed || (options_.ranks > 1 && !source->is_interleaved())) {
+    units.count = source->unit_count();
+    TITAN_CHECK(units.count, "a source that cannot be counted is interleaved and not shuffled");
   }
+  const std::string name = source->units();
+  units.source = std::move(source);
+  units_.emplace(name, std::move(units));
+}
+
+/// A run that is continued may have dealt the data in other units than this one would.
+DocumentStream::Units& DocumentStream::units_of(const UnitRange& range) {
+  if (!units_.contains(range.units)) add_units(open_source_(range.units));
+  return units_.at(range.units);
+}
+
+/// What this rank reads in a whole pass.
+UnitRange DocumentStream::fresh_share() {
+  const Units& units = units_.at(own_units_);
   UnitRange share;
-  if (source_->is_interleaved()) {
+  share.units = own_units_;
+  if (units.source->is_interleaved()) {
     share.begin = options_.rank;
     share.step = options_.ranks;
-    share.end = unit_count_.value_or(-1);
-  } else if (unit_count_) {
+    share.end = units.count.value_or(-1);
+  } else if (units.count) {
     // The first ranks get one more where the units do not divide evenly.
-    const std::int64_t each = *unit_count_ / options_.ranks;
-    const std::int64_t rest = *unit_count_ % options_.ranks;
+    const std::int64_t each = *units.count / options_.ranks;
+    const std::int64_t rest = *units.count % options_.ranks;
     share.begin = each * options_.rank + std::min(options_.rank, rest);
     share.end = share.begin + each + (options_.rank < rest ? 1 : 0);
   }
@@ -70,10 +88,11 @@ bool DocumentStream::open_next_unit() {
     const UnitRange& range = left_.front();
     const bool is_inside = range.end < 0 || range.begin < range.end;
     if (is_inside) {
+      source_ = units_of(range).source.get();
       unit_is_open_ = source_->open(unit_at(range), range.skip, order_seed(range.pass));
       if (unit_is_open_) return true;
       if (range.end >= 0) {
-        throw RunError(concat(options_.name, " has become shorter: of its ", source_->units(),
+        throw RunError(concat(options_.name, " has become shorter: of its ", range.units,
                               " number ", unit_at(range), " is gone"));
       }
     }
@@ -111,9 +130,10 @@ bool DocumentStream::begin_pass() {
   return true;
 }
 
-std::int64_t DocumentStream::unit_at(const UnitRange& range) const {
-  if (!options_.shuffle_seed) return range.begin;
-  return IndexPermutation(*unit_count_, *order_seed(range.pass))(range.begin);
+std::int64_t DocumentStream::unit_at(const UnitRange& range) {
+  const std::optional<std::int64_t> count = units_of(range).count;
+  if (!options_.shuffle_seed || range.begin >= *count) return range.begin;
+  return IndexPermutation(*count, *order_seed(range.pass))(range.begin);
 }
 
 std::optional<std::uint64_t> DocumentStream::order_seed(std::int64_t pass) const {
@@ -138,7 +158,6 @@ void DocumentStream::tolerate(const BadRow& error) {
 StreamPosition DocumentStream::position() const {
   StreamPosition position;
   position.data = source_->description();
-  position.units = source_->units();
   position.pass = pass_;
   position.share = share_;
   position.left = left_;
@@ -168,17 +187,14 @@ bool is_sound(const StreamPosition& position) {
 }  // namespace
 
 StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ranks) {
-  const StreamPosition& first = old_ranks.front();
-  if (first.units != source_->units()) source_ = open_source_(first.units);
   const std::string data = source_->description();
   for (const StreamPosition& rank : old_ranks) {
-    if (rank.data != data || rank.units != source_->units()) {
+    if (rank.data != data) {
       throw RunError(concat("cannot continue in ", options_.name, ": the data was ", rank.data,
                             " and is ", data, " now"));
     }
     if (!is_sound(rank)) throw RunError(concat("damaged position in ", options_.name));
   }
-  share_ = fresh_share();
   const bool same_ranks = std::ssize(old_ranks) == options_.ranks;
   const auto rank = static_cast<std::size_t>(options_.rank);
   StreamPosition mine = same_ranks ? old_ranks[rank] : reshard(old_ranks, options_.ranks)[rank];

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,8 +56,16 @@ class DocumentStream {
   protocols::StreamPosition restore(const std::vector<protocols::StreamPosition>& old_ranks);
 
  private:
+  /// The data in units of one kind.
+  struct Units {
+    std::unique_ptr<DocumentSource> source;
+    std::optional<std::int64_t> count;  // where something depends on it
+  };
+
+  Units& units_of(const protocols::UnitRange& range);
+  void add_units(std::unique_ptr<DocumentSource> source);
   protocols::UnitRange fresh_share();
-  std::int64_t unit_at(const protocols::UnitRange& range) const;
+  std::int64_t unit_at(const protocols::UnitRange& range);
   std::optional<std::uint64_t> order_seed(std::int64_t pass) const;
   bool open_next_unit();
   void leave_unit();
@@ -65,8 +74,9 @@ class DocumentStream {
 
   OpenSource open_source_;
   StreamOptions options_;
-  std::unique_ptr<DocumentSource> source_;
-  std::optional<std::int64_t> unit_count_;  // where something depends on it
+  std::map<std::string, Units> units_;
+  DocumentSource* source_ = nullptr;  // the one being read
+  std::string own_units_;             // in which new passes are dealt
   protocols::UnitRange share_;
   std::vector<protocols::UnitRange> left_;  // the first is being read
   std::int64_t pass_ = 0;

@@ -72,9 +72,6 @@ bool JsonlParts::next(Document& document) {
   return true;
 }
 
-std::string JsonlParts::description() const {
-  const std::string size = part_ == Part::kFile ? "" : concat(" of ", block_ >> 10, " KiB");
-  return concat(units(), size, " of JSONL in ", describe_files(data_));
-}
+std::string JsonlParts::description() const { return concat("JSONL in ", describe_files(data_)); }
 
 }  // namespace titan::components

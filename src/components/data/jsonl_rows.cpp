@@ -32,7 +32,7 @@ bool JsonlRows::next(Document& document) {
 }
 
 std::string JsonlRows::description() const {
-  return concat("rows of JSONL in ", describe_files(rows_.files()));
+  return concat("JSONL in ", describe_files(rows_.files()));
 }
 
 }  // namespace titan::components

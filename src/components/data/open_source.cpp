@@ -20,14 +20,28 @@ RowFields fields_of(const SourceOptions& options) {
   return {options.text_field, options.prompt_field, options.response_field};
 }
 
+/// As the original deals streamed data sets.
+std::string units_of_compressed(const std::vector<DataFile>& data, const SourceOptions& options) {
+  const bool divides = std::ssize(data) % options.ranks == 0;
+  return options.shuffle || divides ? "files" : "rows";
+}
+
+/// Blocks are quick to find in any order, but a rank needs a good many of them for a good mix.
+std::string units_of_plain(const std::vector<DataFile>& data, const SourceOptions& options) {
+  constexpr std::uint64_t kEnoughForARank = 8 << 20;
+  std::uint64_t bytes = 0;
+  for (const DataFile& file : data) bytes += file.size;
+  const bool has_enough = bytes / static_cast<std::uint64_t>(options.ranks) > kEnoughForARank;
+  return options.shuffle && has_enough ? "blocks" : "rows";
+}
+
 std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<DataFile> data,
                                            const SourceOptions& options) {
   using Part = JsonlParts::Part;
   const bool has_compressed = std::any_of(
       data.begin(), data.end(), [](const DataFile& file) { return is_compressed(file.path); });
-  const bool divides = std::ssize(data) % options.ranks == 0;
-  const std::string chosen = has_compressed ? (options.shuffle || divides ? "files" : "rows")
-                                            : (options.shuffle ? "blocks" : "rows");
+  const std::string chosen =
+      has_compressed ? units_of_compressed(data, options) : units_of_plain(data, options);
   const std::string units = options.units.value_or(chosen);
   RowFields fields = fields_of(options);
   if (units == "rows") {

@@ -12,13 +12,13 @@ using protocols::StreamPosition;
 using protocols::UnitRange;
 
 Json range_json(const UnitRange& range) {
-  return {range.pass, range.begin, range.end, range.step, range.skip};
+  return {range.units, range.pass, range.begin, range.end, range.step, range.skip};
 }
 
 UnitRange range_from(const Json& json) {
-  if (json.size() != 5) throw RunError("a range of units must be five numbers");
+  if (json.size() != 6) throw RunError("a range of units must be a name and five numbers");
   const auto at = [&](std::size_t i) { return json.at(i).get<std::int64_t>(); };
-  return {at(0), at(1), at(2), at(3), at(4)};
+  return {json.at(0).get<std::string>(), at(1), at(2), at(3), at(4), at(5)};
 }
 
 }  // namespace
@@ -27,7 +27,6 @@ Json to_json(const StreamPosition& position) {
   Json left = Json::array();
   for (const UnitRange& range : position.left) left.push_back(range_json(range));
   return {{"data", position.data},
-          {"units", position.units},
           {"pass", position.pass},
           {"share", range_json(position.share)},
           {"left", left},
@@ -39,7 +38,6 @@ StreamPosition position_from_json(const Json& json) {
   try {
     StreamPosition position;
     position.data = json.at("data").get<std::string>();
-    position.units = json.at("units").get<std::string>();
     position.pass = json.at("pass").get<std::int64_t>();
     position.share = range_from(json.at("share"));
     for (const Json& range : json.at("left")) position.left.push_back(range_from(range));

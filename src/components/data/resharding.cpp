@@ -46,7 +46,6 @@ std::vector<StreamPosition> reshard(const std::vector<StreamPosition>& old_ranks
   const auto new_size = static_cast<std::size_t>(ranks);
   StreamPosition empty;
   empty.data = old_ranks.front().data;
-  empty.units = old_ranks.front().units;
   for (const StreamPosition& rank : old_ranks) empty.pass = std::max(empty.pass, rank.pass);
   std::vector<StreamPosition> result(new_size, empty);
 

@@ -148,7 +148,7 @@ TEST_P(RandomJsonl, RowsCanBeReadFromAnywhere) {
 }
 
 TEST_P(RandomJsonl, BlocksTogetherHoldEveryRowOnce) {
-  options_.shuffle = true;
+  options_.units = "blocks";
   const auto source = open();
   EXPECT_STREQ(source->units(), "blocks");
   const Units units = read_units(*source);
@@ -157,7 +157,7 @@ TEST_P(RandomJsonl, BlocksTogetherHoldEveryRowOnce) {
 }
 
 TEST_P(RandomJsonl, ShuffledBlocksAreReopenedExactly) {
-  options_.shuffle = true;
+  options_.units = "blocks";
   const auto source = open();
   const Units plain = read_units(*source);
   const Units units = read_units(*source, 11);
@@ -220,8 +220,16 @@ TEST_P(RandomJsonl, CompressedFilesHoldTheSameRows) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomJsonl, ::testing::Values(1, 2, 3, 4, 5, 6));
 
-TEST_F(JsonlSourceTest, BadRowsInBlocksNameTheByte) {
+TEST_F(JsonlSourceTest, ShufflesRowsWhereBlocksWouldBeFew) {
   options_.shuffle = true;
+  write_file(path(), jsonl(std::vector<std::string>(90, std::string(100'000, 'x'))));
+  EXPECT_STREQ(open()->units(), "blocks") << "9 MB for one rank";
+  options_.ranks = 2;
+  EXPECT_STREQ(open()->units(), "rows");
+}
+
+TEST_F(JsonlSourceTest, BadRowsInBlocksNameTheByte) {
+  options_.units = "blocks";
   EXPECT_EQ(read("{\"text\": \"a\"}\nx\n")[1].find("bad: " + path() + ": line at byte 14: invalid"),
             0u);
 }
@@ -243,7 +251,7 @@ TEST_F(JsonlSourceTest, DescriptionsTellDataApart) {
   write_file(path("b.jsonl"), jsonl({"b"}));
   const std::string description = open()->description();
   EXPECT_EQ(description.substr(0, description.rfind(", ")),
-            "rows of JSONL in 2 files, a.jsonl (14 bytes) ... b.jsonl (14 bytes)");
+            "JSONL in 2 files, a.jsonl (14 bytes) ... b.jsonl (14 bytes)");
   EXPECT_EQ(open()->description(), description);
   write_file(path("aa.jsonl"), "");
   EXPECT_NE(open()->description(), description);
@@ -266,7 +274,7 @@ TEST_F(JsonlSourceTest, ThereMustBeRows) {
 TEST_F(JsonlSourceTest, GoingBehindTheEndOfAUnitIsAnError) {
   write_file(path(), jsonl({"a", "b"}));
   EXPECT_THROW(open()->open(0, 2, std::nullopt), RunError);
-  options_.shuffle = true;
+  options_.units = "blocks";
   EXPECT_TRUE(open()->open(0, 2, std::nullopt));
   EXPECT_NE(message_of<RunError>([&] { open()->open(0, 3, 1); }).find("there are 2 rows"),
             std::string::npos);

@@ -20,7 +20,7 @@ using test::NumberedSource;
 class Ranks {
  public:
   Ranks(const NumberedSource::Shape& shape, std::int64_t ranks,
-      std::optional<std::uint64_t> shuffle_seed)
+        std::optional<std::uint64_t> shuffle_seed)
       : shape_(shape) {
     for (std::int64_t rank = 0; rank < ranks; ++rank) {
       StreamOptions options;
@@ -146,7 +146,7 @@ TEST(ReshardingTokens, LeftoverTokensAreAllCarriedOn) {
 TEST(ReshardingTokens, ThereAndBackTakesFewIntegers) {
   std::vector<StreamPosition> ranks(64);
   for (std::int64_t i = 0; i < 64; ++i) {
-    ranks[static_cast<std::size_t>(i)].left = {{0, 100 * i + 7, 100 * i + 100, 1, 0}};
+    ranks[static_cast<std::size_t>(i)].left = {{"things", 0, 100 * i + 7, 100 * i + 100, 1, 0}};
   }
   for (const std::int64_t next : {32, 64, 16, 64}) ranks = reshard(ranks, next);
   for (const StreamPosition& rank : ranks) EXPECT_LE(rank.left.size(), 4u);
