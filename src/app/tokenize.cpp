@@ -48,9 +48,9 @@ class Display {
     next_ = now + 0.2;
     const double rate = static_cast<double>(progress.text_bytes - bytes_before_) / kMiB /
                         std::max(now - start_, 1e-3);
-    const std::string done = progress.fraction ? bar(*progress.fraction) : "";
-    line_->show(concat(done, tools::fixed(static_cast<double>(progress.tokens) / 1e6, 1),
-                       " M tokens ", tools::fixed(rate, 1), " MiB/s"));
+    line_->show(concat(bar(progress.fraction),
+                       tools::fixed(static_cast<double>(progress.tokens) / 1e6, 1), " M tokens ",
+                       tools::fixed(rate, 1), " MiB/s"));
   }
 
  private:

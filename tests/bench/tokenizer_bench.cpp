@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "components/data/text_rows.h"
+#include "components/data/document_source.h"
 #include "titan/base/file_system.h"
 #include "titan/components/tokenizer.h"
 
@@ -27,8 +27,13 @@ void run(const std::string& folder, const std::string& path, double seconds) {
 
   std::vector<std::string> texts;
   start = std::chrono::steady_clock::now();
-  titan::components::TextRows rows(files, {path});
-  for (std::string text; rows.next(text);) texts.push_back(text);
+  titan::components::SourceOptions options;
+  options.path = path;
+  const auto source = titan::components::open_source(files, options);
+  titan::components::Document document;
+  for (std::int64_t row = 0; source->open(row, 0, std::nullopt); ++row) {
+    if (source->next(document)) texts.push_back(document.text);
+  }
   const double read = seconds_since(start);
 
   std::size_t bytes = 0;

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "titan/components/text_dataset.h"
@@ -14,8 +13,8 @@ struct TokenizeProgress {
   std::int64_t documents = 0;
   std::int64_t tokens = 0;
   std::int64_t text_bytes = 0;
-  /// Of the data, in [0, 1]; nothing where that is not known.
-  std::optional<double> fraction;
+  /// Of the data, in [0, 1].
+  double fraction = 0;
 };
 
 struct TokenizeOptions {

@@ -42,8 +42,8 @@ class DocumentSource {
   /// The next document of the open unit; false at the unit's end. Throws BadRow for a document that
   /// cannot be used; the next call goes on behind it.
   virtual bool next(Document& document) = 0;
-  /// The part of the data that lies before what `next` reads next, in [0, 1], as far as its files go
-  /// in order; nothing where that is not known.
+  /// The part of the data that lies before what `next` reads next, in [0, 1], where the number of
+  /// units is not known without effort and so does not tell.
   virtual std::optional<double> fraction_read() const { return std::nullopt; }
   /// What a unit is: "rows", "blocks", "files", "row groups", "documents", "windows".
   virtual const char* units() const = 0;

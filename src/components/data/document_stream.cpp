@@ -155,6 +155,13 @@ void DocumentStream::tolerate(const BadRow& error) {
   tools::log_warning("Skipped a bad row (", bad_rows_, " so far): ", error.what());
 }
 
+double DocumentStream::fraction_read() {
+  if (left_.empty()) return 1;
+  if (const auto fraction = source_->fraction_read()) return *fraction;
+  const double count = static_cast<double>(source_->unit_count().value_or(1));
+  return std::min(static_cast<double>(left_.front().begin) / count, 1.0);
+}
+
 StreamPosition DocumentStream::position() const {
   StreamPosition position;
   position.data = source_->description();

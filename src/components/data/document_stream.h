@@ -44,8 +44,8 @@ class DocumentStream {
   /// The last document gave tokens: this pass is not in vain.
   void useful() { saw_tokens_ = true; }
 
-  /// See DocumentSource.
-  std::optional<double> fraction_read() const { return source_->fraction_read(); }
+  /// The part of the data before the next document, in [0, 1], of an unshuffled pass.
+  double fraction_read();
   const StreamOptions& options() const { return options_; }
   /// Without leftover tokens and windows, which are not the stream's.
   protocols::StreamPosition position() const;

@@ -26,6 +26,7 @@ class JsonlRows final : public DocumentSource {
   bool is_interleaved() const override { return options_.is_interleaved; }
   bool open(std::int64_t unit, std::int64_t skip, std::optional<std::uint64_t> order_seed) override;
   bool next(Document& document) override;
+  std::optional<double> fraction_read() const override { return rows_.fraction_read(); }
   const char* units() const override { return "rows"; }
   std::string description() const override;
 

@@ -71,6 +71,17 @@ std::int64_t TextRows::count() {
   return *count_;
 }
 
+double TextRows::fraction_read() const {
+  std::uint64_t before = 0;
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < data_.size(); ++i) {
+    if (i < file_) before += data_[i].size;
+    all += data_[i].size;
+  }
+  if (!is_compressed(data_[file_].path)) before += reader_->position().offset;
+  return static_cast<double>(before) / static_cast<double>(std::max<std::uint64_t>(all, 1));
+}
+
 void TextRows::add_mark(const Mark& mark) {
   if (std::ssize(marks_) == max_marks_) {
     for (std::size_t i = 0; 2 * i < marks_.size(); ++i) marks_[i] = marks_[2 * i];

@@ -42,6 +42,9 @@ class TextRows {
   /// Number of rows in all files: reads what has not been read yet the first time. The next row is
   /// undefined after it: seek.
   std::int64_t count();
+  /// The part of all files that lies before the next row, in [0, 1]; of a compressed file all or
+  /// nothing.
+  double fraction_read() const;
   const std::vector<DataFile>& files() const { return data_; }
 
  private:

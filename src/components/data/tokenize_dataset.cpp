@@ -30,7 +30,7 @@ struct Chunk {
   std::vector<Document> documents;
   std::vector<std::vector<std::int64_t>> ids;
   protocols::StreamPosition position;
-  std::optional<double> fraction;  // of the data, up to here
+  double fraction = 0;  // of the data, up to here
 };
 
 Chunk read_chunk(DocumentStream& stream, std::size_t bytes) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -82,6 +83,20 @@ TEST_F(TokenizeDataset, WritesWhatMegatronReads) {
     EXPECT_EQ(number_at<std::int64_t>(idx, documents + 8 * i), i);
   }
   EXPECT_EQ(number_at<std::int64_t>(idx, documents + 24), 3);
+}
+
+TEST_F(TokenizeDataset, SaysHowFarItIs) {
+  write_file(folder_ / "data.jsonl",
+             jsonl(std::vector<std::string>(40, std::string(100'000, 'x'))));
+  options_.threads = 1;
+  std::vector<double> fractions;
+  options_.on_progress = [&](const TokenizeProgress& now) { fractions.push_back(now.fraction); };
+  run();
+  ASSERT_GE(fractions.size(), 3u);
+  EXPECT_TRUE(std::is_sorted(fractions.begin(), fractions.end()));
+  EXPECT_GT(fractions.front(), 0.1);
+  EXPECT_LT(fractions.front(), 0.5);
+  EXPECT_EQ(fractions.back(), 1);
 }
 
 TEST_F(TokenizeDataset, LeavesNothingElseBehind) {
