@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value).
+# Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands tokenize
+# and plot come first. Paths in arguments are relative to the clone.
 #
 #   NGPU=1 NNODES=1   ranks of a node and nodes
 #   LOG_RANK=0        ranks whose output is shown
@@ -33,7 +34,12 @@ if [[ "$NGPU" != 1 || "$NNODES" != 1 ]]; then
 fi
 
 arguments=()
-if [[ -n "${CONFIG_FILE:-}" ]]; then
+case "${1:-}" in
+  tokenize | plot) arguments+=("$1"); shift ;;
+esac
+if [[ "${arguments[*]}" == plot ]]; then
+  : # draws runs, whatever their configs
+elif [[ -n "${CONFIG_FILE:-}" ]]; then
   # The run starts in the clone, whose configs name their data relative to it; the caller's own file is found from where they are.
   if [[ -e "$CONFIG_FILE" ]]; then
     CONFIG_FILE="$(realpath -s "$CONFIG_FILE")"

@@ -52,6 +52,11 @@ class RunTrain(unittest.TestCase):
     def test_a_config_file_argument_replaces_the_default(self):
         self.assert_runs(self.run_train("--job.config_file=mine.toml"), "--job.config_file=mine.toml")
 
+    def test_commands_stand_in_front_and_plot_has_no_config(self):
+        self.assert_runs(self.run_train("tokenize", "--output", "out"),
+                         "tokenize", "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--output", "out")
+        self.assert_runs(self.run_train("plot", "a", "b", CONFIG_FILE="x.toml"), "plot", "a", "b")
+
     def test_communication_mode_is_passed_on(self):
         result = self.run_train(CONFIG_FILE="x.toml", COMM_MODE="fake_backend")
         self.assert_runs(result, "--job.config_file", "x.toml", "--comm.mode=fake_backend")
