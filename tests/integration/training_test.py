@@ -91,7 +91,7 @@ class TrainingTest(TitanTest):
     def test_a_small_data_set_is_read_again_and_again(self):
         text = self.write("small.jsonl", "".join('{"text": "number %d"}\n' % i for i in range(20)))
         output = self.train("--training.dataset_path", text, "--training.steps=8").stdout
-        self.assertIn("Dataset c4_test is being re-looped (passes so far: 1)", output)
+        self.assertIn(f"Dataset {text} is being re-looped (passes so far: 1)", output)
         self.assertIn("(passes so far: 4)", output)
         self.assertNotIn("(passes so far: 3)", output)
 

@@ -60,7 +60,8 @@ DataPart named_part(const TextDataOptions& options, base::FileSystem& files) {
   if (is_c4 && files.is_directory(path + "/en")) path += "/en";
   const bool is_folder = files.is_directory(path);
   tools::log_info("Preparing ", name, " dataset from ", path);
-  return {path, is_folder ? std::string(dataset.file_prefix) : "", options.data.format, 1};
+  return {options.path ? path : name, path, is_folder ? std::string(dataset.file_prefix) : "",
+          options.data.format, 1};
 }
 
 }  // namespace
@@ -70,7 +71,8 @@ std::vector<DataPart> find_parts(const TextDataOptions& options, base::FileSyste
   std::vector<DataPart> parts;
   for (const config::MixturePart& part : options.data.mixture) {
     tools::log_info("Preparing a mixture: weight ", part.weight, ", ", part.path);
-    parts.push_back({part.path, "", format_of(part.format, options.data.format), part.weight});
+    parts.push_back(
+        {part.path, part.path, "", format_of(part.format, options.data.format), part.weight});
   }
   return parts;
 }
@@ -89,7 +91,7 @@ DocumentStream open_stream(const DataPart& part, std::size_t index, const TextDa
   source.ranks = options.dp_world_size;
 
   StreamOptions stream;
-  stream.name = part.path;
+  stream.name = part.name;
   stream.rank = options.dp_rank;
   stream.ranks = options.dp_world_size;
   stream.infinite = options.infinite;

@@ -11,6 +11,8 @@ namespace titan::components {
 
 /// One source of a data set.
 struct DataPart {
+  /// For messages: the data set's where its place is known by it, else the path.
+  std::string name;
   std::string path;
   std::string file_prefix;
   config::DataFormat format = config::DataFormat::kAuto;

@@ -21,7 +21,7 @@ std::unique_ptr<protocols::DataLoader> build_text_dataloader(const TextDataOptio
   for (const DataPart& part : find_parts(options, files)) {
     DocumentStream stream = open_stream(part, sources.size(), options, files);
     sources.push_back({WindowPacker(std::move(stream), tokenizer), part.weight});
-    name += (name.empty() ? "" : ", ") + part.path;
+    name += (name.empty() ? "" : ", ") + part.name;
   }
   auto loader =
       std::make_unique<MixtureLoader>(std::move(sources), options.batch_size, options.seq_len);
