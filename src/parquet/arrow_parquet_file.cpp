@@ -90,6 +90,7 @@ ArrowParquetFile::ArrowParquetFile(std::unique_ptr<base::ReadableFile> file,
     ::parquet::ReaderProperties properties(&pool_);
     properties.enable_buffered_stream();  // else a column of a row group is read whole
     properties.set_buffer_size(kReadBuffer);
+    properties.set_page_checksum_verification(true);  // where the file has checksums
     reader_ = ::parquet::ParquetFileReader::Open(std::make_shared<ArrowFile>(std::move(file)),
                                                  properties);
     for (const std::string& column : columns) column_numbers_.push_back(find_column(column));

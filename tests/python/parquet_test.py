@@ -174,6 +174,13 @@ class ParquetTest(unittest.TestCase):
                 if result.returncode == 1:
                     self.assertIn(str(self.path), result.stderr)
 
+    def test_checksums_find_every_damaged_page(self):
+        self.write({"text": [f"text {row}" for row in range(100)]}, write_page_checksum=True, use_dictionary=False, compression="none")
+        good = self.path.read_bytes()
+        offset = good.index(b"text 50")
+        self.path.write_bytes(good[:offset] + b"T" + good[offset + 1 :])
+        self.assertIn("CRC checksum verification failed", self.error())
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])

@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <random>
 
 #include "components/data/document_source.h"
 #include "components/data/jsonl_parts.h"
+#include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/file_system.h"
@@ -263,6 +265,33 @@ TEST_F(JsonlSourceTest, DamagedCompressionEndsTheReading) {
   const auto source = open();
   const std::string message = message_of<RunError>([&] { read_units(*source); });
   EXPECT_EQ(message.find(path("a.jsonl.gz") + ": damaged gzip data at byte "), 0u) << message;
+}
+
+TEST_F(JsonlSourceTest, EveryFailingCallEndsTheReadingAndNamesTheFile) {
+  const std::string bytes = jsonl(Texts(30'000, "some text"));
+  for (const std::string extension : {".jsonl", ".jsonl.gz", ".jsonl.zst"}) {
+    const std::string name = path("a" + extension);
+    write_file(name, extension == ".jsonl"      ? bytes
+                     : extension == ".jsonl.gz" ? gzip(bytes)
+                                                : zstd(bytes));
+    options_.path = name;
+    int failures = 0;
+    for (bool failed = true; failed; ++failures) {
+      test::FaultyFileSystem disk;
+      disk.fail_call(failures + 1, EIO);
+      failed = false;
+      try {
+        const auto source = open_source(disk, options_);
+        EXPECT_EQ(test::join(read_units(*source)).size(), 30'000u);
+      } catch (const BadRow& error) {
+        ADD_FAILURE() << "only a bad row: " << error.what();
+      } catch (const RunError& error) {
+        failed = true;
+        EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+      }
+    }
+    EXPECT_GT(failures, 5);
+  }
 }
 
 TEST_F(JsonlSourceTest, ThereMustBeRows) {
