@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "components/data/document_source.h"
+#include "titan/components/document_source.h"
 #include "titan/base/file_system.h"
 #include "titan/components/tokenizer.h"
 

@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "components/data/jsonl_parts.h"
-#include "components/data/jsonl_rows.h"
+#include "components/sources/jsonl_parts.h"
+#include "components/sources/jsonl_rows.h"
 #include "fuzz/memory_file_system.h"
-#include "unit/components/data/source_checks.h"
+#include "unit/components/sources/source_checks.h"
 
 namespace {
 

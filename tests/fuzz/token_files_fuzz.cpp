@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "components/data/document_source.h"
 #include "fuzz/memory_file_system.h"
-#include "unit/components/data/source_checks.h"
+#include "titan/components/document_source.h"
+#include "unit/components/sources/source_checks.h"
 
 namespace {
 

@@ -19,8 +19,8 @@
 #include <optional>
 #include <string>
 
-#include "components/data/document_source.h"
 #include "titan/base/file_system.h"
+#include "titan/components/document_source.h"
 #include "titan/config/choice.h"
 
 namespace {

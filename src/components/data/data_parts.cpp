@@ -7,6 +7,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/base/mix_bits.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
@@ -96,7 +97,7 @@ DocumentStream open_stream(const DataPart& part, std::size_t index, const TextDa
   stream.ranks = options.dp_world_size;
   stream.infinite = options.infinite;
   // Equal files in a mixture are read in different orders.
-  if (options.data.shuffle) stream.shuffle_seed = options.shuffle_seed + mix_bits(index);
+  if (options.data.shuffle) stream.shuffle_seed = options.shuffle_seed + base::mix_bits(index);
   if (options.data.on_bad_row == config::OnBadRow::kSkip) {
     stream.max_bad_rows = options.data.max_bad_rows;
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "components/data/resharding.h"
+#include "titan/base/mix_bits.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
@@ -138,7 +139,7 @@ std::int64_t DocumentStream::unit_at(const UnitRange& range) {
 
 std::optional<std::uint64_t> DocumentStream::order_seed(std::int64_t pass) const {
   if (!options_.shuffle_seed) return std::nullopt;
-  return mix_bits(*options_.shuffle_seed + mix_bits(static_cast<std::uint64_t>(pass)));
+  return base::mix_bits(*options_.shuffle_seed + base::mix_bits(static_cast<std::uint64_t>(pass)));
 }
 
 void DocumentStream::tolerate(const BadRow& error) {

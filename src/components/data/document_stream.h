@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "components/data/document_source.h"
 #include "components/data/index_permutation.h"
+#include "titan/components/document_source.h"
 #include "titan/protocols/data_loader.h"
 
 namespace titan::components {

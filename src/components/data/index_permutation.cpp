@@ -4,20 +4,16 @@
 #include <bit>
 
 #include "titan/base/errors.h"
+#include "titan/base/mix_bits.h"
 
 namespace titan::components {
 namespace {
 
+using base::mix_bits;
+
 constexpr int kRounds = 6;
 
 }  // namespace
-
-std::uint64_t mix_bits(std::uint64_t value) {
-  value += 0x9e3779b97f4a7c15;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-  return value ^ (value >> 31);
-}
 
 IndexPermutation::IndexPermutation(std::int64_t count, std::uint64_t seed)
     : count_(static_cast<std::uint64_t>(count)), seed_(mix_bits(seed)) {

@@ -21,7 +21,4 @@ class IndexPermutation {
   int half_bits_;
 };
 
-/// A well-mixed function of a number (the finalizer of SplitMix64).
-std::uint64_t mix_bits(std::uint64_t value);
-
 }  // namespace titan::components

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "components/data/document_source.h"
+#include "titan/components/document_source.h"
 
 namespace titan::test {
 
