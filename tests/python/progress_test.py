@@ -1,9 +1,11 @@
 """The progress line on a terminal, and its absence everywhere else."""
+import fcntl
 import os
 import pty
 import re
 import subprocess
 import sys
+import termios
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
@@ -32,6 +34,20 @@ def screen(text):
     return ["".join(line) for line in lines], seen
 
 
+def read_terminal(terminal):
+    """Everything until nobody writes to it any more."""
+    received = b""
+    while True:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # Linux' way to say so
+            data = b""
+        if not data:
+            os.close(terminal)
+            return received.decode().replace("\r\n", "\n")
+        received += data
+
+
 class ProgressTest(TitanTest):
     def run_on_terminal(self, stdout, stderr, **env):
         """What a terminal receives when standard output or error ("terminal") is one, and the output that is not."""
@@ -40,19 +56,10 @@ class ProgressTest(TitanTest):
         process = subprocess.Popen(self.arguments(*LONG), cwd=ROOT, env=environment({"TERM": "xterm", **env}),
                                    stdout=place[stdout], stderr=place[stderr])
         os.close(theirs)
-        received = b""
-        while True:
-            try:
-                data = os.read(ours, 65536)
-            except OSError:  # Linux' way to say that nobody writes any more
-                data = b""
-            if not data:
-                break
-            received += data
+        received = read_terminal(ours)
         output, _ = process.communicate(timeout=60)
-        os.close(ours)
         self.assertEqual(process.returncode, 0, received)
-        return received.decode().replace("\r\n", "\n"), (output or b"").decode()
+        return received, (output or b"").decode()
 
     def assert_no_line_is_garbled(self, lines):
         self.assertEqual(lines[-1], "", "the progress line is gone at the end")
@@ -74,6 +81,17 @@ class ProgressTest(TitanTest):
         self.assertIn("step 60/60 100%", received)
         self.assertNotIn("[titan]", received)
         self.assertNotRegex(output, r"[\r\x1b]|ETA")
+
+    def test_in_the_background_of_a_shell_there_is_no_progress(self):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(["bash", "-c", 'set -m; "$@" & wait $!', "bash", *self.arguments(*LONG)], cwd=ROOT,
+                                   env=environment({"TERM": "xterm"}), stdin=theirs, stdout=theirs, stderr=theirs,
+                                   start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(theirs)
+        received = read_terminal(ours)
+        self.assertEqual(process.wait(), 0, received)
+        self.assertIn("Training completed", received)
+        self.assertNotIn("/60", received)
 
     def test_files_pipes_and_dumb_terminals_get_plain_lines(self):
         result = self.train(*LONG)

@@ -54,6 +54,7 @@ class StatusLine {
 
   /// How much text fits now.
   std::size_t columns() const;
+  /// Does nothing while the program runs in the background of a shell.
   void show(const std::string& text);
   void clear();
 

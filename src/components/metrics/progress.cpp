@@ -23,6 +23,12 @@ std::string formatted(const char* format, Values... values) {
   return text.data();
 }
 
+/// Whether another program of this terminal's owner is in front: our line would scribble over it.
+bool in_background(int terminal) {
+  const pid_t front = ::tcgetpgrp(terminal);
+  return front > 0 && front != ::getpgrp();
+}
+
 }  // namespace
 
 Progress::Progress(std::int64_t total_steps, std::function<double()> now)
@@ -82,13 +88,14 @@ std::size_t StatusLine::columns() const {
 }
 
 void StatusLine::show(const std::string& text) {
+  if (in_background(terminal_)) return;
   const std::string bytes = "\r" + text.substr(0, columns()) + "\033[K\r";
   [[maybe_unused]] const ssize_t written = ::write(terminal_, bytes.data(), bytes.size());
   shown_ = true;
 }
 
 void StatusLine::clear() {
-  if (!std::exchange(shown_, false)) return;
+  if (!std::exchange(shown_, false) || in_background(terminal_)) return;
   constexpr std::string_view kErase = "\r\033[K";
   [[maybe_unused]] const ssize_t written = ::write(terminal_, kErase.data(), kErase.size());
 }

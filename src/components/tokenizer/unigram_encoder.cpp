@@ -11,6 +11,8 @@ namespace {
 using PieceType = SentencePieceModel::PieceType;
 
 constexpr float kUnknownPenalty = 10.0f;
+// Sums of scores start over from 0 where they fall below this, before they lose precision.
+constexpr float kRebaseBelow = -100000.0f;
 constexpr std::uint32_t kNowhere = 0xFFFFFFFF;
 
 }  // namespace
@@ -18,32 +20,35 @@ constexpr std::uint32_t kNowhere = 0xFFFFFFFF;
 UnigramEncoder::UnigramEncoder(const SentencePieceModel& model)
     : model_(model),
       trie_(make_piece_trie(model, /*user_defined_only=*/false)),
-      lowest_(std::numeric_limits<float>::max()),
-      highest_(std::numeric_limits<float>::lowest()) {
+      lowest_(std::numeric_limits<float>::max()) {
   for (TokenId id = 0; id < model.pieces.size(); ++id) {
     if (model.types[id] != PieceType::kNormal) continue;
     lowest_ = std::min(lowest_, model.scores[id]);
-    highest_ = std::max(highest_, model.scores[id]);
   }
 }
 
-// A piece of the user's wins against all others.
-double UnigramEncoder::score_of(TokenId id, std::size_t bytes) const {
+// Scores of normal pieces are logarithms of probabilities, below 0: a piece of the user wins.
+float UnigramEncoder::score_of(TokenId id, std::size_t bytes) const {
   if (model_.types[id] != PieceType::kUserDefined) return model_.scores[id];
-  return static_cast<float>(bytes) * highest_ - 0.1;
+  return 0.1f * static_cast<float>(bytes - 1);
 }
 
-void UnigramEncoder::offer(Workspace::Node& node, double score, std::uint32_t begin, TokenId id) {
+void UnigramEncoder::offer(Workspace::Node& node, float score, std::uint32_t begin, TokenId id) {
   if (node.begin != kNowhere && !(score > node.score)) return;
-  node = {id, begin, static_cast<float>(score)};
+  node = {id, begin, score};
 }
 
 void UnigramEncoder::encode(std::string_view text, Workspace& workspace, std::vector<TokenId>& ids,
                             std::vector<std::uint32_t>& ends) const {
   auto& nodes = workspace.nodes_;
   nodes.assign(text.size() + 1, {0, kNowhere, 0});
+  std::size_t furthest = 0;  // the last node that a path has reached
   const float unknown_score = lowest_ - kUnknownPenalty;
   for (std::size_t begin = 0; begin < text.size();) {
+    if (nodes[begin].score < kRebaseBelow) {
+      const float base = nodes[begin].score;
+      for (std::size_t i = begin; i <= furthest; ++i) nodes[i].score -= base;
+    }
     const float before = nodes[begin].score;
     const char* next = text.data() + begin;
     next_code_point(next);
@@ -56,8 +61,10 @@ void UnigramEncoder::encode(std::string_view text, Workspace& workspace, std::ve
       const TokenId id = trie_.value(node);
       if (id == PieceTrie::kNoValue || model_.types[id] == PieceType::kUnused) continue;
       offer(nodes[at], score_of(id, at - begin) + before, static_cast<std::uint32_t>(begin), id);
+      furthest = std::max(furthest, at);
       has_character = has_character || at == character_end;
     }
+    furthest = std::max(furthest, character_end);
     if (!has_character) {
       offer(nodes[character_end], unknown_score + before, static_cast<std::uint32_t>(begin),
             model_.unknown);

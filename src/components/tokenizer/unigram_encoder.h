@@ -9,7 +9,7 @@
 namespace titan::components {
 
 /// Cuts text into the pieces with the highest sum of scores (Kudo 2018, "Subword Regularization"),
-/// in the order and precision of the `sentencepiece` package, so that ties fall alike. Immutable.
+/// in the order and precision of the `sentencepiece` package 0.2.3, so that ties fall alike. Immutable.
 class UnigramEncoder {
  public:
   class Workspace {
@@ -30,13 +30,12 @@ class UnigramEncoder {
               std::vector<std::uint32_t>& ends) const;
 
  private:
-  double score_of(TokenId id, std::size_t bytes) const;
-  static void offer(Workspace::Node& node, double score, std::uint32_t begin, TokenId id);
+  float score_of(TokenId id, std::size_t bytes) const;
+  static void offer(Workspace::Node& node, float score, std::uint32_t begin, TokenId id);
 
   const SentencePieceModel& model_;
   PieceTrie trie_;
-  float lowest_ = 0;  // of the scores of normal pieces
-  float highest_ = 0;
+  float lowest_;  // of the scores of normal pieces
 };
 
 }  // namespace titan::components

@@ -39,8 +39,8 @@ std::string config_error(const std::string& config) {
 
 TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
   const std::string refusal = "not available in this build yet: ";
-  EXPECT_EQ(error_with("/normalizer", {{"type", "NFKC"}}),
-            refusal + "the normalizer NFKC (tokenizer.json: /normalizer)");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "Precompiled"}}),
+            refusal + "the normalizer Precompiled (tokenizer.json: /normalizer)");
   EXPECT_EQ(error_with("/truncation", {{"max_length", 3}}),
             refusal + "truncation (tokenizer.json: /truncation)");
   EXPECT_EQ(error_with("/padding", Json::object()), refusal + "padding (tokenizer.json: /padding)");
@@ -50,25 +50,20 @@ TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
             refusal + "the model Unigram (tokenizer.json: /model/type)");
   EXPECT_EQ(error_with("/model/dropout", 0.1),
             refusal + "dropout (tokenizer.json: /model/dropout)");
-  EXPECT_EQ(error_with("/model/byte_fallback", true),
-            refusal + "byte_fallback (tokenizer.json: /model/byte_fallback)");
-  EXPECT_EQ(error_with("/model/end_of_word_suffix", "</w>"),
-            refusal + "end_of_word_suffix (tokenizer.json: /model/end_of_word_suffix)");
-  EXPECT_EQ(error_with("/decoder/type", "Metaspace"),
-            refusal + "the decoder Metaspace (tokenizer.json: /decoder)");
   EXPECT_EQ(
-      error_with("/pre_tokenizer", {{"type", "Whitespace"}}),
-      refusal + "a pre-tokenizer Whitespace without ByteLevel (tokenizer.json: /pre_tokenizer)");
-  EXPECT_EQ(
-      error_with("/pre_tokenizer/pretokenizers/0/type", "Digits"),
-      refusal +
-          "a pre-tokenizer Digits before the end (tokenizer.json: /pre_tokenizer/pretokenizers/0)");
-  EXPECT_EQ(
-      error_with("/pre_tokenizer/pretokenizers/1", {{"type", "Metaspace"}}),
-      refusal +
-          "a pre-tokenizer Metaspace at the end (tokenizer.json: /pre_tokenizer/pretokenizers/1)");
-  EXPECT_EQ(error_with("/post_processor", {{"type", "RobertaProcessing"}}),
-            refusal + "a post-processor RobertaProcessing (tokenizer.json: /post_processor)");
+      error_with("/model/continuing_subword_prefix", "##"),
+      refusal + "continuing_subword_prefix (tokenizer.json: /model/continuing_subword_prefix)");
+  EXPECT_EQ(error_with("/decoder/type", "CTC"),
+            refusal + "the decoder CTC (tokenizer.json: /decoder)");
+  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}}),
+            refusal + "the pre-tokenizer UnicodeScripts (tokenizer.json: /pre_tokenizer)");
+  EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1",
+                       {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "first"}}),
+            refusal +
+                "prepend_scheme 'first' behind another pre-tokenizer (tokenizer.json: "
+                "/pre_tokenizer/pretokenizers/1)");
+  EXPECT_EQ(error_with("/post_processor", {{"type", "Other"}}),
+            refusal + "a post-processor Other (tokenizer.json: /post_processor)");
   EXPECT_NE(error_with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a\\b")
                 .find("(tokenizer.json: /pre_tokenizer/pretokenizers/0/pattern/Regex)"),
             std::string::npos);
@@ -121,7 +116,6 @@ TEST(TokenizerErrors, WrongTypesElsewhere) {
   EXPECT_EQ(error_with("/added_tokens/0/id", -4),
             "must be a whole number, not negative (tokenizer.json: /added_tokens/0/id)");
   EXPECT_EQ(error_with("/model", Json()), "'model' is missing (tokenizer.json: /)");
-  EXPECT_EQ(error_with("/pre_tokenizer", Json()), "'pre_tokenizer' is missing (tokenizer.json: /)");
   EXPECT_EQ(text_error("[]"), "must be an object (tokenizer.json: /)");
 }
 
@@ -165,10 +159,19 @@ TEST(TokenizerErrors, Files) {
   test::write_file(folder / "model.safetensors", "");
   EXPECT_EQ(error(folder.path()),
             "No supported tokenizer files found in '" + folder.path() +
-                "'. Available files: [model.safetensors]. Looking for: tokenizer.json");
-  test::write_file(folder / "vocab.json", "{}");
+                "'. Available files: [model.safetensors]. Looking for: tokenizer.json, vocab.json "
+                "or vocab.txt (with or without merges.txt), tokenizer.model");
+  EXPECT_NE(error("./tests/assets/tokenizer/gone").find("are an old layout"), std::string::npos);
+  test::write_file(folder / "a.model", "");
+  test::write_file(folder / "b.model", "");
+  EXPECT_NE(error(folder.path()).find("both " + folder.path() + "/a.model and b.model"),
+            std::string::npos);
+  test::write_file(folder / "tokenizer.model", "");
   EXPECT_EQ(error(folder.path()),
-            "not available in this build yet: a tokenizer from " + folder.path() + "/vocab.json");
+            "no SentencePiece model: no unknown piece (" + folder.path() + "/tokenizer.model)");
+  test::write_file(folder / "vocab.json", "[]");
+  EXPECT_EQ(error(folder.path()),
+            "must be an object of tokens and their ids (" + folder.path() + "/vocab.json)");
   test::write_file(folder / "tokenizer.json", "{");
   EXPECT_EQ(
       error(folder.path()).find("cannot read " + folder.path() + "/tokenizer.json: parse error"),
