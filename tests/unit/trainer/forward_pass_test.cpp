@@ -1,0 +1,122 @@
+#include "trainer/forward_pass.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/allclose.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include "support/throws.h"
+#include "titan/base/errors.h"
+#include "titan/components/loss.h"
+#include "titan/config/job_config.h"
+#include "titan/models/llama3/args.h"
+#include "titan/models/llama3/model.h"
+#include "trainer/batch_tensors.h"
+
+namespace titan::trainer {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+
+/// Knows EOS or not; nothing else is asked of it.
+class EosTokenizer final : public protocols::Tokenizer {
+ public:
+  explicit EosTokenizer(std::optional<std::int64_t> eos) : eos_(eos) {}
+  Ids encode(std::string_view, bool, bool) const override { return {}; }
+  std::string decode(const Ids&, bool) const override { return {}; }
+  std::int64_t vocab_size() const override { return 100; }
+  std::optional<std::int64_t> bos_id() const override { return {}; }
+  std::optional<std::int64_t> eos_id() const override { return eos_; }
+  std::optional<std::int64_t> token_to_id(std::string_view) const override { return {}; }
+  std::optional<std::string> id_to_token(std::int64_t) const override { return {}; }
+
+ private:
+  std::optional<std::int64_t> eos_;
+};
+
+std::unique_ptr<protocols::ModelProtocol> small_model(bool by_document) {
+  models::llama3::TransformerModelArgs args;
+  args.dim = 16;
+  args.n_layers = 1;
+  args.n_heads = 2;
+  args.multiple_of = 16;
+  args.vocabulary = 100;
+  args.max_seq_len = 8;
+  if (by_document) args.attn_mask_type = models::llama3::AttentionMaskType::kBlockCausal;
+  auto model = std::make_unique<models::llama3::Transformer>(args, at::kFloat);
+  model->to_empty(at::kCPU);
+  const c10::NoGradGuard no_grad;
+  model->init_weights(at::make_generator<at::CPUGeneratorImpl>(1), std::nullopt);
+  return model;
+}
+
+/// Two documents in one row: 5 6 7 0, and 8 9 10 0. 0 is EOS.
+protocols::Batch two_documents() {
+  protocols::Batch batch;
+  batch.rows = 1;
+  batch.seq_len = 8;
+  batch.input = {5, 6, 7, 0, 8, 9, 10, 0};
+  batch.labels = {6, 7, 0, 8, 9, 10, 0, 5};
+  batch.document_starts = {1, 0, 0, 0, 1, 0, 0, 0};
+  return batch;
+}
+
+double loss(protocols::ModelProtocol& model, const protocols::Tokenizer& tokenizer,
+            bool document_mask, protocols::Batch batch = two_documents()) {
+  ForwardPass::Options options;
+  options.document_mask = document_mask;
+  ForwardPass forward(model, &tokenizer, components::cross_entropy_loss, options);
+  return forward.loss_sum(batch).item<double>();
+}
+
+TEST(ForwardPass, DocumentsEndAtEosOrBeginWhereTheBatchSaysSo) {
+  const auto model = small_model(/*by_document=*/true);
+  const EosTokenizer tokenizer(0);
+  EXPECT_EQ(loss(*model, tokenizer, false), loss(*model, tokenizer, true));
+  protocols::Batch one_document = two_documents();
+  one_document.document_starts[4] = 0;
+  EXPECT_NE(loss(*model, tokenizer, true, one_document), loss(*model, tokenizer, true));
+  EXPECT_EQ(loss(*model, tokenizer, false, one_document), loss(*model, tokenizer, false))
+      << "by EOS, the batch is not asked";
+}
+
+TEST(ForwardPass, StartsNeedNoEos) {
+  const auto model = small_model(/*by_document=*/true);
+  EXPECT_EQ(loss(*model, EosTokenizer({}), true), loss(*model, EosTokenizer(0), true));
+}
+
+TEST(ForwardPass, RefusesMasksThatNobodyCanMake) {
+  const auto masked = small_model(/*by_document=*/true);
+  EXPECT_NE(test::message_of<ConfigError>([&] {
+              loss(*masked, EosTokenizer({}), false);
+            }).find("data.document_mask = true"),
+            std::string::npos);
+  const auto causal = small_model(/*by_document=*/false);
+  EXPECT_NE(test::message_of<ConfigError>([&] {
+              loss(*causal, EosTokenizer(0), true);
+            }).find("flex or varlen"),
+            std::string::npos);
+}
+
+TEST(ForwardPass, LogitsSeeARowAsOneDocument) {
+  const EosTokenizer tokenizer(0);
+  protocols::Batch batch = two_documents();
+  const at::Tensor tokens = to_tensors(batch, at::kCPU).input;
+  at::Tensor logits[2];
+  for (const bool by_document : {false, true}) {
+    const auto model = small_model(by_document);
+    ForwardPass forward(*model, &tokenizer, components::cross_entropy_loss, {});
+    logits[by_document] = forward.logits(tokens);
+  }
+  EXPECT_TRUE(at::allclose(logits[0], logits[1], 1e-5, 1e-6));
+}
+
+TEST(BatchTensors, AStepWithoutLabelsIsDividedByOne) {
+  protocols::Batch batch = two_documents();
+  EXPECT_EQ(count_valid_tokens({batch, batch}, at::kCPU).item<double>(), 16);
+  std::fill(batch.labels.begin(), batch.labels.end(), protocols::kIgnoreIndex);
+  EXPECT_EQ(count_valid_tokens({batch}, at::kCPU).item<double>(), 1);
+}
+
+}  // namespace
+}  // namespace titan::trainer
