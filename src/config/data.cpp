@@ -7,8 +7,8 @@ namespace titan::config {
 void Data::describe(Describer<Data>& option) {
   option(
       "format", &Data::format,
-      "How the data is stored. auto goes by the names: .jsonl and .json, each also as .gz or "
-      ".zst; .txt (a document per file); .parquet; .bin with an .idx beside it (Megatron) or with "
+      "How the data is stored. auto goes by the names: .jsonl, .json and .txt (a document per "
+      "file), each also as .gz or .zst; .parquet; .bin with an .idx beside it (Megatron) or with "
       "llm.c's header; .u16 and .u32 (bare little-endian token ids).");
   option("text_field", &Data::text_field, "Name of the text in a JSON object or Parquet table.");
   option("prompt_field", &Data::prompt_field,
@@ -16,7 +16,8 @@ void Data::describe(Describer<Data>& option) {
          "text.");
   option("response_field", &Data::response_field, "Name of the response, with prompt_field.");
   option("shuffle", &Data::shuffle,
-         "Read the training data of every pass in an order drawn from debug.seed.");
+         "Read the training data of every pass in an order that follows from debug.seed (0 when "
+         "unset).");
   option("document_mask", &Data::document_mask,
          "Let tokens attend within their own document only. Needs a flavor with flex or varlen "
          "attention.");
