@@ -110,11 +110,7 @@ void DocumentStream::leave_unit() {
 
 /// False when the stream is finite.
 bool DocumentStream::begin_pass() {
-  if (!options_.infinite) {
-    if (!is_exhausted_) tools::log_warning("Dataset ", options_.name, " has run out of data");
-    is_exhausted_ = true;
-    return false;
-  }
+  if (!options_.infinite) return false;
   if (!saw_tokens_) {
     throw RunError(concat("the data set ", options_.name, " has no tokens for data-parallel rank ",
                           options_.rank, ": every text in it is empty for this tokenizer"));
@@ -176,7 +172,6 @@ void DocumentStream::restart() {
   left_ = {share_};
   pass_ = 0;
   unit_is_open_ = false;
-  is_exhausted_ = false;
   saw_tokens_ = false;
 }
 
@@ -209,7 +204,6 @@ StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ra
   left_ = mine.left;
   pass_ = mine.pass;
   unit_is_open_ = false;
-  is_exhausted_ = false;
   saw_tokens_ = true;  // a part of the pass is not here to be judged
   return mine;
 }

@@ -81,7 +81,6 @@ class DocumentStream {
   std::vector<protocols::UnitRange> left_;  // the first is being read
   std::int64_t pass_ = 0;
   bool unit_is_open_ = false;
-  bool is_exhausted_ = false;
   bool saw_tokens_ = false;  // since the pass began or a position was restored
   std::int64_t bad_rows_ = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "components/data/encode_text.h"
 #include "titan/base/errors.h"
+#include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
@@ -37,7 +38,12 @@ bool WindowPacker::next(const Row& row) {
 
 bool WindowPacker::hold(std::size_t count) {
   while (tokens_.size() - first_token_ < count) {
-    if (!stream_.next(document_)) return false;
+    if (!stream_.next(document_)) {
+      if (!std::exchange(has_ended_, true)) {
+        tools::log_warning("Dataset ", stream_.options().name, " has run out of data");
+      }
+      return false;
+    }
     tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_));
     first_token_ = 0;
     const std::size_t before = tokens_.size();
@@ -95,6 +101,7 @@ void WindowPacker::restart() {
   tokens_.clear();
   first_token_ = 0;
   windows_ = 0;
+  has_ended_ = false;
 }
 
 void WindowPacker::restore(const std::vector<protocols::StreamPosition>& old_ranks) {
@@ -109,6 +116,7 @@ void WindowPacker::restore(const std::vector<protocols::StreamPosition>& old_ran
   tokens_ = std::move(mine.leftover_tokens);
   first_token_ = 0;
   windows_ = mine.windows;
+  has_ended_ = false;
 }
 
 }  // namespace titan::components

@@ -42,6 +42,7 @@ class WindowPacker {
   std::vector<std::int64_t> tokens_;  // as StreamPosition::leftover_tokens
   std::size_t first_token_ = 0;       // of those in tokens_ that no window has carried
   std::int64_t windows_ = 0;
+  bool has_ended_ = false;  // and that was said
   Document document_;
 };
 
