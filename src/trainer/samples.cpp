@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "titan/base/errors.h"
+#include "titan/base/mix_bits.h"
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {
@@ -27,7 +28,8 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
 }
 
 void Samples::write(std::int64_t step) {
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
+      base::mix_bits(options_.seed + base::mix_bits(static_cast<std::uint64_t>(step))));
   for (std::size_t i = 0; i < prompt_ids_.size(); ++i) {
     const std::vector<std::int64_t> ids = components::generate(
         logits_, prompt_ids_[i], options_.sampling, options_.device, generator);

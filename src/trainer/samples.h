@@ -12,7 +12,8 @@
 namespace titan::trainer {
 
 /// What the model makes of the prompts in validation.sample_prompts as training goes on: logged, and
-/// one JSON object per sample in `samples.jsonl`. Every time the same random numbers are drawn.
+/// one JSON object per sample in `samples.jsonl`. Random numbers follow from the
+/// seed and the step.
 class Samples {
  public:
   struct Options {
