@@ -31,10 +31,22 @@ CharacterMap::CharacterMap(std::string_view bytes, const std::string& file) : fi
   for (std::size_t at = 0; at < size; at += 4) units_.push_back(little_endian(bytes.substr(at, 4)));
   replacements_ = bytes.substr(size);
   if (!is_utf8(replacements_)) fail_damaged();
+  find_beginnings();
+}
+
+// Most characters of most texts have no rule: two bytes tell.
+void CharacterMap::find_beginnings() {
+  const auto leads_on = [&](std::uint32_t node, std::uint32_t byte) {
+    const std::uint32_t at = node ^ byte;
+    return at < units_.size() && label_of(units_[at]) == byte;
+  };
   const std::uint32_t root = offset_of(units_[0]);
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    const std::uint32_t at = root ^ byte;
-    if (at < units_.size() && label_of(units_[at]) == byte) first_bytes_.set(byte);
+  for (std::uint32_t first = 0; first < 256; ++first) {
+    if (!leads_on(root, first)) continue;
+    const std::uint32_t unit = units_[root ^ first];
+    const std::uint32_t node = (root ^ first) ^ offset_of(unit);
+    for (std::uint32_t second = 0; second < 256; ++second)
+      if (has_leaf(unit) || leads_on(node, second)) beginnings_.set(first << 8 | second);
   }
 }
 

@@ -23,11 +23,15 @@ class CharacterMap {
 
   /// The longest rule for the beginning of `text`. Throws RunError when the map is damaged.
   std::optional<Rule> find(std::string_view text) const {
-    if (text.empty() || !first_bytes_[static_cast<unsigned char>(text[0])]) return std::nullopt;
+    if (text.empty()) return std::nullopt;
+    const std::size_t first = static_cast<unsigned char>(text[0]);
+    const std::size_t second = text.size() > 1 ? static_cast<unsigned char>(text[1]) : 0;
+    if (!beginnings_[first << 8 | second]) return std::nullopt;
     return find_longest(text);
   }
 
  private:
+  void find_beginnings();
   std::optional<Rule> find_longest(std::string_view text) const;
   std::string_view replacement_at(std::uint32_t offset) const;
   [[noreturn]] void fail_damaged() const;
@@ -35,7 +39,7 @@ class CharacterMap {
   std::string file_;
   std::vector<std::uint32_t> units_;
   std::string replacements_;
-  std::bitset<256> first_bytes_;  // with which a rule can begin
+  std::bitset<1 << 16> beginnings_;  // two bytes of text for which there may be a rule
 };
 
 }  // namespace titan::components

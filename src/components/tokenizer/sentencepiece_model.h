@@ -36,14 +36,13 @@ struct SentencePieceModel {
   bool escape_whitespaces = true;  // blanks become "▁"
   std::string character_map;       // replacement rules, as the file holds them; may be empty
 
-  /// A piece that the algorithm can produce.
+  /// A piece that the algorithm can come by.
   bool is_producible(TokenId id) const {
-    return types[id] == PieceType::kNormal || types[id] == PieceType::kUserDefined ||
-           types[id] == PieceType::kUnused;
+    return types[id] == PieceType::kNormal || types[id] == PieceType::kUserDefined;
   }
 };
 
-/// The pieces that the algorithm can produce, with their ids; `user_defined_only`: those of them that
+/// The pieces that the algorithm can come by, with their ids; `user_defined_only`: those of them that
 /// the user defined, which are found before anything else. Throws RunError when they are too long
 /// together.
 PieceTrie make_piece_trie(const SentencePieceModel& model, bool user_defined_only);

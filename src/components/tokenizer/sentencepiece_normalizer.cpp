@@ -33,6 +33,16 @@ SentencePieceNormalizer::Prefix SentencePieceNormalizer::rewrite_prefix(
   return {text.substr(0, length), length};
 }
 
+void SentencePieceNormalizer::append_escaped(std::string_view part, std::string& out) const {
+  for (const char c : part) {
+    if (c == ' ') {
+      out += blank_;
+    } else {
+      out += c;
+    }
+  }
+}
+
 void SentencePieceNormalizer::apply(std::string_view text, std::string& out) const {
   out.clear();
   const std::size_t size = text.size();
@@ -50,13 +60,7 @@ void SentencePieceNormalizer::apply(std::string_view text, std::string& out) con
     const Prefix prefix = rewrite_prefix(text);
     std::string_view part = prefix.text;
     while (after_blank && part.starts_with(' ')) part.remove_prefix(1);
-    for (const char c : part) {
-      if (c == ' ') {
-        out += blank_;
-      } else {
-        out += c;
-      }
-    }
+    append_escaped(part, out);
     if (!part.empty()) after_blank = remove_extra_whitespaces_ && part.ends_with(' ');
     text.remove_prefix(prefix.length);
     if (out.size() > kAlwaysAllowed && out.size() / kMaxGrowth > size)

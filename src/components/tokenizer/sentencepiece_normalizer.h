@@ -25,6 +25,7 @@ class SentencePieceNormalizer {
     std::size_t length = 0;  // bytes of the text it takes
   };
   Prefix rewrite_prefix(std::string_view text) const;
+  void append_escaped(std::string_view part, std::string& out) const;
 
   const PieceTrie& user_defined_;
   CharacterMap map_;

@@ -18,19 +18,16 @@ constexpr std::uint32_t kNowhere = 0xFFFFFFFF;
 }  // namespace
 
 UnigramEncoder::UnigramEncoder(const SentencePieceModel& model)
-    : model_(model),
-      trie_(make_piece_trie(model, /*user_defined_only=*/false)),
+    : trie_(make_piece_trie(model, /*user_defined_only=*/false)),
+      unknown_(model.unknown),
+      scores_(model.scores),
       lowest_(std::numeric_limits<float>::max()) {
-  for (TokenId id = 0; id < model.pieces.size(); ++id) {
-    if (model.types[id] != PieceType::kNormal) continue;
-    lowest_ = std::min(lowest_, model.scores[id]);
+  for (TokenId id = 0; id < scores_.size(); ++id) {
+    if (model.types[id] == PieceType::kNormal) lowest_ = std::min(lowest_, scores_[id]);
+    // Scores of normal pieces are logarithms of probabilities, below 0: a piece of the user wins.
+    if (model.types[id] == PieceType::kUserDefined)
+      scores_[id] = 0.1f * static_cast<float>(model.pieces[id].size() - 1);
   }
-}
-
-// Scores of normal pieces are logarithms of probabilities, below 0: a piece of the user wins.
-float UnigramEncoder::score_of(TokenId id, std::size_t bytes) const {
-  if (model_.types[id] != PieceType::kUserDefined) return model_.scores[id];
-  return 0.1f * static_cast<float>(bytes - 1);
 }
 
 void UnigramEncoder::offer(Workspace::Node& node, float score, std::uint32_t begin, TokenId id) {
@@ -59,15 +56,15 @@ void UnigramEncoder::encode(std::string_view text, Workspace& workspace, std::ve
       node = trie_.step(node, static_cast<unsigned char>(text[at++]));
       if (node == PieceTrie::kNoNode) break;
       const TokenId id = trie_.value(node);
-      if (id == PieceTrie::kNoValue || model_.types[id] == PieceType::kUnused) continue;
-      offer(nodes[at], score_of(id, at - begin) + before, static_cast<std::uint32_t>(begin), id);
+      if (id == PieceTrie::kNoValue) continue;
+      offer(nodes[at], scores_[id] + before, static_cast<std::uint32_t>(begin), id);
       furthest = std::max(furthest, at);
       has_character = has_character || at == character_end;
     }
     furthest = std::max(furthest, character_end);
     if (!has_character) {
       offer(nodes[character_end], unknown_score + before, static_cast<std::uint32_t>(begin),
-            model_.unknown);
+            unknown_);
     }
     begin = character_end;
   }

@@ -22,7 +22,6 @@ class UnigramEncoder {
     std::vector<Node> nodes_;
   };
 
-  /// `model` must outlive this.
   explicit UnigramEncoder(const SentencePieceModel& model);
 
   /// Appends the ids of `text` (UTF-8, below 4 GiB) and where each piece ends.
@@ -30,12 +29,12 @@ class UnigramEncoder {
               std::vector<std::uint32_t>& ends) const;
 
  private:
-  float score_of(TokenId id, std::size_t bytes) const;
   static void offer(Workspace::Node& node, float score, std::uint32_t begin, TokenId id);
 
-  const SentencePieceModel& model_;
   PieceTrie trie_;
-  float lowest_;  // of the scores of normal pieces
+  TokenId unknown_;
+  std::vector<float> scores_;  // by id
+  float lowest_;               // of the scores of normal pieces
 };
 
 }  // namespace titan::components
