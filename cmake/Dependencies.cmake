@@ -8,7 +8,6 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # base: SHA-256 with the CPU's
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # components/tokenizer: Unicode regular expressions, JIT-compiled
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)  # components/tokenizer: Unicode normalisation
-pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)  # components/tokenizer: SentencePiece models
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)  # components/data: .zst
 find_package(ZLIB REQUIRED)                               # components/data: .gz
 if(TITAN_BUILD_TESTS)
