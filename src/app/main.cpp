@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -20,6 +21,8 @@ int fail(ExitStatus status, const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGUSR1,
+              SIG_IGN);  // asks for a trace (tools/signals.h); before that can be, for nothing
   try {
     return titan::app::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const titan::ConfigError& error) {

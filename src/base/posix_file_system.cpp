@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "base/file_error.h"
@@ -150,6 +151,16 @@ class PosixFileSystem : public FileSystem {
   bool is_directory(const std::string& path) override {
     struct stat status;
     return find(path, status) && S_ISDIR(status.st_mode);
+  }
+
+  bool is_special(const std::string& path) override {
+    struct stat status;
+    return find(path, status) && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+  }
+
+  std::string resolve_links(const std::string& path) override {
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
+    return real ? real.get() : path;
   }
 
   std::vector<std::string> list_directory(const std::string& path) override {

@@ -54,7 +54,13 @@ std::string read_whole_file(FileSystem& files, const std::string& path, std::uin
   }
 }
 
-void write_file_atomically(FileSystem& files, const std::string& path, std::string_view bytes) {
+void write_file_atomically(FileSystem& files, const std::string& link, std::string_view bytes) {
+  const std::string path = files.resolve_links(link);
+  if (files.is_special(path)) {
+    const std::unique_ptr<WritableFile> file = files.open_for_writing(path, /*truncate=*/false);
+    file->append(bytes);
+    return file->close();
+  }
   const std::string temporary = temporary_name(path);
   try {
     write_and_sync(files, temporary, bytes);

@@ -13,7 +13,8 @@ void Data::describe(Describer<Data>& option) {
   option("text_field", &Data::text_field, "Name of the text in a JSON object or Parquet table.");
   option("prompt_field", &Data::prompt_field,
          "Name of a prompt that goes before the response and is not trained on; rows then have no "
-         "text.");
+         "text.")
+      .must([](const std::string& name) { return !name.empty(); }, "a name");
   option("response_field", &Data::response_field, "Name of the response, with prompt_field.");
   option("shuffle", &Data::shuffle,
          "Read the training data of every pass in an order that follows from debug.seed (0 when "
@@ -23,7 +24,8 @@ void Data::describe(Describer<Data>& option) {
          "attention.");
   option("on_bad_row", &Data::on_bad_row,
          "What to do with a row that cannot be read: stop the run, or report and skip it.");
-  option("max_bad_rows", &Data::max_bad_rows, "With on_bad_row = \"skip\": more than this stop it.")
+  option("max_bad_rows", &Data::max_bad_rows,
+         "With on_bad_row = \"skip\": more than this in one pass over the data stop the run.")
       .at_least(0);
   option("stall_warning_seconds", &Data::stall_warning_seconds,
          "Report that training waits for data when a batch takes longer than this.")

@@ -148,6 +148,10 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
   if (app.count("--threads") > 0) {
     const char* misplaced = result.action == Action::kTokenize ? "" : "only goes with tokenize";
     result.threads = read_count("--threads", words.threads, 0, misplaced, problems).value_or(0);
+    constexpr std::int64_t kMostThreads = 1024;
+    if (result.threads > kMostThreads) {
+      problems.push_back({"--threads=" + words.threads, concat("must be at most ", kMostThreads)});
+    }
   }
 }
 

@@ -3,6 +3,11 @@
 #include "config/describer.h"
 
 namespace titan::config {
+namespace {
+
+bool is_not_empty(const std::string& text) { return !text.empty(); }
+
+}  // namespace
 
 void Model::describe(Describer<Model>& option) {
   option("name", &Model::name, "Which model to train: the name of a train spec.");
@@ -101,8 +106,8 @@ void Training::describe(Describer<Training>& option) {
 void Validation::describe(Describer<Validation>& option) {
   option("enable", &Validation::enable, "Validate during training.");
   option("dataset", &Validation::dataset, "Name of the validation data.");
-  option("dataset_path", &Validation::dataset_path,
-         "Where the data is, if not in its usual place.");
+  option("dataset_path", &Validation::dataset_path, "Where the data is, if not in its usual place.")
+      .must(is_not_empty, "a path");
   option("local_batch_size", &Validation::local_batch_size, "Sequences per data-parallel rank.")
       .at_least(1);
   option("seq_len", &Validation::seq_len, "Tokens per sequence.").at_least(1);
@@ -116,7 +121,8 @@ void Validation::describe(Describer<Validation>& option) {
   option("sample_tokens", &Validation::sample_tokens, "Tokens of each continuation.").at_least(1);
   option("sample_temperature", &Validation::sample_temperature,
          "Divides the logits before sampling; 0 takes the likeliest token.")
-      .at_least(0);
+      .at_least(0.01)
+      .or_exactly(0);
 }
 
 }  // namespace titan::config

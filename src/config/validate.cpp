@@ -302,6 +302,24 @@ void datasets_have_places(const Rules& rules) {
   }
 }
 
+/// Positions are prepared for the training length.
+void validation_fits_the_model(const Rules& rules) {
+  const JobConfig& config = rules.config;
+  if (config.validation.enable && config.validation.seq_len > config.training.seq_len) {
+    rules.broken({"validation.seq_len", "training.seq_len"}, "validation.seq_len (",
+                 config.validation.seq_len, ") must not be larger than training.seq_len (",
+                 config.training.seq_len, ")");
+  }
+}
+
+void prompts_have_no_text(const Rules& rules) {
+  if (rules.config.data.prompt_field && !rules.origins.is_default("data.text_field")) {
+    rules.broken({"data.text_field"},
+                 "data.text_field has no meaning with data.prompt_field: rows are prompts and "
+                 "responses (data.response_field)");
+  }
+}
+
 void mixture_is_the_only_source(const Rules& rules) {
   const JobConfig& config = rules.config;
   if (config.data.mixture.empty()) {
@@ -382,6 +400,8 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   float8_experts_fit(rules);
   profiling_cycle_is_long_enough(rules);
   datasets_have_places(rules);
+  validation_fits_the_model(rules);
+  prompts_have_no_text(rules);
   mixture_is_the_only_source(rules);
   checkpoints_can_be_kept(rules);
   checkpoint_formats_hold_their_content(rules);

@@ -110,6 +110,8 @@ RunMetrics read_run_metrics(base::FileSystem& files, const std::string& path) {
   RunMetrics run;
   run.name = name_of(path);
   const std::string file_path = metrics_file(files, path);
+  if (files.is_special(file_path))
+    throw RunError(concat("'", file_path, "' is no file of metrics"));
   const std::unique_ptr<base::ReadableFile> file = files.open_for_reading(file_path);
   Collector collector(run);
   LineCutter lines(collector);

@@ -16,6 +16,13 @@ BatchTensors to_tensors(protocols::Batch& batch, at::Device device) {
   return {view(batch.input), view(batch.labels)};
 }
 
+bool has_labels(const std::vector<protocols::Batch>& batches) {
+  return std::ranges::any_of(batches, [](const protocols::Batch& batch) {
+    return std::ranges::any_of(batch.labels,
+                               [](std::int64_t label) { return label != protocols::kIgnoreIndex; });
+  });
+}
+
 at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device) {
   std::int64_t valid = 0;
   for (const protocols::Batch& batch : batches) {

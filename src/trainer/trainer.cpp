@@ -218,7 +218,7 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
       environment_.startup_times.finish("first step");
       tools::log_info(environment_.startup_times.line());
     }
-    if (validator_ && validator_->should_validate(step_)) validate();
+    if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
     profiler_->end_step();
   }
   profiler_->finish();
@@ -239,6 +239,11 @@ bool Trainer::train_step() {
   const double lr = lr_schedulers_->last_lr();
   if (!fetch_microbatches()) return false;
   const at::Tensor valid_tokens = count_valid_tokens(microbatches_, environment_.context.device);
+  if (!has_labels(microbatches_)) {
+    tools::warn_once(
+        "A step had prompts only and no token to train on: its loss is reported as 0. Longer rows "
+        "(training.seq_len) or more of them (training.global_batch_size) help.");
+  }
 
   std::vector<at::Tensor> losses;
   for (protocols::Batch& batch : microbatches_) {
@@ -286,10 +291,10 @@ at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& 
   return loss.detach();
 }
 
-void Trainer::validate() {
+void Trainer::validate(const tools::StopSignals& stop_signals) {
   const profiling::Range range("validation");
-  validator_->validate(step_);
-  if (samples_) samples_->write(step_);
+  validator_->validate(step_, [&] { return stop_signals.received().has_value(); });
+  if (samples_ && !stop_signals.received()) samples_->write(step_);
 }
 
 bool Trainer::accept(const protocols::StepMetrics& metrics) {

@@ -45,6 +45,11 @@ class FileSystem {
                                                          bool truncate) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_directory(const std::string& path) = 0;
+  /// Whether the path is a device, a pipe or a socket: no file that could be replaced or read to its
+  /// end.
+  virtual bool is_special(const std::string& path) { return false; }
+  /// The path behind symbolic links; the path itself where there are none.
+  virtual std::string resolve_links(const std::string& path) { return path; }
   /// Names (not paths) in a folder, sorted bytewise.
   virtual std::vector<std::string> list_directory(const std::string& path) = 0;
   /// Creates the folder and its parents; existing ones are fine.
@@ -61,7 +66,8 @@ FileSystem& posix_file_system();
 /// Reads a whole file. Throws RunError when it is larger than `max_bytes`.
 std::string read_whole_file(FileSystem& files, const std::string& path, std::uint64_t max_bytes);
 
-/// Writes temp file, fsync, rename, fsync of the folder: readers see the old bytes or the new.
+/// Writes temp file, fsync, rename, fsync of the folder: readers see the old bytes or the new. A
+/// symbolic link stays one: what it names is written; a device or pipe is written to.
 void write_file_atomically(FileSystem& files, const std::string& path, std::string_view bytes);
 
 }  // namespace titan::base

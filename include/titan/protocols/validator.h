@@ -17,9 +17,10 @@ class Validator {
   virtual ~Validator() = default;
   /// Whether a validation follows this step.
   virtual bool should_validate(std::int64_t step) const = 0;
-  /// Runs the validation data through the model, without gradients, and reports the loss. Throws
-  /// RunError when the data cannot be read.
-  virtual void validate(std::int64_t step) = 0;
+  /// Runs the validation data through the model, without gradients, and reports the loss; or stops
+  /// between two batches, without a report, when `should_stop` says so. Throws RunError when the
+  /// data cannot be read.
+  virtual void validate(std::int64_t step, const std::function<bool()>& should_stop) = 0;
 };
 
 /// What a validator works with. References outlive it.

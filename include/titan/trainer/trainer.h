@@ -56,7 +56,7 @@ class Trainer {
   bool train_step();
   bool fetch_microbatches();
   at::Tensor forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens);
-  void validate();
+  void validate(const tools::StopSignals& stop_signals);
   bool accept(const protocols::StepMetrics& metrics);
 
   const config::JobConfig& config_;

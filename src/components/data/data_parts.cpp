@@ -59,9 +59,13 @@ DataPart named_part(const TextDataOptions& options, base::FileSystem& files) {
   // A clone of C4's repository has the English part in a folder of its own.
   const bool is_c4 = !dataset.file_prefix.empty();
   if (is_c4 && files.is_directory(path + "/en")) path += "/en";
-  const bool is_folder = files.is_directory(path);
+  // The names of C4's shards tell them apart; a folder without any is taken as it is.
+  const bool has_shards =
+      is_c4 && files.is_directory(path) &&
+      std::ranges::any_of(files.list_directory(path),
+                          [](const std::string& file) { return file.starts_with("c4-"); });
   tools::log_info("Preparing ", name, " dataset from ", path);
-  return {options.path ? path : name, path, is_folder ? std::string(dataset.file_prefix) : "",
+  return {options.path ? path : name, path, has_shards ? std::string(dataset.file_prefix) : "",
           options.data.format, 1};
 }
 

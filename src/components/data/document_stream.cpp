@@ -113,9 +113,11 @@ bool DocumentStream::begin_pass() {
   if (!options_.infinite) return false;
   if (!saw_tokens_) {
     throw RunError(concat("the data set ", options_.name, " has no tokens for data-parallel rank ",
-                          options_.rank, ": every text in it is empty for this tokenizer"));
+                          options_.rank,
+                          ": every text in it is empty for this tokenizer, or was skipped as bad"));
   }
   saw_tokens_ = false;
+  bad_rows_ = 0;
   ++pass_;
   left_ = {share_};
   left_.front().pass = pass_;
@@ -147,7 +149,7 @@ void DocumentStream::tolerate(const BadRow& error) {
   }
   if (bad_rows_ > *options_.max_bad_rows) {
     throw RunError(concat(error.what(), ". That is bad row number ", bad_rows_,
-                          ", and data.max_bad_rows is ", *options_.max_bad_rows, "."));
+                          " of this pass, and data.max_bad_rows is ", *options_.max_bad_rows, "."));
   }
   tools::log_warning("Skipped a bad row (", bad_rows_, " so far): ", error.what());
 }

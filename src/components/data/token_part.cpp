@@ -6,6 +6,7 @@
 #include "components/data/position_json.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/base/sha256.h"
 
 namespace titan::components {
 namespace {
@@ -26,6 +27,7 @@ TokenPartHeader parse_header(std::string_view text) {
   header.documents = json.at("documents").get<std::int64_t>();
   header.tokens = json.at("tokens").get<std::int64_t>();
   header.bytes_per_token = json.at("bytes_per_token").get<std::int64_t>();
+  header.sha256 = json.at("sha256").get<std::string>();
   return header;
 }
 
@@ -38,6 +40,7 @@ std::string header_text(const TokenPartHeader& header) {
                      {"documents", header.documents},
                      {"tokens", header.tokens},
                      {"bytes_per_token", header.bytes_per_token},
+                     {"sha256", header.sha256},
                      {"position", to_json(header.position)}};
   return json.dump() + "\n";
 }
@@ -50,6 +53,16 @@ bool is_plausible(const TokenPartHeader& header, std::uint64_t bytes_behind) {
                                     header.tokens * header.bytes_per_token) == bytes_behind;
 }
 
+std::string hash_behind(const base::ReadableFile& file, std::uint64_t offset) {
+  base::Sha256 hash;
+  std::string buffer(1 << 20, '\0');
+  while (const std::size_t count = file.read_at(offset, buffer)) {
+    hash.update(std::string_view(buffer).substr(0, count));
+    offset += count;
+  }
+  return hash.hex_digest();
+}
+
 }  // namespace
 
 std::string TokenPart::path(const std::string& output, std::size_t index) {
@@ -57,12 +70,13 @@ std::string TokenPart::path(const std::string& output, std::size_t index) {
 }
 
 void TokenPart::write(base::FileSystem& files, const std::string& output, std::size_t index,
-                      const TokenPartHeader& header, const std::vector<std::int32_t>& lengths,
+                      TokenPartHeader header, const std::vector<std::int32_t>& lengths,
                       const std::string& tokens) {
-  std::string bytes = header_text(header);
-  bytes.append(reinterpret_cast<const char*>(lengths.data()), lengths.size() * sizeof(lengths[0]));
-  bytes += tokens;
-  base::write_file_atomically(files, path(output, index), bytes);
+  std::string body(reinterpret_cast<const char*>(lengths.data()),
+                   lengths.size() * sizeof(lengths[0]));
+  body += tokens;
+  header.sha256 = base::sha256_hex(body);
+  base::write_file_atomically(files, path(output, index), header_text(header) + body);
 }
 
 std::optional<TokenPart> TokenPart::find(base::FileSystem& files, const std::string& output,
@@ -76,7 +90,8 @@ std::optional<TokenPart> TokenPart::find(base::FileSystem& files, const std::str
   try {
     TokenPartHeader header = parse_header(std::string_view(front).substr(0, end));
     const std::uint64_t header_bytes = end + 1;
-    if (end != std::string::npos && is_plausible(header, file->size() - header_bytes)) {
+    if (end != std::string::npos && is_plausible(header, file->size() - header_bytes) &&
+        hash_behind(*file, header_bytes) == header.sha256) {
       return TokenPart(std::move(header), header_bytes);
     }
   } catch (const Json::exception&) {

@@ -22,6 +22,8 @@ struct TokenPartHeader {
   std::int64_t documents = 0;
   std::int64_t tokens = 0;
   std::int64_t bytes_per_token = 2;
+  /// Of what stands behind the header.
+  std::string sha256;
 };
 
 /// A finished piece of the output of `tokenize_dataset`: a line of JSON, an int32 length for every
@@ -34,7 +36,7 @@ class TokenPart {
   static std::string path(const std::string& output, std::size_t index);
   /// Makes part `index` durable.
   static void write(base::FileSystem& files, const std::string& output, std::size_t index,
-                    const TokenPartHeader& header, const std::vector<std::int32_t>& lengths,
+                    TokenPartHeader header, const std::vector<std::int32_t>& lengths,
                     const std::string& tokens);
   /// Nothing when there is no such part. Throws RunError for a damaged one.
   static std::optional<TokenPart> find(base::FileSystem& files, const std::string& output,

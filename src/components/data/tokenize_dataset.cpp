@@ -83,11 +83,16 @@ class Tokenization {
     refuse_existing_output();
     TextDataOptions data = options_.data;
     data.infinite = false;
+    data.data.shuffle = false;  // the order of tokens is for training to choose
     DocumentStream stream = open_stream(find_parts(data, files_).front(), 0, data, files_);
     header_.bytes_per_token = tokenizer_.vocab_size() <= 65536 ? 2 : 4;
     header_.identity = identity_of(stream);
     take_up_parts(stream);
     if (!is_complete()) write_parts(stream);
+    if (header_.progress.documents == 0) {
+      files_.remove_file(part_path(0));
+      throw RunError(concat("no data: there is no document in ", stream.options().name));
+    }
     assemble_megatron(files_, options_.output, parts_);
     return header_.progress;
   }
@@ -96,6 +101,9 @@ class Tokenization {
   bool is_complete() const { return !parts_.empty() && parts_.back().header().is_last; }
 
   void refuse_existing_output() {
+    if (options_.output.empty() || options_.output.ends_with('/')) {
+      throw ConfigError("--output must end in a name: it writes NAME.bin and NAME.idx");
+    }
     // Where there are parts, it is what an interruption left while they were put together.
     const bool is_ours = files_.exists(part_path(0));
     for (const char* ending : {".bin", ".idx"}) {

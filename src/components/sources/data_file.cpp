@@ -1,5 +1,7 @@
 #include "components/sources/data_file.h"
 
+#include <algorithm>
+
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/base/sha256.h"
@@ -29,8 +31,12 @@ std::string describe_files(const std::vector<DataFile>& files) {
     // A name holds no line end that could be mistaken: the size, digits only, ends each entry.
     hash.update(concat(file_name(file.path), '/', file.size, '/'));
   }
+  // Positions go into JSON, which takes no name that is no UTF-8. The hash tells such names apart.
   const auto name = [](const DataFile& file) {
-    return concat(file_name(file.path), " (", file.size, " bytes)");
+    std::string ascii = file_name(file.path);
+    std::ranges::replace_if(
+        ascii, [](unsigned char c) { return c >= 0x80; }, '?');
+    return concat(ascii, " (", file.size, " bytes)");
   };
   std::string text = concat(files.size(), files.size() == 1 ? " file, " : " files, ");
   text += name(files.front());

@@ -20,13 +20,14 @@ class Validator final : public protocols::Validator {
 
   bool should_validate(std::int64_t step) const override { return step == 1 || step % freq_ == 0; }
 
-  void validate(std::int64_t step) override {
+  void validate(std::int64_t step, const std::function<bool()>& should_stop) override {
     const c10::NoGradGuard no_grad;
     if (steps_ == -1 && std::exchange(has_run_, true)) setup_.data->restart();
     at::Tensor loss;
     std::int64_t valid = 0;
     double fetch_start = base::monotonic_seconds();
     for (std::int64_t batches = 0; setup_.data->next(batch_) && batches != steps_; ++batches) {
+      if (should_stop()) return;
       setup_.metrics.add_batch(static_cast<std::int64_t>(batch_.labels.size()),
                                base::monotonic_seconds() - fetch_start);
       const at::Tensor sum = setup_.loss_sum(batch_);

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include <cerrno>
 #include <utility>
 
@@ -131,6 +133,23 @@ TEST_F(WholeFile, WritesIntoTheWorkingFolder) {
   write_file_atomically(posix_file_system(), name, "x");
   EXPECT_EQ(read(name), "x");
   posix_file_system().remove_file(name);
+}
+
+TEST(WriteFileAtomically, ASymbolicLinkStaysOne) {
+  test::TemporaryFolder folder;
+  FileSystem& files = posix_file_system();
+  write_file_atomically(files, folder / "real", "old");
+  std::filesystem::create_symlink(folder / "real", folder / "link");
+  write_file_atomically(files, folder / "link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(read_whole_file(files, folder / "real", 100), "new");
+}
+
+TEST(WriteFileAtomically, ADeviceIsWrittenToNotReplaced) {
+  FileSystem& files = posix_file_system();
+  ASSERT_TRUE(files.is_special("/dev/null"));
+  write_file_atomically(files, "/dev/null", "nothing");
+  EXPECT_TRUE(files.is_special("/dev/null"));
 }
 
 }  // namespace

@@ -249,6 +249,13 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"name it with validation.dataset_path", 1,
              [](JobConfig& c) { c.validation.enable = true; },
              [](JobConfig& c) { c.validation.dataset = "c4_test"; }},
+        Rule{"validation.seq_len (2048) must not be larger than training.seq_len (512)", 1,
+             [](JobConfig& c) {
+               c.validation.enable = true;
+               c.validation.dataset = "c4_test";
+               c.training.seq_len = 512;
+             },
+             [](JobConfig& c) { c.validation.seq_len = 512; }},
         Rule{"training.dataset_path and data.mixture both say where", 1,
              [](JobConfig& c) {
                c.training.dataset_path = "a";
@@ -256,7 +263,9 @@ INSTANTIATE_TEST_SUITE_P(
              },
              [](JobConfig& c) { c.training.dataset_path.reset(); }},
         Rule{"data.mixture needs a weight above 0", 1,
-             [](JobConfig& c) { c.data.mixture = {{"a", 0, ""}, {"b", 0, ""}}; },
+             [](JobConfig& c) {
+               c.data.mixture = {{"a", 0, ""}, {"b", 0, ""}};
+             },
              [](JobConfig& c) { c.data.mixture[1].weight = 0.5; }},
         Rule{"keep_latest_k must be 0 (keep all) or at least 2", 1,
              [](JobConfig& c) {

@@ -116,6 +116,8 @@ TEST(BatchTensors, AStepWithoutLabelsIsDividedByOne) {
   EXPECT_EQ(count_valid_tokens({batch, batch}, at::kCPU).item<double>(), 16);
   std::fill(batch.labels.begin(), batch.labels.end(), protocols::kIgnoreIndex);
   EXPECT_EQ(count_valid_tokens({batch}, at::kCPU).item<double>(), 1);
+  EXPECT_FALSE(has_labels({batch}));
+  EXPECT_TRUE(has_labels({batch, two_documents()}));
 }
 
 }  // namespace

@@ -106,7 +106,14 @@ TEST(DocumentStream, ABadRowStopsOrIsSkippedUpToALimit) {
   options.max_bad_rows = 1;
   auto less_patient = open(shape, options);
   EXPECT_EQ(message_of<RunError>([&] { read(less_patient, 10); }),
-            "row 1.0 is bad. That is bad row number 2, and data.max_bad_rows is 1.");
+            "row 1.0 is bad. That is bad row number 2 of this pass, and data.max_bad_rows is 1.");
+}
+
+TEST(DocumentStream, BadRowsCountAnewInEveryPass) {
+  StreamOptions options;
+  options.max_bad_rows = 1;
+  auto stream = open({{3}, true, false, {{0, 1}}}, options);
+  EXPECT_EQ(read(stream, 6), (Texts{"0.0", "0.2", "0.0", "0.2", "0.0", "0.2"}));
 }
 
 TEST(DocumentStream, ContinuesBehindABadRow) {

@@ -197,6 +197,11 @@ TEST_P(TextDatasetTest, C4IsReadFromItsOwnShards) {
   EXPECT_EQ(windows(*build()), (std::vector<Ids>{{256, 't', 257}}));
   options_.dataset = "c4_validation";
   EXPECT_EQ(windows(*build()), (std::vector<Ids>{{256, 'v', 257}}));
+  // A folder without shards of C4 is somebody's own data.
+  std::filesystem::create_directory(folder_ / "own");
+  write_file(folder_ / "own/x.jsonl", jsonl({"o"}));
+  options_.path = folder_ / "own";
+  EXPECT_EQ(windows(*build()), (std::vector<Ids>{{256, 'o', 257}}));
 }
 
 TEST_P(TextDatasetTest, NoData) {

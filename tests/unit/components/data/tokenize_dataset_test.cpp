@@ -155,10 +155,42 @@ TEST_F(TokenizeDataset, PartsOfAnotherTokenizerAreNotContinued) {
   EXPECT_NE(message_of<RunError>([&] { run(); }).find("part-0' is damaged"), std::string::npos);
 }
 
+TEST_F(TokenizeDataset, ADamagedPartIsNotTakenUp) {
+  write_file(folder_ / "data.jsonl",
+             jsonl(std::vector<std::string>(40, std::string(100'000, 'x'))));
+  options_.threads = 1;
+  test::FaultyFileSystem broken;
+  broken.leave_space(3'000'000);
+  EXPECT_THROW(run(broken), RunError);
+  const std::string part = folder_ / "out/tokens.part-0";
+  ASSERT_TRUE(std::filesystem::exists(part));
+  std::string bytes = read("out/tokens.part-0");
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(part, bytes);
+  EXPECT_NE(message_of<RunError>([&] { run(); }).find("part-0' is damaged"), std::string::npos);
+}
+
+TEST_F(TokenizeDataset, DoesNotShuffle) {
+  run();
+  options_.data.data.shuffle = true;
+  options_.output = folder_ / "out/shuffled";
+  run();
+  EXPECT_EQ(read("out/shuffled.bin"), read("out/tokens.bin"));
+}
+
+TEST_F(TokenizeDataset, NoDocumentsAreNoOutput) {
+  write_file(folder_ / "data.jsonl", "{\n");
+  options_.data.data.on_bad_row = config::OnBadRow::kSkip;
+  EXPECT_NE(message_of<RunError>([&] { run(); }).find("there is no document"), std::string::npos);
+  EXPECT_TRUE(left_in_output().empty());
+}
+
 TEST_F(TokenizeDataset, RefusesToOverwriteAndWhatItCannotWrite) {
   run();
   EXPECT_NE(message_of<RunError>([&] { run(); }).find("tokens.bin' is there already"),
             std::string::npos);
+  options_.output = folder_ / "out/";
+  EXPECT_NE(message_of<ConfigError>([&] { run(); }).find("must end in a name"), std::string::npos);
   options_.data.data.prompt_field = "prompt";
   EXPECT_NE(message_of<ConfigError>([&] { run(); }).find("data.prompt_field"), std::string::npos);
 }

@@ -75,6 +75,8 @@ struct Fixture {
   std::unique_ptr<protocols::Validator> validator;
 };
 
+constexpr auto never = [] { return false; };
+
 TEST(Validator, ComesAfterTheFirstStepAndEveryNth) {
   const Fixture fixture(4, 1);
   for (std::int64_t step = 1; step <= 40; ++step) {
@@ -84,7 +86,7 @@ TEST(Validator, ComesAfterTheFirstStepAndEveryNth) {
 
 TEST(Validator, WeighsTokensAlikeNotBatches) {
   Fixture fixture(4, -1);
-  fixture.validator->validate(10);
+  fixture.validator->validate(10, never);
   EXPECT_EQ(fixture.seen, (std::vector<std::int64_t>{1, 2, 3}));
   EXPECT_DOUBLE_EQ(fixture.metrics.losses.at(0), (1.0 * 1 + 2 * 2 + 3 * 3) / (1 + 2 + 3));
   EXPECT_EQ(fixture.metrics.steps, (std::vector<std::int64_t>{10}));
@@ -92,28 +94,35 @@ TEST(Validator, WeighsTokensAlikeNotBatches) {
 
 TEST(Validator, AllOfTheDataMeansTheSameDataEveryTime) {
   Fixture fixture(4, -1);
-  for (const std::int64_t step : {1, 10, 20}) fixture.validator->validate(step);
+  for (const std::int64_t step : {1, 10, 20}) fixture.validator->validate(step, never);
   EXPECT_EQ(fixture.metrics.losses.at(0), fixture.metrics.losses.at(1));
   EXPECT_EQ(fixture.metrics.losses.at(0), fixture.metrics.losses.at(2));
 }
 
 TEST(Validator, ANumberOfStepsGoesOnWhereTheLastOneFetched) {
   Fixture fixture(100, 2);
-  fixture.validator->validate(1);
-  fixture.validator->validate(10);
+  fixture.validator->validate(1, never);
+  fixture.validator->validate(10, never);
   EXPECT_EQ(fixture.seen, (std::vector<std::int64_t>{1, 2, 4, 5})) << "3 was fetched and left out";
 }
 
 TEST(Validator, ShortDataIsTakenAsFarAsItGoes) {
   Fixture fixture(3, 50);
-  fixture.validator->validate(1);
+  fixture.validator->validate(1, never);
   EXPECT_EQ(fixture.seen, (std::vector<std::int64_t>{1, 2}));
+}
+
+TEST(Validator, StopsBetweenBatchesWithoutAReport) {
+  Fixture fixture(100, 50);
+  fixture.validator->validate(1, [&] { return fixture.seen.size() == 2; });
+  EXPECT_EQ(fixture.seen, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_TRUE(fixture.metrics.losses.empty());
 }
 
 TEST(Validator, NoTokensAreAnErrorNotANaN) {
   Fixture fixture(1, -1);
   EXPECT_NE(test::message_of<RunError>([&] {
-              fixture.validator->validate(7);
+              fixture.validator->validate(7, never);
             }).find("the validation of step 7 found no tokens"),
             std::string::npos);
 }
