@@ -25,7 +25,7 @@ TransformerModelArgs tiny() {
   return args;
 }
 
-/// 11 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
+/// 10.5 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
 TransformerModelArgs wiki10m() {
   TransformerModelArgs args;
   args.dim = 256;
