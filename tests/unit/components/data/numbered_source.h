@@ -20,7 +20,7 @@ class NumberedSource final : public components::DocumentSource {
     bool is_counted = true;
     bool is_interleaved = false;
     /// {unit, document}
-    std::vector<std::pair<std::int64_t, std::int64_t>> bad;
+    std::vector<std::pair<std::int64_t, std::int64_t>> bad = {};
   };
 
   explicit NumberedSource(Shape shape) : shape_(std::move(shape)) {}
