@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Data, Resume,
                                            Story{"CompressedByFiles", 4, true, false},
                                            Story{"CompressedByRows", 3, true, false},
                                            Story{"CompressedShuffled", 4, true, true}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& story) { return story.param.name; });
 
 TEST_P(Resume, NoTokenIsRepeatedOrSkippedAtAnotherDegree) {
   std::mt19937 random(1);
