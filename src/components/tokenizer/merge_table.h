@@ -44,7 +44,7 @@ class MergeTable {
   }
   std::size_t slot_for(std::uint64_t pair) const {
     const std::size_t mask = slots_.size() - 1;
-    std::size_t at = mix_bits(pair) & mask;
+    std::size_t at = base::mix_bits(pair) & mask;
     while (slots_[at].pair != pair && slots_[at].pair != kFree) at = (at + 1) & mask;
     return at;
   }

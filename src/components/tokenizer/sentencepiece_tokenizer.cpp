@@ -50,10 +50,7 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 std::vector<std::int64_t> SentencePieceTokenizer::encode(std::string_view text, bool add_bos,
                                                          bool add_eos) const {
   std::string repaired;
-  if (!is_utf8(text)) {
-    repaired = to_utf8_lossy(text);
-    text = repaired;
-  }
+  text = as_utf8(text, repaired);
   WorkspacePool<Workspace>::Borrowed borrowed(workspaces_);
   Workspace& workspace = *borrowed;
   normalizer_.apply(text, workspace.text);

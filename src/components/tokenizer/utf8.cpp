@@ -96,6 +96,12 @@ void append_utf8(char32_t value, std::string& out) {
 
 bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }
 
+std::string_view as_utf8(std::string_view text, std::string& repaired) {
+  if (is_utf8(text)) return text;
+  repaired = to_utf8_lossy(text);
+  return repaired;
+}
+
 std::string to_utf8_lossy(std::string_view text) {
   std::string out;
   out.reserve(text.size() + 8);

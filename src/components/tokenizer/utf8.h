@@ -49,6 +49,9 @@ bool is_utf8(std::string_view text);
 /// `errors="replace"` do.
 std::string to_utf8_lossy(std::string_view text);
 
+/// `text` itself where it is UTF-8; else its repair, which is put into `repaired`.
+std::string_view as_utf8(std::string_view text, std::string& repaired);
+
 /// Unicode's White_Space property.
 bool is_white_space(char32_t value);
 
