@@ -5,16 +5,31 @@
 
 #include <cstdint>
 
+#include "titan/comm/groups.h"
+#include "titan/mesh/parallel_dims.h"
+
 namespace titan::comm {
 
+class Watch;
+
 /// Everything that differs from rank to rank. Passed along, never global: ranks may be threads of
-/// one process.
+/// one process. What it points to outlives it.
 struct RankContext {
   std::int64_t rank = 0;
   std::int64_t world_size = 1;
   at::Device device = at::kCPU;
-  /// Draws the initial weights of parameters on `device`.
+  /// Draws the initial weights of parameters on `device`; seeded alike on all ranks.
   at::Generator generator;
+  mesh::ParallelDims dims{mesh::Degrees{}, 1};
+  /// Null in a job of one rank.
+  Groups* groups = nullptr;
+  /// Hears what this rank is doing, for messages about hangs; may be null.
+  Watch* watch = nullptr;
+
+  /// The group along a mesh dimension, or null where it has one rank.
+  ProcessGroup* group(mesh::MeshDim dim) const {
+    return groups == nullptr ? nullptr : groups->find(dim);
+  }
 };
 
 }  // namespace titan::comm

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+
+#include "titan/comm/process_group.h"
+#include "titan/comm/store.h"
+
+namespace titan::comm {
+
+/// Ranks that are threads of this process. Inputs are copied when a collective starts, so that no
+/// rank waits for another to read them; sums are taken in rank order. CPU tensors.
+class LocalWorld {
+ public:
+  explicit LocalWorld(std::int64_t size);
+  ~LocalWorld();
+
+  /// The back end of one rank. The world outlives it and its groups.
+  std::unique_ptr<Backend> backend(std::int64_t rank);
+  Store& store();
+
+  /// Ends every wait of every rank, now and later, with a RunError that says `reason`; the first
+  /// reason stays.
+  void abort(const std::string& reason);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace titan::comm

@@ -1,0 +1,149 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace titan::comm {
+
+enum class ReduceOp { kSum, kMax };
+
+/// One collective as the watch over them sees it.
+struct CollectiveCall {
+  std::string_view group;      // the group's name, as "fsdp"
+  std::string_view operation;  // as "all_gather"
+  std::uint64_t sequence = 0;  // counts the group's collectives from 1; the same on all its ranks
+  std::int64_t bytes = 0;      // of this rank's input
+  const std::vector<std::int64_t>* ranks = nullptr;  // of the group, as ranks of the world
+};
+
+/// Is told of every collective of a rank. Called by the thread that starts or waits.
+class CollectiveObserver {
+ public:
+  virtual ~CollectiveObserver() = default;
+  /// Returns a number that `finished` and `explain` get back.
+  virtual std::uint64_t started(const CollectiveCall& call) = 0;
+  virtual void finished(std::uint64_t id) = 0;
+  /// One message for a collective that failed with `error`: who is missing, where, why.
+  virtual std::string explain(std::uint64_t id, const CollectiveCall& call,
+                              std::string_view error) = 0;
+};
+
+/// A collective under way inside a back end. The tensors it works on live at least as long.
+class BackendWork {
+ public:
+  virtual ~BackendWork() = default;
+  /// Until the results are there: on a CPU for the caller, on a GPU for its current stream. Throws
+  /// std::exception.
+  virtual void wait() = 0;
+};
+
+/// A collective under way. It holds on to its tensors; one that nobody waits for is waited for on
+/// destruction, without a word about failures.
+class Work {
+ public:
+  Work() = default;
+  Work(Work&&) = default;
+  /// Waits for what it held.
+  Work& operator=(Work&& other);
+  ~Work();
+
+  /// Whether there is something to wait for.
+  bool pending() const { return finish_ != nullptr; }
+  /// Until the results can be used. Throws RunError that says which ranks did not come. A second
+  /// wait returns at once.
+  void wait();
+
+ private:
+  friend class ProcessGroup;
+  std::function<void()> finish_;
+};
+
+/// The ranks that exchange tensors with one another. All ranks of a group call the same collectives
+/// in the same order, from one thread each. Tensors are contiguous, on the group's device, and of
+/// equal size on all ranks except where said. Every call returns at once; inputs may be changed and
+/// outputs read after `Work::wait`. All throw RunError when a peer is gone or the time is over.
+class ProcessGroup {
+ public:
+  ProcessGroup(std::string name, std::vector<std::int64_t> ranks, std::int64_t rank,
+               CollectiveObserver* observer);
+  virtual ~ProcessGroup() = default;
+  ProcessGroup(const ProcessGroup&) = delete;
+  ProcessGroup& operator=(const ProcessGroup&) = delete;
+
+  const std::string& name() const { return name_; }
+  /// This rank's place in the group.
+  std::int64_t rank() const { return rank_; }
+  std::int64_t size() const { return static_cast<std::int64_t>(ranks_.size()); }
+  /// The members as ranks of the world, in the group's order.
+  const std::vector<std::int64_t>& ranks() const { return ranks_; }
+
+  /// Every rank gets the sum (maximum) over all ranks, in place.
+  Work all_reduce(const at::Tensor& tensor, ReduceOp op = ReduceOp::kSum);
+  /// The same for several tensors of one type in one exchange.
+  Work all_reduce_coalesced(const std::vector<at::Tensor>& tensors);
+  /// `output` `[size() * n]` gets all ranks' `input` `[n]`, in rank order.
+  Work all_gather(const at::Tensor& output, const at::Tensor& input);
+  /// `output` `[n]` gets this rank's part of the sum over all ranks of `input` `[size() * n]`.
+  Work reduce_scatter(const at::Tensor& output, const at::Tensor& input);
+  /// Sends `input_splits[r]` rows of `input` to rank r and receives `output_splits[r]` rows from it.
+  Work all_to_all(const at::Tensor& output, const at::Tensor& input,
+                  const std::vector<std::int64_t>& output_splits,
+                  const std::vector<std::int64_t>& input_splits);
+  Work broadcast(const at::Tensor& tensor, std::int64_t root);
+  /// To and from one rank of the group; messages between two ranks arrive in order.
+  Work send(const at::Tensor& tensor, std::int64_t to);
+  Work receive(const at::Tensor& tensor, std::int64_t from);
+  /// Returns when all ranks have come.
+  void barrier();
+
+  /// How long a wait may last from now on.
+  virtual void set_timeout(std::chrono::milliseconds timeout) = 0;
+
+ protected:
+  using StartedWork = std::unique_ptr<BackendWork>;
+  virtual StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) = 0;
+  virtual StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) = 0;
+  virtual StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) = 0;
+  virtual StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                                    const std::vector<std::int64_t>& output_splits,
+                                    const std::vector<std::int64_t>& input_splits) = 0;
+  virtual StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) = 0;
+  virtual StartedWork do_send(const at::Tensor& tensor, std::int64_t to) = 0;
+  virtual StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) = 0;
+  virtual StartedWork do_barrier() = 0;
+
+ private:
+  struct Observation;
+  Work observe(std::string_view operation, std::int64_t bytes,
+               const std::function<StartedWork()>& start, std::vector<at::Tensor> tensors,
+               std::function<void()> afterwards = nullptr);
+
+  std::string name_;
+  std::vector<std::int64_t> ranks_;
+  std::int64_t rank_;
+  CollectiveObserver* observer_;
+  std::uint64_t sequence_ = 0;
+};
+
+/// Makes groups of one kind. One object per rank.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// As "gloo".
+  virtual std::string_view name() const = 0;
+  /// A group of these ranks of the world, which all call it with the same name and list. Throws
+  /// RunError when they do not come within `timeout`.
+  virtual std::unique_ptr<ProcessGroup> make_group(const std::string& name,
+                                                   const std::vector<std::int64_t>& ranks,
+                                                   std::chrono::milliseconds timeout,
+                                                   CollectiveObserver* observer) = 0;
+};
+
+}  // namespace titan::comm
