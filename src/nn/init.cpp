@@ -8,14 +8,9 @@ namespace {
 
 double normal_cdf(double x) { return (1.0 + std::erf(x / std::sqrt(2.0))) / 2.0; }
 
-}  // namespace
-
-void normal_(const at::Tensor& tensor, at::Generator generator) {
-  tensor.normal_(0.0, 1.0, std::move(generator));
-}
-
-void trunc_normal_(const at::Tensor& tensor, double std, at::Generator generator, double low,
-                   double high) {
+/// torch.nn.init.trunc_normal_ on a whole tensor.
+void draw_trunc_normal(const at::Tensor& tensor, double std, at::Generator generator, double low,
+                       double high) {
   const bool is_float = tensor.scalar_type() == at::kFloat;
   const at::Tensor values = is_float ? tensor : tensor.to(at::kFloat);
   const double lower = normal_cdf(low / std);
@@ -26,6 +21,18 @@ void trunc_normal_(const at::Tensor& tensor, double std, at::Generator generator
   values.add_(0.0);
   values.clamp_(low, high);
   if (!is_float) tensor.copy_(values);
+}
+
+}  // namespace
+
+void normal_(const Parameter& parameter, at::Generator generator) {
+  parameter.fill([&](const at::Tensor& full) { full.normal_(0.0, 1.0, generator); });
+}
+
+void trunc_normal_(const Parameter& parameter, double std, at::Generator generator, double low,
+                   double high) {
+  parameter.fill(
+      [&](const at::Tensor& full) { draw_trunc_normal(full, std, generator, low, high); });
 }
 
 }  // namespace titan::nn

@@ -61,10 +61,20 @@ std::vector<NamedTensor> Module::named_parameters() const {
   std::vector<NamedTensor> result;
   std::unordered_set<const void*> seen;
   visit("", [&](const std::string& prefix, const Module& module) {
-    for (const Slot& slot : module.parameters_) {
-      if (seen.insert(slot.tensor.unsafeGetTensorImpl()).second) {
-        result.push_back({joined(prefix, slot.name), slot.tensor});
+    for (const auto& [name, parameter] : module.parameters_) {
+      if (seen.insert(parameter.tensor.unsafeGetTensorImpl()).second) {
+        result.push_back({joined(prefix, name), parameter.tensor});
       }
+    }
+  });
+  return result;
+}
+
+std::vector<std::pair<std::string, Parameter*>> Module::parameter_slots() {
+  std::vector<std::pair<std::string, Parameter*>> result;
+  visit("", [&](const std::string& prefix, Module& module) {
+    for (auto& [name, parameter] : module.parameters_) {
+      result.emplace_back(joined(prefix, name), &parameter);
     }
   });
   return result;
@@ -73,8 +83,8 @@ std::vector<NamedTensor> Module::named_parameters() const {
 std::vector<NamedTensor> Module::named_buffers() const {
   std::vector<NamedTensor> result;
   visit("", [&](const std::string& prefix, const Module& module) {
-    for (const Slot& slot : module.buffers_) {
-      result.push_back({joined(prefix, slot.name), slot.tensor});
+    for (const Buffer& buffer : module.buffers_) {
+      result.push_back({joined(prefix, buffer.name), buffer.tensor});
     }
   });
   return result;
@@ -111,24 +121,24 @@ Module& Module::submodule(const std::string& path) {
 
 void Module::to_empty(at::Device device) {
   std::unordered_map<const void*, at::Tensor> replaced;
-  visit("", [&](const std::string&, Module& module) {
-    for (auto* slots : {&module.parameters_, &module.buffers_}) {
-      for (Slot& slot : *slots) {
-        at::Tensor& fresh = replaced[slot.tensor.unsafeGetTensorImpl()];
-        if (!fresh.defined()) {
-          fresh = at::empty_like(slot.tensor, slot.tensor.options().device(device));
-          fresh.set_requires_grad(slot.tensor.requires_grad());
-        }
-        slot.tensor = fresh;
-      }
+  const auto replace = [&](at::Tensor& tensor) {
+    at::Tensor& fresh = replaced[tensor.unsafeGetTensorImpl()];
+    if (!fresh.defined()) {
+      fresh = at::empty_like(tensor, tensor.options().device(device));
+      fresh.set_requires_grad(tensor.requires_grad());
     }
+    tensor = fresh;
+  };
+  visit("", [&](const std::string&, Module& module) {
+    for (auto& [name, parameter] : module.parameters_) replace(parameter.tensor);
+    for (Buffer& buffer : module.buffers_) replace(buffer.tensor);
   });
 }
 
-at::Tensor& Module::add_parameter(std::string name, at::Tensor tensor) {
+Parameter& Module::add_parameter(std::string name, at::Tensor tensor) {
   tensor.set_requires_grad(true);
-  parameters_.push_back({std::move(name), std::move(tensor), true});
-  return parameters_.back().tensor;
+  parameters_.emplace_back(std::move(name), Parameter{std::move(tensor), std::nullopt});
+  return parameters_.back().second;
 }
 
 at::Tensor& Module::add_buffer(std::string name, at::Tensor tensor, bool persistent) {

@@ -10,10 +10,12 @@ RMSNorm::RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype)
       weight_(add_parameter(
           "weight", at::empty({dim}, at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
 
-void RMSNorm::reset_parameters() { weight_.fill_(1.0); }
+void RMSNorm::reset_parameters() { 
+  weight_.fill([](const at::Tensor& full) { full.fill_(1.0); });
+ }
 
 Tensors RMSNorm::forward(const Tensors& inputs) {
-  return {at::rms_norm(inputs.at(0), weight_.sizes(), weight_, eps_)};
+  return {at::rms_norm(inputs.at(0), weight_.tensor.sizes(), weight_.tensor, eps_)};
 }
 
 }  // namespace titan::nn

@@ -40,7 +40,8 @@ void add_recompute_shapes(OperatorSavePolicy& policy, const std::string& block_n
       throw ConfigError("activation_checkpoint.per_op_sac_force_recompute_mm_shapes_by_fqns: " +
                         full_name + " is matched, but is not a linear layer.");
     }
-    policy.recompute_mm_shapes.emplace(linear->weight().size(1), linear->weight().size(0));
+    const at::IntArrayRef sizes = linear->weight().full_sizes();
+    policy.recompute_mm_shapes.emplace(sizes[1], sizes[0]);
   }
 }
 

@@ -22,8 +22,9 @@ class LocalWorld {
   /// reason stays.
   void abort(const std::string& reason);
 
- private:
   class Impl;
+
+ private:
   std::shared_ptr<Impl> impl_;
 };
 

@@ -44,20 +44,18 @@ class BackendWork {
   virtual void wait() = 0;
 };
 
-/// A collective under way. It holds on to its tensors; one that nobody waits for is waited for on
-/// destruction, without a word about failures.
+/// A collective under way. It holds on to its tensors until the wait is over; to drop it is to
+/// abandon its results.
 class Work {
  public:
   Work() = default;
   Work(Work&&) = default;
-  /// Waits for what it held.
-  Work& operator=(Work&& other);
-  ~Work();
+  Work& operator=(Work&&) = default;
 
   /// Whether there is something to wait for.
   bool pending() const { return finish_ != nullptr; }
-  /// Until the results can be used. Throws RunError that says which ranks did not come. A second
-  /// wait returns at once.
+  /// Until the results can be used. Throws RunError that says which ranks did not come. Returns at
+  /// once when there is nothing to wait for.
   void wait();
 
  private:

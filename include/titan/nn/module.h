@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "titan/nn/parameter.h"
+
 namespace titan::nn {
 
 /// What a module is called with and what it returns. An undefined tensor stands for "none".
@@ -58,6 +60,9 @@ class Module {
   /// reference's order. A parameter that two modules share (tied weights) is listed once, under its
   /// first name.
   std::vector<NamedTensor> named_parameters() const;
+  /// Every place that holds a parameter, in the same order; tied parameters have several. Wrappers put
+  /// shards into them and exchange them for full tensors while a module runs.
+  std::vector<std::pair<std::string, Parameter*>> parameter_slots();
   /// All buffers, persistent or not, in the same order.
   std::vector<NamedTensor> named_buffers() const;
   /// This module and all below it with their names; the root's name is empty.
@@ -77,7 +82,7 @@ class Module {
 
   /// Registers a trainable parameter. The reference stays valid; hooks may exchange the tensor
   /// behind it.
-  at::Tensor& add_parameter(std::string name, at::Tensor tensor);
+  Parameter& add_parameter(std::string name, at::Tensor tensor);
   /// Registers a tensor that is computed, not trained. Only persistent buffers are saved in
   /// checkpoints.
   at::Tensor& add_buffer(std::string name, at::Tensor tensor, bool persistent);
@@ -90,10 +95,10 @@ class Module {
   }
 
  private:
-  struct Slot {
+  struct Buffer {
     std::string name;
     at::Tensor tensor;
-    bool persistent = true;
+    bool persistent;
   };
   void visit(const std::string& prefix,
              const std::function<void(const std::string&, Module&)>& visitor);
@@ -101,8 +106,9 @@ class Module {
              const std::function<void(const std::string&, const Module&)>& visitor) const;
   Tensors run_wrapped(const Tensors& inputs, std::size_t wrapper_count);
 
-  std::deque<Slot> parameters_;  // a deque keeps references valid while it grows
-  std::deque<Slot> buffers_;
+  // A deque keeps references valid while it grows.
+  std::deque<std::pair<std::string, Parameter>> parameters_;
+  std::deque<Buffer> buffers_;
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
   std::vector<PreForwardHook> pre_forward_hooks_;
   std::vector<PostForwardHook> post_forward_hooks_;

@@ -9,7 +9,7 @@ namespace titan::nn {
 class RMSNorm : public Module {
  public:
   RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype);
-  const at::Tensor& weight() const { return weight_; }
+  const Parameter& weight() const { return weight_; }
   /// Sets the weight to one; draws no random numbers.
   void reset_parameters();
 
@@ -18,7 +18,7 @@ class RMSNorm : public Module {
 
  private:
   double eps_;
-  at::Tensor& weight_;
+  Parameter& weight_;
 };
 
 }  // namespace titan::nn

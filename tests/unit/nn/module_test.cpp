@@ -17,13 +17,13 @@ using ::testing::ElementsAre;
 class Shift : public Module {
  public:
   explicit Shift(at::Tensor weight) : weight_(add_parameter("weight", std::move(weight))) {}
-  at::Tensor& weight() { return weight_; }
+  at::Tensor& weight() { return weight_.tensor; }
 
  protected:
-  Tensors forward(const Tensors& inputs) override { return {inputs.at(0) + weight_}; }
+  Tensors forward(const Tensors& inputs) override { return {inputs.at(0) + weight_.tensor}; }
 
  private:
-  at::Tensor& weight_;
+  Parameter& weight_;
 };
 
 class Pair : public Module {

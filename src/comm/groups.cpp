@@ -1,0 +1,39 @@
+#include "titan/comm/groups.h"
+
+#include <numeric>
+
+namespace titan::comm {
+
+Groups::Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
+               std::chrono::milliseconds timeout, CollectiveObserver* observer) {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(dims.world_size()));
+  std::iota(all.begin(), all.end(), 0);
+  world_ = &group_of("world", all, backend, timeout, observer);
+  for (std::size_t i = 0; i < mesh::kMeshDimNames.size(); ++i) {
+    const auto dim = static_cast<mesh::MeshDim>(i);
+    if (!dims.exists(dim) || dims.size(dim) == 1) continue;
+    by_dim_[dim] = &group_of(std::string(mesh::to_string(dim)), dims.ranks(dim, rank), backend,
+                             timeout, observer);
+  }
+}
+
+ProcessGroup& Groups::group_of(const std::string& name, const std::vector<std::int64_t>& ranks,
+                               Backend& backend, std::chrono::milliseconds timeout,
+                               CollectiveObserver* observer) {
+  std::unique_ptr<ProcessGroup>& group = groups_[ranks];
+  if (!group) group = backend.make_group(name, ranks, timeout, observer);
+  return *group;
+}
+
+ProcessGroup* Groups::find(mesh::MeshDim dim) const {
+  const auto found = by_dim_.find(dim);
+  return found == by_dim_.end() ? nullptr : found->second;
+}
+
+ProcessGroup& Groups::world() const { return *world_; }
+
+void Groups::set_timeout(std::chrono::milliseconds timeout) {
+  for (const auto& [ranks, group] : groups_) group->set_timeout(timeout);
+}
+
+}  // namespace titan::comm

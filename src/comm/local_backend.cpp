@@ -1,0 +1,227 @@
+#include "titan/comm/local_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "local_meeting.h"
+#include "local_store.h"
+#include "titan/base/errors.h"
+
+namespace titan::comm {
+
+class LocalWorld::Impl {
+ public:
+  explicit Impl(std::int64_t size) : size_(size) {}
+
+  std::int64_t size() const { return size_; }
+  LocalStore& store() { return store_; }
+
+  /// The place where these ranks meet; the same object for all of them.
+  std::shared_ptr<LocalMeeting> meeting(const std::string& name,
+                                        const std::vector<std::int64_t>& ranks) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<LocalMeeting>& meeting = meetings_[{name, ranks}];
+    if (!meeting) meeting = std::make_shared<LocalMeeting>(ranks.size());
+    if (!reason_.empty()) meeting->abort(reason_);
+    return meeting;
+  }
+
+  void abort(const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    if (reason_.empty()) reason_ = reason;
+    for (const auto& [key, meeting] : meetings_) meeting->abort(reason_);
+    store_.abort(reason_);
+  }
+
+ private:
+  std::int64_t size_;
+  LocalStore store_;
+  std::mutex mutex_;
+  std::map<std::pair<std::string, std::vector<std::int64_t>>, std::shared_ptr<LocalMeeting>>
+      meetings_;
+  std::string reason_;
+};
+
+namespace {
+
+/// Finishes a collective when it is waited for.
+class LocalWork : public BackendWork {
+ public:
+  explicit LocalWork(std::function<void()> finish) : finish_(std::move(finish)) {}
+  void wait() override { finish_(); }
+
+ private:
+  std::function<void()> finish_;
+};
+
+void copy_bytes(const at::Tensor& to, const at::Tensor& from) {
+  TITAN_CHECK(to.nbytes() == from.nbytes(), "ranks disagree on the size of a tensor: ", to.nbytes(),
+              " and ", from.nbytes(), " bytes");
+  if (to.nbytes() > 0) std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), to.nbytes());
+}
+
+void reduce_into(const at::Tensor& result, const at::Tensor& next, ReduceOp op) {
+  if (op == ReduceOp::kSum) {
+    result.add_(next);
+  } else {
+    result.copy_(result.maximum(next));
+  }
+}
+
+/// Row `index` of `count` equal parts of a tensor's elements.
+at::Tensor part(const at::Tensor& tensor, std::int64_t index, std::int64_t count) {
+  const std::int64_t length = tensor.numel() / count;
+  return tensor.reshape(-1).narrow(0, index * length, length);
+}
+
+class LocalGroup : public ProcessGroup {
+ public:
+  LocalGroup(std::string name, std::vector<std::int64_t> ranks, std::int64_t rank,
+             CollectiveObserver* observer, std::shared_ptr<LocalMeeting> meeting,
+             std::chrono::milliseconds timeout)
+      : ProcessGroup(std::move(name), std::move(ranks), rank, observer),
+        meeting_(std::move(meeting)),
+        timeout_(timeout) {}
+
+  void set_timeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
+
+ protected:
+  StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override {
+    return exchange(tensor.clone(), [tensor, op](LocalMeeting::Round& round, std::size_t) {
+      // Whoever comes first does the work for all.
+      std::call_once(round.reduced_once, [&] {
+        round.reduced = round.inputs[0];
+        for (std::size_t i = 1; i < round.inputs.size(); ++i) {
+          reduce_into(round.reduced, round.inputs[i], op);
+        }
+      });
+      copy_bytes(tensor, round.reduced);
+    });
+  }
+
+  StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override {
+    return exchange(input.clone(), [output](LocalMeeting::Round& round, std::size_t) {
+      const auto ranks = static_cast<std::int64_t>(round.inputs.size());
+      for (std::int64_t i = 0; i < ranks; ++i) {
+        copy_bytes(part(output, i, ranks), round.inputs[static_cast<std::size_t>(i)]);
+      }
+    });
+  }
+
+  StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override {
+    return exchange(input.clone(), [output](LocalMeeting::Round& round, std::size_t place) {
+      const auto ranks = static_cast<std::int64_t>(round.inputs.size());
+      const auto mine = static_cast<std::int64_t>(place);
+      const at::Tensor sum = output.view(-1);
+      copy_bytes(sum, part(round.inputs[0], mine, ranks));
+      for (std::size_t i = 1; i < round.inputs.size(); ++i) {
+        sum.add_(part(round.inputs[i], mine, ranks));
+      }
+    });
+  }
+
+  StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                            const std::vector<std::int64_t>& output_splits,
+                            const std::vector<std::int64_t>& input_splits) override {
+    auto finish = [output, output_splits](LocalMeeting::Round& round, std::size_t place) {
+      std::int64_t row = 0;
+      for (std::size_t i = 0; i < round.inputs.size(); ++i) {
+        const std::vector<std::int64_t>& theirs = round.splits[i];
+        std::int64_t from = 0;
+        for (std::size_t r = 0; r < place; ++r) from += theirs[r];
+        TITAN_CHECK(theirs[place] == output_splits[i], "all_to_all: rank ", i, " sends ",
+                    theirs[place], " rows, ", output_splits[i], " are expected");
+        copy_bytes(output.narrow(0, row, output_splits[i]),
+                   round.inputs[i].narrow(0, from, theirs[place]));
+        row += output_splits[i];
+      }
+    };
+    return exchange(input.clone(), std::move(finish), input_splits);
+  }
+
+  StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override {
+    const bool sends = rank() == root;
+    auto finish = [tensor, root, sends](LocalMeeting::Round& round, std::size_t) {
+      if (!sends) copy_bytes(tensor, round.inputs[static_cast<std::size_t>(root)]);
+    };
+    return exchange(sends ? tensor.clone() : at::Tensor(), std::move(finish));
+  }
+
+  StartedWork do_send(const at::Tensor& tensor, std::int64_t to) override {
+    meeting_->post(static_cast<std::size_t>(rank()), static_cast<std::size_t>(to), tensor.clone());
+    return nullptr;
+  }
+
+  StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override {
+    // Places in the queue are taken when receives start, so that they may be waited for in any order.
+    const auto number = meeting_->next_receive(static_cast<std::size_t>(from),
+                                               static_cast<std::size_t>(rank()));
+    return std::make_unique<LocalWork>([this, tensor, from, number] {
+      copy_bytes(tensor, meeting_->take(static_cast<std::size_t>(from),
+                                        static_cast<std::size_t>(rank()), number, timeout_));
+    });
+  }
+
+  StartedWork do_barrier() override {
+    return exchange(at::Tensor(), [](LocalMeeting::Round&, std::size_t) {});
+  }
+
+ private:
+  using Finish = std::function<void(LocalMeeting::Round&, std::size_t place)>;
+
+  StartedWork exchange(at::Tensor input, Finish finish, std::vector<std::int64_t> splits = {}) {
+    const auto place = static_cast<std::size_t>(rank());
+    const auto round =
+        meeting_->arrive(next_round_++, place, std::move(input), std::move(splits));
+    return std::make_unique<LocalWork>([this, round, place, finish = std::move(finish)] {
+      meeting_->wait_for_all(*round, timeout_);
+      finish(*round, place);
+    });
+  }
+
+  std::shared_ptr<LocalMeeting> meeting_;
+  std::chrono::milliseconds timeout_;
+  std::uint64_t next_round_ = 0;
+};
+
+class LocalBackend : public Backend {
+ public:
+  LocalBackend(std::shared_ptr<LocalWorld::Impl> world, std::int64_t rank)
+      : world_(std::move(world)), rank_(rank) {}
+
+  std::string_view name() const override { return "local"; }
+
+  std::unique_ptr<ProcessGroup> make_group(const std::string& name,
+                                           const std::vector<std::int64_t>& ranks,
+                                           std::chrono::milliseconds timeout,
+                                           CollectiveObserver* observer) override {
+    const auto place = std::ranges::find(ranks, rank_) - ranks.begin();
+    return std::make_unique<LocalGroup>(name, ranks, place, observer, world_->meeting(name, ranks),
+                                        timeout);
+  }
+
+ private:
+  std::shared_ptr<LocalWorld::Impl> world_;
+  std::int64_t rank_;
+};
+
+}  // namespace
+
+LocalWorld::LocalWorld(std::int64_t size) : impl_(std::make_shared<Impl>(size)) {
+  TITAN_CHECK(size > 0, "a world of ", size, " ranks");
+}
+
+LocalWorld::~LocalWorld() = default;
+
+std::unique_ptr<Backend> LocalWorld::backend(std::int64_t rank) {
+  TITAN_CHECK(rank >= 0 && rank < impl_->size(), "no rank ", rank, " in a world of ", impl_->size());
+  return std::make_unique<LocalBackend>(impl_, rank);
+}
+
+Store& LocalWorld::store() { return impl_->store(); }
+
+void LocalWorld::abort(const std::string& reason) { impl_->abort(reason); }
+
+}  // namespace titan::comm
