@@ -40,11 +40,15 @@ class ParallelDims {
   std::int64_t world_size() const { return world_size_; }
 
   std::int64_t size(MeshDim dim) const;
-  /// Whether a group is needed: more than one rank, or efsdp whenever there is expert parallelism.
+  /// Whether a group is needed: more than one rank; efsdp: whenever there is expert parallelism, and
+  /// only then.
   bool exists(MeshDim dim) const;
+  /// The dimensions of more than one rank, in the enumeration's order; efsdp also without expert
+  /// parallelism, as the reference lists them.
+  std::vector<MeshDim> active_dims() const;
   /// The ranks that share everything but this dimension with `rank`, in the mesh's order.
   std::vector<std::int64_t> ranks(MeshDim dim, std::int64_t rank) const;
-  /// The place of `rank` along the dimension.
+  /// The place of `rank` along the dimension, from 0.
   std::int64_t coordinate(MeshDim dim, std::int64_t rank) const;
 
   bool dp_replicate_enabled() const { return degrees_.dp_replicate > 1; }
@@ -64,8 +68,16 @@ class ParallelDims {
   std::int64_t seq_len_divisor() const { return degrees_.tp * degrees_.cp * 2; }
 
  private:
+  struct Axis;
+  Axis axis(MeshDim dim) const;
+
   Degrees degrees_;
   std::int64_t world_size_;
 };
+
+/// "Building device mesh with parallelism: pp=1, dp_replicate=2, ...", for the log.
+std::string building_text(const ParallelDims& dims);
+/// "Successfully created meshes with active dimensions: ['batch', 'fsdp']", for the log.
+std::string created_text(const ParallelDims& dims);
 
 }  // namespace titan::mesh
