@@ -156,8 +156,8 @@ class LocalGroup : public ProcessGroup {
 
   StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override {
     // Places in the queue are taken when receives start, so that they may be waited for in any order.
-    const auto number = meeting_->next_receive(static_cast<std::size_t>(from),
-                                               static_cast<std::size_t>(rank()));
+    const auto number =
+        meeting_->next_receive(static_cast<std::size_t>(from), static_cast<std::size_t>(rank()));
     return std::make_unique<LocalWork>([this, tensor, from, number] {
       copy_bytes(tensor, meeting_->take(static_cast<std::size_t>(from),
                                         static_cast<std::size_t>(rank()), number, timeout_));
@@ -173,8 +173,7 @@ class LocalGroup : public ProcessGroup {
 
   StartedWork exchange(at::Tensor input, Finish finish, std::vector<std::int64_t> splits = {}) {
     const auto place = static_cast<std::size_t>(rank());
-    const auto round =
-        meeting_->arrive(next_round_++, place, std::move(input), std::move(splits));
+    const auto round = meeting_->arrive(next_round_++, place, std::move(input), std::move(splits));
     return std::make_unique<LocalWork>([this, round, place, finish = std::move(finish)] {
       meeting_->wait_for_all(*round, timeout_);
       finish(*round, place);
@@ -216,7 +215,8 @@ LocalWorld::LocalWorld(std::int64_t size) : impl_(std::make_shared<Impl>(size)) 
 LocalWorld::~LocalWorld() = default;
 
 std::unique_ptr<Backend> LocalWorld::backend(std::int64_t rank) {
-  TITAN_CHECK(rank >= 0 && rank < impl_->size(), "no rank ", rank, " in a world of ", impl_->size());
+  TITAN_CHECK(rank >= 0 && rank < impl_->size(), "no rank ", rank, " in a world of ",
+              impl_->size());
   return std::make_unique<LocalBackend>(impl_, rank);
 }
 

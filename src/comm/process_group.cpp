@@ -37,7 +37,8 @@ struct ProcessGroup::Observation {
 
   [[noreturn]] void fail(const std::exception& error) const {
     if (observer != nullptr) throw RunError(observer->explain(id, call, error.what()));
-    throw RunError(concat(call.operation, " #", call.sequence, " of ", group, " failed: ", error.what()));
+    throw RunError(
+        concat(call.operation, " #", call.sequence, " of ", group, " failed: ", error.what()));
   }
 
   void finish() {
@@ -83,9 +84,8 @@ Work ProcessGroup::observe(std::string_view operation, std::int64_t bytes,
 
 Work ProcessGroup::all_reduce(const at::Tensor& tensor, ReduceOp op) {
   TITAN_CHECK(tensor.is_contiguous(), "all_reduce needs a contiguous tensor");
-  return observe(
-      "all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
-      [&] { return do_all_reduce(tensor, op); }, {tensor});
+  return observe("all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
+                 [&] { return do_all_reduce(tensor, op); }, {tensor});
 }
 
 Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
@@ -96,7 +96,8 @@ Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) 
   const at::Tensor buffer = at::cat(flat);
   return observe(
       "all_reduce", static_cast<std::int64_t>(buffer.nbytes()),
-      [&] { return do_all_reduce(buffer, ReduceOp::kSum); }, {buffer}, [tensors, buffer] {
+      [&] { return do_all_reduce(buffer, ReduceOp::kSum); }, {buffer},
+      [tensors, buffer] {
         std::int64_t offset = 0;
         for (const at::Tensor& tensor : tensors) {
           tensor.copy_(buffer.narrow(0, offset, tensor.numel()).view(tensor.sizes()));
@@ -108,10 +109,10 @@ Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) 
 Work ProcessGroup::all_gather(const at::Tensor& output, const at::Tensor& input) {
   TITAN_CHECK(output.numel() == input.numel() * size(), "all_gather of ", input.numel(),
               " elements from ", size(), " ranks into ", output.numel());
-  TITAN_CHECK(output.is_contiguous() && input.is_contiguous(), "all_gather needs contiguous tensors");
-  return observe(
-      "all_gather", static_cast<std::int64_t>(input.nbytes()),
-      [&] { return do_all_gather(output, input); }, {output, input});
+  TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
+              "all_gather needs contiguous tensors");
+  return observe("all_gather", static_cast<std::int64_t>(input.nbytes()),
+                 [&] { return do_all_gather(output, input); }, {output, input});
 }
 
 Work ProcessGroup::reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
@@ -119,9 +120,8 @@ Work ProcessGroup::reduce_scatter(const at::Tensor& output, const at::Tensor& in
               " elements to ", size(), " ranks of ", output.numel());
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
               "reduce_scatter needs contiguous tensors");
-  return observe(
-      "reduce_scatter", static_cast<std::int64_t>(input.nbytes()),
-      [&] { return do_reduce_scatter(output, input); }, {output, input});
+  return observe("reduce_scatter", static_cast<std::int64_t>(input.nbytes()),
+                 [&] { return do_reduce_scatter(output, input); }, {output, input});
 }
 
 Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
@@ -132,32 +132,30 @@ Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
               "all_to_all needs one split per rank");
   TITAN_CHECK(sum_of(output_splits) == output.size(0) && sum_of(input_splits) == input.size(0),
               "all_to_all splits do not add up to the rows");
-  TITAN_CHECK(output.is_contiguous() && input.is_contiguous(), "all_to_all needs contiguous tensors");
-  return observe(
-      "all_to_all", static_cast<std::int64_t>(input.nbytes()),
-      [&] { return do_all_to_all(output, input, output_splits, input_splits); }, {output, input});
+  TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
+              "all_to_all needs contiguous tensors");
+  return observe("all_to_all", static_cast<std::int64_t>(input.nbytes()),
+                 [&] { return do_all_to_all(output, input, output_splits, input_splits); },
+                 {output, input});
 }
 
 Work ProcessGroup::broadcast(const at::Tensor& tensor, std::int64_t root) {
   TITAN_CHECK(tensor.is_contiguous(), "broadcast needs a contiguous tensor");
-  return observe(
-      "broadcast", static_cast<std::int64_t>(tensor.nbytes()),
-      [&] { return do_broadcast(tensor, root); }, {tensor});
+  return observe("broadcast", static_cast<std::int64_t>(tensor.nbytes()),
+                 [&] { return do_broadcast(tensor, root); }, {tensor});
 }
 
 Work ProcessGroup::send(const at::Tensor& tensor, std::int64_t to) {
   TITAN_CHECK(tensor.is_contiguous() && to != rank_, "send needs a contiguous tensor and a peer");
-  return observe(
-      "send", static_cast<std::int64_t>(tensor.nbytes()), [&] { return do_send(tensor, to); },
-      {tensor});
+  return observe("send", static_cast<std::int64_t>(tensor.nbytes()),
+                 [&] { return do_send(tensor, to); }, {tensor});
 }
 
 Work ProcessGroup::receive(const at::Tensor& tensor, std::int64_t from) {
   TITAN_CHECK(tensor.is_contiguous() && from != rank_,
               "receive needs a contiguous tensor and a peer");
-  return observe(
-      "receive", static_cast<std::int64_t>(tensor.nbytes()),
-      [&] { return do_receive(tensor, from); }, {tensor});
+  return observe("receive", static_cast<std::int64_t>(tensor.nbytes()),
+                 [&] { return do_receive(tensor, from); }, {tensor});
 }
 
 void ProcessGroup::barrier() {

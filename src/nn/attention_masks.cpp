@@ -30,7 +30,8 @@ Tensors packed_documents(const at::Tensor& documents) {
   // A document starts at each row's first token and wherever the id changes.
   at::Tensor is_start = at::ones(documents.sizes(), documents.options().dtype(at::kBool));
   const std::int64_t length = documents.size(1);
-  is_start.slice(1, 1, length).copy_(documents.slice(1, 1, length) != documents.slice(1, 0, length - 1));
+  is_start.slice(1, 1, length)
+      .copy_(documents.slice(1, 1, length) != documents.slice(1, 0, length - 1));
   const at::Tensor starts = is_start.flatten().nonzero().squeeze(1);
   const at::Tensor offsets =
       at::cat({starts, at::ones({1}, starts.options()) * documents.numel()}).to(at::kInt);

@@ -3,9 +3,11 @@
 #include <ATen/core/Generator.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "titan/nn/module.h"
@@ -55,6 +57,19 @@ class ModelProtocol : public nn::Module {
                                       at::ScalarType compute_dtype) const {
     return {};
   }
+
+  /// Says whether the gradients of coming backward passes are summed over the data-parallel ranks, or
+  /// kept for a later pass. Does nothing without data parallelism.
+  void set_requires_gradient_sync(bool sync) {
+    if (gradient_sync_) gradient_sync_(sync);
+  }
+  /// Who does what `set_requires_gradient_sync` says.
+  void on_gradient_sync(std::function<void(bool)> gradient_sync) {
+    gradient_sync_ = std::move(gradient_sync);
+  }
+
+ private:
+  std::function<void(bool)> gradient_sync_;
 };
 
 }  // namespace titan::protocols

@@ -15,6 +15,7 @@ namespace titan::comm {
 namespace {
 
 using std::chrono_literals::operator""s;
+using testing::HasSubstr;
 
 void on_each_rank(std::int64_t ranks, LocalWorld& world,
                   const std::function<void(std::int64_t, ProcessGroup&)>& body) {
@@ -51,7 +52,8 @@ TEST(LocalBackend, AnAbortEndsTheWaitOfRanksWhosePeerNeverComes) {
   LocalWorld world(2);
   on_each_rank(2, world, [&](std::int64_t rank, ProcessGroup& group) {
     if (rank == 1) return world.abort("rank 1 failed: no data");
-    EXPECT_THAT([&] { group.barrier(); }, test::throws<RunError>("rank 1 failed: no data"));
+    EXPECT_THAT(test::message_of<RunError>([&] { group.barrier(); }),
+                HasSubstr("rank 1 failed: no data"));
   });
 }
 
@@ -60,7 +62,8 @@ TEST(LocalBackend, AWaitThatLastsTooLongSaysWhatItWaitedFor) {
   on_each_rank(2, world, [&](std::int64_t rank, ProcessGroup& group) {
     if (rank == 1) return;
     group.set_timeout(std::chrono::milliseconds(10));
-    EXPECT_THAT([&] { group.barrier(); }, test::throws<RunError>("barrier #1 of world"));
+    EXPECT_THAT(test::message_of<RunError>([&] { group.barrier(); }),
+                HasSubstr("barrier #1 of world failed: timed out after 10 ms"));
   });
 }
 
