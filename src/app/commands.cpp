@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "engine.h"
@@ -11,23 +10,12 @@
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
 #include "titan/plot/plot_runs.h"
+#include "titan/tools/launch_environment.h"
 #include "titan/tools/startup_times.h"
 
 namespace titan::app {
 
 namespace {
-
-/// The number of ranks the launcher started, from torchrun's environment.
-std::int64_t launched_world_size() {
-  const char* text = std::getenv("WORLD_SIZE");
-  if (text == nullptr) return 1;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (end == text || *end != '\0' || value < 1) {
-    throw ConfigError(concat("WORLD_SIZE: not a number of ranks: '", text, "'"));
-  }
-  return value;
-}
 
 void print(const std::string& text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
@@ -49,8 +37,8 @@ void draw(const config::CommandLine& command) {
 
 int run(std::span<const std::string> args) {
   tools::StartupTimes startup_times;
-  const config::CommandLine command =
-      config::parse_command_line(args, base::posix_file_system(), launched_world_size());
+  const config::CommandLine command = config::parse_command_line(
+      args, base::posix_file_system(), tools::read_launch_environment().world_size);
   switch (command.action) {
     case config::Action::kHelp:
       print(config::help_text());

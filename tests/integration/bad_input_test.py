@@ -29,8 +29,12 @@ class BadConfigTest(TitanTest):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_many_ranks_are_refused(self):
-        self.assertIn("not available in this build yet", self.refused(env={"WORLD_SIZE": "2"}))
+        ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+        self.assertIn("not available in this build yet", self.refused(env=ranks))
+
+    def test_a_launcher_that_says_half_or_nonsense(self):
         self.assertIn("WORLD_SIZE", self.refused(env={"WORLD_SIZE": "two"}))
+        self.assertIn("RANK: is not set", self.refused(env={"WORLD_SIZE": "2"}))
 
     def test_a_parameter_group_that_matches_nothing(self):
         config = self.write("g.toml", '[[optimizer.param_groups]]\npattern = "no_such_layer"\nlr_scale = 2.0\n')
