@@ -8,15 +8,15 @@
 namespace titan::config {
 namespace {
 
-/// The product, or `limit + 1` where it is larger than `limit` (which also keeps it from
+/// The ranks, or `limit + 1` where there are more than `limit` (which also keeps the product from
 /// overflowing). Degrees are at least 1.
-std::int64_t product_up_to(std::int64_t limit, const Layout& layout) {
+std::int64_t ranks_up_to(std::int64_t limit, const Layout& layout) {
   std::int64_t product = 1;
-  for (const std::int64_t degree : layout) {
-    if (degree > limit / product) {
+  for (std::size_t i = 0; i < kRankDegrees; ++i) {
+    if (layout[i] > limit / product) {
       return limit + 1;
     }
-    product *= degree;
+    product *= layout[i];
   }
   return product;
 }
@@ -63,6 +63,9 @@ class Nearest {
   void offer(const Layout& layout) {
     constexpr std::size_t kShown = 3;
     const std::pair candidate(distance(wanted_, layout), layout);
+    if (std::ranges::find(best_, candidate) != best_.end()) {
+      return;
+    }
     best_.insert(std::ranges::upper_bound(best_, candidate), candidate);
     best_.resize(std::min(best_.size(), kShown));
   }
@@ -80,50 +83,118 @@ class Nearest {
   std::vector<std::pair<Distance, Layout>> best_;
 };
 
-/// Offers every way to write `ranks` as a product of the degrees from `degree` on.
-void offer_all(Layout& layout, std::size_t degree, std::int64_t ranks,
-               const std::vector<std::int64_t>& factors, std::int64_t seq_len, Nearest& nearest) {
-  if (degree + 1 == layout.size()) {
-    layout[degree] = ranks;
-    if (seq_len % (2 * layout[kContext] * layout[kTensor]) == 0) {
-      nearest.offer(layout);
-    }
-    return;
+/// Finds the layouts for one job.
+class Search {
+ public:
+  Search(const Layout& wanted, std::int64_t world_size, std::int64_t seq_len)
+      : wanted_(wanted), seq_len_(seq_len), factors_(divisors(world_size)), nearest_(wanted) {
+    Layout layout;
+    layout.fill(1);
+    offer_ranks(layout, 0, world_size);
   }
-  for (const std::int64_t factor : factors) {
-    if (ranks % factor == 0) {
-      layout[degree] = factor;
-      offer_all(layout, degree + 1, ranks / factor, factors, seq_len, nearest);
+
+  std::vector<Layout> nearest() const { return nearest_.layouts(); }
+
+ private:
+  /// Every way to write `ranks` as a product of the degrees from `degree` on.
+  void offer_ranks(Layout& layout, std::size_t degree, std::int64_t ranks) {
+    if (degree + 1 == kRankDegrees) {
+      layout[degree] = ranks;
+      if (seq_len_ % (2 * layout[kContext] * layout[kTensor]) == 0 && replicas_fit(layout)) {
+        offer_experts(layout);
+      }
+      return;
+    }
+    for (const std::int64_t factor : factors_) {
+      if (ranks % factor == 0) {
+        layout[degree] = factor;
+        offer_ranks(layout, degree + 1, ranks / factor);
+      }
     }
   }
-}
+
+  /// Expert tensor parallelism as wanted, as for the rest, and off.
+  void offer_experts(const Layout& layout) {
+    if (wanted_[kExpert] == 1 && wanted_[kExpertTensor] == 1) {
+      nearest_.offer(layout);
+      return;
+    }
+    for (const std::int64_t tensor : {wanted_[kExpertTensor], layout[kTensor], std::int64_t{1}}) {
+      offer_experts(layout, tensor);
+    }
+  }
+
+  /// The expert degrees that fit and are next to the one wanted: it, or one below and one above.
+  void offer_experts(Layout layout, std::int64_t tensor) {
+    layout[kExpertTensor] = tensor;
+    std::optional<Layout> below;
+    for (const std::int64_t experts : factors_) {
+      layout[kExpert] = experts;
+      if (!expert_tensor_fits(layout) || !experts_divide(layout)) {
+        continue;
+      }
+      if (experts >= wanted_[kExpert]) {
+        nearest_.offer(layout);
+        break;
+      }
+      below = layout;
+    }
+    if (below) {
+      nearest_.offer(*below);
+    }
+  }
+
+  Layout wanted_;
+  std::int64_t seq_len_;
+  std::vector<std::int64_t> factors_;
+  Nearest nearest_;
+};
 
 }  // namespace
 
 Layout layout_as_set(const Parallelism& parallelism) {
   return {parallelism.data_parallel_replicate_degree, parallelism.data_parallel_shard_degree,
-          parallelism.context_parallel_degree, parallelism.tensor_parallel_degree,
-          parallelism.pipeline_parallel_degree};
+          parallelism.context_parallel_degree,        parallelism.tensor_parallel_degree,
+          parallelism.pipeline_parallel_degree,       parallelism.expert_parallel_degree,
+          parallelism.expert_tensor_parallel_degree};
 }
 
 std::optional<Layout> resolved_layout(const Parallelism& parallelism, std::int64_t world_size) {
   Layout layout = layout_as_set(parallelism);
   if (layout[kShard] == -1) {
     layout[kShard] = 1;
-    layout[kShard] = std::max<std::int64_t>(1, world_size / product_up_to(world_size, layout));
+    layout[kShard] = std::max<std::int64_t>(1, world_size / ranks_up_to(world_size, layout));
   }
-  if (product_up_to(world_size, layout) != world_size) {
+  if (ranks_up_to(world_size, layout) != world_size) {
     return std::nullopt;
   }
   return layout;
 }
 
+bool experts_divide(const Layout& layout) {
+  const std::int64_t ranks = layout[kShard] * layout[kContext] * layout[kTensor];
+  const std::int64_t tensor = layout[kExpertTensor];
+  // Too large a degree divides nothing; the first test keeps the product from overflowing.
+  return layout[kExpert] <= ranks / tensor && ranks % (tensor * layout[kExpert]) == 0;
+}
+
+bool expert_tensor_fits(const Layout& layout) {
+  const std::int64_t tensor = layout[kExpertTensor];
+  return layout[kExpert] == 1 || tensor == 1 || tensor == layout[kTensor];
+}
+
+bool replicas_fit(const Layout& layout) {
+  const bool shards = layout[kShard] * layout[kContext] > 1;
+  return layout[kReplicate] == 1 || shards || layout[kTensor] * layout[kPipeline] == 1;
+}
+
 std::vector<Layout> nearest_layouts(const Parallelism& parallelism, std::int64_t world_size,
                                     std::int64_t seq_len) {
-  Nearest nearest(layout_as_set(parallelism));
-  Layout layout{};
-  offer_all(layout, 0, world_size, divisors(world_size), seq_len, nearest);
-  return nearest.layouts();
+  constexpr std::int64_t kMostRanks = std::int64_t{1} << 24;
+  if (world_size > kMostRanks) {
+    return {};  // the search would take longer than anybody waits
+  }
+  return Search(layout_as_set(parallelism), world_size, seq_len).nearest();
 }
 
 std::string layout_text(const Layout& layout) {

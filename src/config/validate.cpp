@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "config/layout.h"
+#include "config/layout_rules.h"
 #include "config/nearest.h"
 #include "config/rules.h"
 
@@ -23,87 +24,6 @@ std::string lower(std::string text) {
   std::ranges::transform(text, text.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
-}
-
-void degrees_make_world_size(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  if (resolved_layout(parallelism, rules.world_size)) {
-    return;
-  }
-  std::string product;
-  const Layout layout = layout_as_set(parallelism);
-  for (std::size_t i = 0; i < layout.size(); ++i) {
-    if (layout[i] != -1) {
-      product += concat(product.empty() ? "" : " * ", kDegreeNames[i], "(", layout[i], ")");
-    }
-  }
-  std::string layouts;
-  for (const Layout& near :
-       nearest_layouts(parallelism, rules.world_size, rules.config.training.seq_len)) {
-    layouts +=
-        concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
-  }
-  rules.broken({"parallelism.tensor_parallel_degree", "parallelism.pipeline_parallel_degree",
-                "parallelism.context_parallel_degree", "parallelism.data_parallel_replicate_degree",
-                "parallelism.data_parallel_shard_degree"},
-               "invalid parallel dims: ", product,
-               layout[kShard] == -1 ? " does not divide" : " is not", " the world size ",
-               rules.world_size, layouts);
-}
-
-void experts_fit_the_layout(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  const std::int64_t ep = parallelism.expert_parallel_degree;
-  const std::int64_t etp = parallelism.expert_tensor_parallel_degree;
-  const std::int64_t tp = parallelism.tensor_parallel_degree;
-  if (ep == 1) {
-    return;
-  }
-  if (etp != 1 && etp != tp) {
-    rules.broken({"parallelism.expert_tensor_parallel_degree"},
-                 "parallelism.expert_tensor_parallel_degree must be 1 or tensor_parallel_degree (",
-                 tp, "), got ", etp);
-    return;
-  }
-  const auto layout = resolved_layout(parallelism, rules.world_size);
-  if (!layout) {
-    return;
-  }
-  const std::int64_t ranks = (*layout)[kShard] * (*layout)[kContext] * (*layout)[kTensor];
-  if (ep > ranks / etp || ranks % (etp * ep) != 0) {
-    rules.broken({"parallelism.expert_parallel_degree"}, "parallelism.expert_parallel_degree (", ep,
-                 ") * expert_tensor_parallel_degree (", etp,
-                 ") must divide the ranks of shard * context * tensor parallelism (", ranks, ")");
-  }
-}
-
-void replicas_alone_or_sharded(const Rules& rules) {
-  const auto layout = resolved_layout(rules.config.parallelism, rules.world_size);
-  if (!layout || (*layout)[kReplicate] == 1 || (*layout)[kShard] * (*layout)[kContext] > 1) {
-    return;
-  }
-  if ((*layout)[kReplicate] != rules.world_size) {
-    rules.broken({"parallelism.data_parallel_replicate_degree"},
-                 "DDP (data_parallel_replicate_degree without data_parallel_shard_degree) does not "
-                 "combine with tensor or pipeline parallelism: shard as well");
-  }
-}
-
-void seq_len_divides(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  const std::int64_t tp = parallelism.tensor_parallel_degree;
-  const std::int64_t cp = parallelism.context_parallel_degree;
-  const std::int64_t seq_len = rules.config.training.seq_len;
-  // Too large a degree divides nothing; the first test keeps the product from overflowing.
-  const bool divides = tp <= seq_len && cp <= seq_len / tp && seq_len % (2 * tp * cp) == 0;
-  if (!divides) {
-    rules.broken({"training.seq_len", "parallelism.tensor_parallel_degree",
-                  "parallelism.context_parallel_degree"},
-                 "training.seq_len (", seq_len,
-                 ") must be a multiple of 2 * "
-                 "tensor_parallel_degree (",
-                 tp, ") * context_parallel_degree (", cp, ")");
-  }
 }
 
 void global_batch_divides(const Rules& rules) {
@@ -382,10 +302,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
                               std::int64_t world_size) {
   Problems problems;
   const Rules rules{config, origins, world_size, problems};
-  degrees_make_world_size(rules);
-  experts_fit_the_layout(rules);
-  replicas_alone_or_sharded(rules);
-  seq_len_divides(rules);
+  check_layout(rules);
   global_batch_divides(rules);
   microbatch_is_addressable(rules);
   microbatch_divides(rules);

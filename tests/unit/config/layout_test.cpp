@@ -1,0 +1,105 @@
+#include "config/layout.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "titan/config/validate.h"
+
+namespace titan::config {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+template <class Change>
+std::vector<std::string> broken_rules(std::int64_t world_size, const Change& change) {
+  JobConfig config;
+  change(config);
+  std::vector<std::string> texts;
+  for (const Problem& problem : cross_field_problems(config, Origins(), world_size)) {
+    texts.push_back(problem.what);
+  }
+  return texts;
+}
+
+Parallelism with_layout(const Layout& layout) {
+  Parallelism result;
+  result.data_parallel_replicate_degree = layout[kReplicate];
+  result.data_parallel_shard_degree = layout[kShard];
+  result.context_parallel_degree = layout[kContext];
+  result.tensor_parallel_degree = layout[kTensor];
+  result.pipeline_parallel_degree = layout[kPipeline];
+  result.expert_parallel_degree = layout[kExpert];
+  result.expert_tensor_parallel_degree = layout[kExpertTensor];
+  return result;
+}
+
+TEST(Layout, AllViolationsComeAtOnceWithLayoutsThatHaveNone) {
+  const auto wrong = broken_rules(16, [](JobConfig& c) {
+    c.parallelism.tensor_parallel_degree = 3;
+    c.parallelism.expert_parallel_degree = 5;
+    c.parallelism.expert_tensor_parallel_degree = 2;
+    c.training.seq_len = 1024;
+  });
+  EXPECT_THAT(wrong,
+              ElementsAre(AllOf(HasSubstr("does not divide the world size 16"),
+                                HasSubstr("nearest valid layouts: {data_parallel_shard_degree=8, "
+                                          "tensor_parallel_degree=2, expert_parallel_degree=4, "
+                                          "expert_tensor_parallel_degree=2}")),
+                          AllOf(HasSubstr("must be 1 or tensor_parallel_degree (3), got 2"),
+                                Not(HasSubstr("nearest"))),
+                          HasSubstr("training.seq_len (1024)")));
+}
+
+TEST(Layout, ExpertsAloneAreCorrectedAlone) {
+  const auto wrong =
+      broken_rules(8, [](JobConfig& c) { c.parallelism.expert_parallel_degree = 3; });
+  EXPECT_THAT(wrong,
+              ElementsAre(HasSubstr("nearest valid layouts: {data_parallel_shard_degree=8, "
+                                    "expert_parallel_degree=4} {data_parallel_shard_degree=8, "
+                                    "expert_parallel_degree=2}")));
+}
+
+TEST(Layout, ExpertTensorParallelismCountsWithoutExpertsToo) {
+  const auto etp = [](std::int64_t degree) {
+    return [=](JobConfig& c) { c.parallelism.expert_tensor_parallel_degree = degree; };
+  };
+  EXPECT_THAT(broken_rules(4, etp(3)), ElementsAre(HasSubstr("expert_tensor_parallel_degree (3)")));
+  EXPECT_THAT(broken_rules(4, etp(2)), IsEmpty());
+}
+
+TEST(Layout, ProposalsKeepEveryRule) {
+  for (const std::int64_t ranks : {1, 6, 8, 24, 96, 1000, 16384}) {
+    for (const Layout& wanted : {Layout{3, 5, 1, 7, 1, 9, 7}, Layout{2, -1, 3, 4, 5, 6, 2},
+                                 Layout{4, 1, 1, 1, 2, 1, 1}, Layout{1, -1, 1, 1, 1, 11, 1}}) {
+      const auto proposals = nearest_layouts(with_layout(wanted), ranks, 8192);
+      ASSERT_FALSE(proposals.empty()) << ranks;
+      for (const Layout& layout : proposals) {
+        EXPECT_THAT(broken_rules(ranks,
+                                 [&](JobConfig& c) {
+                                   c.training.seq_len = 8192;
+                                   c.parallelism = with_layout(layout);
+                                 }),
+                    IsEmpty())
+            << layout_text(layout) << " for " << ranks;
+      }
+    }
+  }
+}
+
+TEST(Layout, AValidLayoutIsItsOwnNearest) {
+  const Layout valid{2, 4, 2, 2, 2, 8, 2};
+  EXPECT_EQ(nearest_layouts(with_layout(valid), 64, 4096).front(), valid);
+}
+
+TEST(Layout, NothingIsProposedForAbsurdWorlds) {
+  Parallelism parallelism;
+  parallelism.tensor_parallel_degree = 3;
+  EXPECT_THAT(nearest_layouts(parallelism, std::int64_t{1} << 62, 4096), IsEmpty());
+}
+
+}  // namespace
+}  // namespace titan::config
