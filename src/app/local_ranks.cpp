@@ -25,10 +25,11 @@ std::vector<std::string> arguments_of_a_rank(std::span<const std::string> args) 
 }  // namespace
 
 int run_local_ranks(std::span<const std::string> args, const config::CommandLine& command) {
-  const std::string launcher = tools::read_launch_environment().launcher;
-  if (!launcher.empty()) {
-    throw ConfigError(concat("--nproc starts ranks, but ", launcher,
-                             " has started this process as one: leave --nproc out"));
+  const tools::LaunchEnvironment environment = tools::read_launch_environment();
+  if (environment.world_size > 1) {
+    throw ConfigError(concat("--nproc starts ranks, but ", environment.launcher,
+                             " has started this process as rank ", environment.rank, " of ",
+                             environment.world_size, ": leave --nproc out"));
   }
   if (command.config.comm.mode != config::CommMode::kDefault) {
     throw ConfigError(
