@@ -20,12 +20,21 @@ std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& parameters) {
   return grads;
 }
 
+at::Device device_of(const std::vector<at::Tensor>& parameters) {
+  return parameters.empty() ? at::Device(at::kCPU) : parameters.front().device();
+}
+
 }  // namespace
 
-at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters) {
+at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters, comm::ProcessGroup* shard) {
   const std::vector<at::Tensor> grads = gradients(parameters);
-  if (grads.empty()) return at::zeros({});
-  return at::linalg_vector_norm(at::stack(at::_foreach_norm(grads, 2.0)), 2.0);
+  const at::Tensor norm =
+      grads.empty() ? at::zeros({}, at::TensorOptions().device(device_of(parameters)))
+                    : at::linalg_vector_norm(at::stack(at::_foreach_norm(grads, 2.0)), 2.0);
+  if (shard == nullptr) return norm;
+  const at::Tensor square = norm * norm;
+  shard->all_reduce(square).wait();
+  return square.sqrt();
 }
 
 void clip_grads_with_norm_(const std::vector<at::Tensor>& parameters, double max_norm,
