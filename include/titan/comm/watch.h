@@ -1,15 +1,63 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
 #include "titan/comm/process_group.h"
+#include "titan/comm/store.h"
 
 namespace titan::comm {
 
-/// Sees what one rank does: the phase it is in and its last collectives. Any thread may read, the
-/// rank's own thread writes.
+/// Sees what one rank does: the phase it is in and its last collectives. It says so in the store
+/// every second, so that a rank whose collective fails can name the one that did not come. Any
+/// thread may read, the rank's own threads write; a collective costs well under a microsecond.
 class Watch : public CollectiveObserver {
  public:
-  /// As "forward of step 12"; a string that outlives the watch's next phase is not needed.
+  /// As ("forward", 12); step 0 is everything before the first step. Waiting for data is "data".
   virtual void enter_phase(std::string_view phase, std::int64_t step) = 0;
+  /// Says that this rank ends, so that the others do not take it for lost: with the reason when it
+  /// ends with an error, which they then repeat, or with nothing when its work is done.
+  virtual void leave(std::string_view error = {}) = 0;
 };
+
+/// What a watch is made of.
+struct WatchSetup {
+  std::int64_t rank = 0;
+  std::int64_t world_size = 1;
+  /// This machine's name, for messages.
+  std::string host;
+  /// Best a connection of its own: a call that hangs must not hold up the rank. May be null in a
+  /// job of one rank.
+  std::shared_ptr<Store> store;
+  /// Rank that serves the store, -1 when the launcher does.
+  std::int64_t store_rank = 0;
+  /// Where a failing run leaves stacks and collectives: `<folder>/<prefix><rank>.json` and
+  /// `.stack.txt`.
+  std::string traces_folder;
+  std::string file_prefix = "rank_";
+  /// How many collectives of each rank the flight recorder keeps (comm.trace_buf_size).
+  std::int64_t trace_buf_size = 20'000;
+  /// Between two signs of life; 0: a second, more where the world is large.
+  std::chrono::milliseconds period{0};
+  /// After this long without a sign of life rank 0 logs a warning.
+  std::chrono::milliseconds silence{10'000};
+  /// Once another rank has given up: how long this one may take to end by itself before
+  /// `end_rank`. Counted anew, fivefold, when it has got the news in `explain`.
+  std::chrono::milliseconds grace{3'000};
+  /// Ends this rank for the reason given, called by the watch's own thread. `end_process` for
+  /// ranks that are processes, LocalWorld::abort for threads; nothing is done where it is empty.
+  std::function<void(const std::string& reason)> end_rank;
+};
+
+/// Begins to watch the thread that calls it, which is to be the rank's own. The first sign of life
+/// is in the store on return. Ends, and says so, on destruction.
+std::unique_ptr<Watch> make_watch(WatchSetup setup);
+
+/// Prints "titan_train: <reason>" on standard error and ends the process at once with status 1.
+[[noreturn]] void end_process(const std::string& reason);
 
 }  // namespace titan::comm

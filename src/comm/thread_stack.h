@@ -1,0 +1,17 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+
+namespace titan::comm {
+
+/// The calling thread's number in the kernel.
+pid_t this_thread();
+
+/// The functions that a thread of this process is in, innermost first, a line each; says why where
+/// the thread does not answer in time. Interrupts the thread by a signal. Any thread.
+std::string stack_of(pid_t thread, std::chrono::milliseconds patience);
+
+}  // namespace titan::comm

@@ -1,0 +1,242 @@
+#include "titan/comm/watch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "support/temporary_folder.h"
+#include "support/throws.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/comm/local_backend.h"
+
+namespace titan::comm {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::AnyOf;
+using testing::HasSubstr;
+
+/// A job of threads, each with its watch; signs of life come every 50 ms.
+class WatchTest : public testing::Test {
+ protected:
+  WatchSetup setup(std::int64_t rank, std::int64_t world_size) {
+    WatchSetup setup;
+    setup.rank = rank;
+    setup.world_size = world_size;
+    setup.host = "here";
+    setup.store = store_;
+    setup.traces_folder = folder_ / "traces";
+    setup.period = milliseconds(50);
+    setup.silence = milliseconds(1'000);
+    setup.grace = milliseconds(100);
+    setup.end_rank = [this, rank](const std::string& reason) {
+      const std::lock_guard lock(mutex_);
+      ended_ += concat(rank, ": ", reason, "\n");
+      changed_.notify_all();
+    };
+    return setup;
+  }
+
+  std::string read(const std::string& name) {
+    return base::read_whole_file(base::posix_file_system(), folder_ / ("traces/" + name), 1 << 24);
+  }
+
+  std::string ended() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(60), [this] { return !ended_.empty(); });
+    return ended_;
+  }
+
+  static std::unique_ptr<ProcessGroup> group(LocalWorld& world, std::int64_t rank,
+                                             std::vector<std::int64_t> ranks, Watch& watch) {
+    return world.backend(rank)->make_group("fsdp", ranks, milliseconds(500), &watch);
+  }
+
+  test::TemporaryFolder folder_;
+  LocalWorld world_{3};
+  std::shared_ptr<Store> store_{&world_.store(), [](Store*) {}};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string ended_;
+};
+
+TEST_F(WatchTest, NamesTheRankThatDoesNotCome) {
+  std::promise<void> over;
+  std::shared_future<void> is_over(over.get_future());
+  std::thread absent([&] {
+    const auto watch = make_watch(setup(2, 3));
+    watch->enter_phase("data", 7);
+    is_over.wait();
+  });
+  std::array<std::string, 2> messages;
+  std::array<std::thread, 2> present;
+  for (std::int64_t rank = 0; rank < 2; ++rank) {
+    present[static_cast<std::size_t>(rank)] = std::thread([&, rank] {
+      const auto watch = make_watch(setup(rank, 3));
+      watch->enter_phase("forward", 7);
+      const auto fsdp = group(world_, rank, {0, 1, 2}, *watch);
+      messages[static_cast<std::size_t>(rank)] =
+          test::message_of<RunError>([&] { fsdp->barrier(); });
+      watch->leave(messages[static_cast<std::size_t>(rank)]);
+    });
+  }
+  for (std::thread& thread : present) thread.join();
+  const std::string ended_ranks = ended();
+  over.set_value();
+  absent.join();
+  for (const std::string& message : messages) {
+    EXPECT_THAT(message,
+                AllOf(HasSubstr("rank 2 (host here, pid "),
+                      HasSubstr(") never entered barrier #1 of fsdp; it is in data of step 7"),
+                      HasSubstr("comm.train_timeout_seconds")));
+  }
+  EXPECT_THAT(ended_ranks, HasSubstr("2: stopped because rank ")) << "it does not end by itself";
+  EXPECT_THAT(ended_ranks, HasSubstr("never entered barrier #1"));
+  EXPECT_THAT(read("rank_0.json"), HasSubstr("\"profiling_name\": \"barrier\""));
+  EXPECT_THAT(read("rank_1.stack.txt"), HasSubstr("in forward of step 7"));
+  EXPECT_THAT(read("rank_2.stack.txt"), AllOf(HasSubstr("in data of step 7"), HasSubstr("#2  ")));
+}
+
+TEST_F(WatchTest, RepeatsTheErrorOfARankThatFailed) {
+  std::thread failing([&] {
+    const auto watch = make_watch(setup(1, 3));
+    watch->enter_phase("data", 2);
+    watch->leave("cannot read data.jsonl");
+  });
+  failing.join();
+  const auto watch = make_watch(setup(0, 3));
+  const auto fsdp = group(world_, 0, {0, 1}, *watch);
+  EXPECT_THAT(test::message_of<RunError>([&] { fsdp->barrier(); }),
+              HasSubstr("ended with an error: cannot read data.jsonl"));
+}
+
+TEST_F(WatchTest, OneThatNeverWasThere) {
+  const auto watch = make_watch(setup(0, 3));
+  const auto fsdp = group(world_, 0, {0, 2}, *watch);
+  EXPECT_THAT(test::message_of<RunError>([&] { fsdp->barrier(); }),
+              HasSubstr("rank 2 has never been heard of"));
+  EXPECT_THAT(test::message_of<RunError>([&] { fsdp->barrier(); }),
+              HasSubstr("rank 2 has never been heard of"))
+      << "further failures say the same";
+}
+
+TEST_F(WatchTest, AloneItOnlyRecords) {
+  WatchSetup alone = setup(0, 1);
+  alone.store = nullptr;
+  const auto watch = make_watch(alone);
+  const std::vector<std::int64_t> ranks = {0};
+  const CollectiveCall call = {"world", "all_reduce", 1, 8, &ranks};
+  EXPECT_THAT(watch->explain(watch->started(call), call, "odd"),
+              AllOf(HasSubstr("all_reduce #1 of world failed"), HasSubstr("(odd)")));
+}
+
+/// A store that answers, then hangs or is gone.
+class FailingStore : public Store {
+ public:
+  enum Mode { kAnswers, kHangs, kGone };
+  explicit FailingStore(Store& store) : store_(store) {}
+
+  void become(Mode mode) {
+    const std::lock_guard lock(mutex_);
+    mode_ = mode;
+    changed_.notify_all();
+  }
+
+  void set(const std::string& key, const std::string& value) override {
+    pass();
+    store_.set(key, value);
+  }
+  std::optional<std::string> find(const std::string& key) override {
+    pass();
+    return store_.find(key);
+  }
+  std::string wait(const std::string& key, milliseconds timeout) override {
+    pass();
+    return store_.wait(key, timeout);
+  }
+  std::int64_t add(const std::string& key, std::int64_t amount) override {
+    pass();
+    return store_.add(key, amount);
+  }
+
+ private:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return mode_ != kHangs; });
+    if (mode_ == kGone) throw RunError("connection closed");
+  }
+
+  Store& store_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Mode mode_ = kAnswers;
+};
+
+class WatchWithoutStore : public WatchTest {
+ protected:
+  /// What rank 1 says when rank 0, which holds the store, does not answer any more.
+  std::string message_when(FailingStore::Mode mode, std::int64_t store_rank = 0) {
+    auto failing = std::make_shared<FailingStore>(world_.store());
+    const auto holder = make_watch(setup(0, 3));
+    holder->enter_phase("backward", 5);
+    WatchSetup other = setup(1, 3);
+    other.store = failing;
+    other.store_rank = store_rank;
+    const auto watch = make_watch(other);
+    std::this_thread::sleep_for(milliseconds(200));
+    failing->become(mode);
+    const auto fsdp = group(world_, 1, {0, 1}, *watch);
+    const std::string message = test::message_of<RunError>([&] { fsdp->barrier(); });
+    failing->become(FailingStore::kGone);  // lets a hanging thread go
+    return message;
+  }
+};
+
+TEST_F(WatchWithoutStore, TheRankThatHeldItIsGone) {
+  EXPECT_THAT(message_when(FailingStore::kGone),
+              AllOf(HasSubstr("rank 0"), HasSubstr("is gone"), HasSubstr("barrier #1 of fsdp")));
+}
+
+TEST_F(WatchWithoutStore, OneThatHangsHoldsUpNobody) {
+  EXPECT_THAT(message_when(FailingStore::kHangs),
+              AllOf(HasSubstr("rank 0"), HasSubstr("has not been heard of for")));
+  EXPECT_THAT(read("rank_1.stack.txt"), HasSubstr("#2  "));
+}
+
+TEST_F(WatchWithoutStore, TheLaunchersIsNoRanks) {
+  EXPECT_THAT(message_when(FailingStore::kGone, -1),
+              HasSubstr("the store of the job does not answer"));
+}
+
+TEST_F(WatchTest, ASilentRankIsLoggedOnceAndWhenItIsBack) {
+  auto failing = std::make_shared<FailingStore>(world_.store());
+  testing::internal::CaptureStdout();
+  {
+    const auto watch = make_watch(setup(0, 2));
+    WatchSetup silent = setup(1, 2);
+    silent.store = failing;
+    const auto other = make_watch(silent);
+    other->enter_phase("backward", 12);
+    std::this_thread::sleep_for(milliseconds(300));
+    failing->become(FailingStore::kHangs);
+    std::this_thread::sleep_for(milliseconds(4'000));
+    failing->become(FailingStore::kAnswers);
+    std::this_thread::sleep_for(milliseconds(500));
+  }
+  const std::string log = testing::internal::GetCapturedStdout();
+  const std::size_t first = log.find("has not been heard of for");
+  ASSERT_NE(first, std::string::npos) << log;
+  EXPECT_THAT(log, HasSubstr("it was in backward of step 12"));
+  EXPECT_EQ(log.find("has not been heard of for", first + 1), std::string::npos) << log;
+  EXPECT_NE(log.find("is heard of again", first), std::string::npos) << log;
+}
+
+}  // namespace
+}  // namespace titan::comm
