@@ -283,6 +283,9 @@ bool Trainer::train_step(const tools::StopSignals& stop_signals) {
 
   std::vector<at::Tensor> losses;
   for (std::size_t i = 0; i < microbatches_.size(); ++i) {
+    // Shards are summed with every microbatch, because full gradients would not fit; replicas once.
+    const bool sums = environment_.context.dims.fsdp_enabled() || i + 1 == microbatches_.size();
+    for (const auto& part : model_parts_) part->set_requires_gradient_sync(sums);
     losses.push_back(forward_backward(i, valid_tokens));
   }
   const at::Tensor norm =
@@ -294,8 +297,9 @@ bool Trainer::train_step(const tools::StopSignals& stop_signals) {
   const double local_loss = figures[0].item<double>();
   const std::vector<double> end = sums_->sum({local_loss, stop_signals.received() ? 1.0 : 0.0});
   stop_ = end[1] > 0;
+  const double loss = static_cast<float>(end[0]);  // fp32, as the parts of each rank
   protocols::StepMetrics metrics = {
-      step_, end[0], end[0], figures[1].item<double>(), lr, tokens_seen_ * data_ranks_};
+      step_, loss, loss, figures[1].item<double>(), lr, tokens_seen_ * data_ranks_};
   const bool logs = metrics_->should_log(step_);
   if (logs) {
     metrics.max_loss = sums_->max(local_tokens > 0 ? local_loss * (tokens / local_tokens) : 0);
