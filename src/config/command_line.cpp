@@ -82,6 +82,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.nproc = program.nproc;
   if (result.action == Action::kPlot) {
     throw_if_any(problems);
   }
@@ -99,7 +100,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   if (result.config.comm.mode != CommMode::kDefault) {
     world_size = simulate(result, simulated_ranks, program.world_size.has_value(), problems);
   }
-  result.world_size = program.world_size.value_or(world_size);
+  result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
     append(problems, cross_field_problems(result.config, result.origins, result.world_size));

@@ -36,7 +36,6 @@ FsdpUnit::FsdpUnit(std::vector<std::vector<nn::Parameter*>> parameters, const Fs
     member.row = whole.size(0) == 0 ? 0 : whole.numel() / whole.size(0);
     member.chunk = chunk_length(whole.size(0), ranks) * member.row;
     member.local = rows.length * member.row;
-    member.even = whole.size(0) % ranks == 0;
     std::vector<std::int64_t> sizes = member.sizes;
     sizes[0] = rows.length;
     at::Tensor shard = at::empty(sizes, whole.options());
@@ -108,17 +107,18 @@ void FsdpUnit::fill_chunks(const at::Tensor& flat, std::int64_t offset, const Me
   const auto copy = [gather](const at::Tensor& part_of_flat, const at::Tensor& part_of_full) {
     gather ? part_of_full.copy_(part_of_flat) : part_of_flat.copy_(part_of_full);
   };
+  // The first ranks hold whole chunks, one what is left, the others nothing: three copies for any
+  // number of ranks.
   const at::Tensor elements = full.view(-1);
-  if (member.even) {
-    copy(by_rank, elements.view({ranks, member.chunk}));
-    return;
-  }
-  for (std::int64_t rank = 0; rank < ranks; ++rank) {
-    const Chunk rows = chunk_of(member.sizes[0], ranks, rank);
-    const std::int64_t length = rows.length * member.row;
-    copy(by_rank[rank].narrow(0, 0, length), elements.narrow(0, rows.offset * member.row, length));
-    if (!gather) by_rank[rank].narrow(0, length, member.chunk - length).zero_();
-  }
+  const std::int64_t whole = member.chunk == 0 ? 0 : elements.numel() / member.chunk;
+  const std::int64_t rest = elements.numel() - whole * member.chunk;
+  copy(by_rank.narrow(0, 0, whole),
+       elements.narrow(0, 0, whole * member.chunk).view({whole, member.chunk}));
+  if (whole == ranks) return;
+  copy(by_rank[whole].narrow(0, 0, rest), elements.narrow(0, whole * member.chunk, rest));
+  if (gather) return;
+  by_rank[whole].narrow(0, rest, member.chunk - rest).zero_();
+  by_rank.narrow(0, whole + 1, ranks - whole - 1).zero_();
 }
 
 void FsdpUnit::finish_unshard(BufferPool& pool) {

@@ -46,7 +46,6 @@ class FsdpUnit {
     std::int64_t chunk = 0;  // elements that a rank contributes, padded
     std::int64_t local = 0;  // elements of this rank's shard
     std::int64_t row = 1;    // elements of one row
-    bool even = true;        // no padding on any rank
   };
 
   void make_full_tensors(BufferPool& pool);

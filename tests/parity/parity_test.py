@@ -52,6 +52,10 @@ def run(titan_train, case, folder):
     command = [titan_train, "--job.config_file", toml, "--job.dump_folder", folder, "--model.hf_assets_path", ASSETS,
                "--training.device=cpu", "--metrics.log_freq=1", "--debug.log_hashes"]
     environment = dict(os.environ, OMP_NUM_THREADS=str(case["threads"]))
+    ranks = case.get("ranks", 1)
+    if ranks > 1:
+        environment["NGPU"] = str(ranks)
+        command += ["--comm.mode=local_tensor", f"--training.steps={len(case['steps'])}"]
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         sys.exit(f"titan_train exited with {result.returncode}:\n{result.stdout[-4000:]}")
