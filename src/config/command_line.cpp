@@ -58,7 +58,7 @@ void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& prob
 /// The number of ranks of a job without a launcher's; it is a dry run of one step by default.
 std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated_ranks,
                       bool world_size_given, Problems& problems) {
-  if (result.origins.of("training.steps") != "command line") {
+  if (result.action == Action::kTrain && result.origins.of("training.steps") != "command line") {
     result.config.training.steps = 1;
     result.origins.set("training.steps", "comm.mode: one step, unless the command line says more");
   }
