@@ -108,7 +108,7 @@ fi
 if [[ -n "${COMM_MODE:-}" && "${arguments[*]}" != plot ]]; then
   echo "Running with comm_mode=$COMM_MODE" >&2
   export NGPU LOCAL_RANK=0
-  arguments+=("--comm.mode=$COMM_MODE" --training.steps=1)
+  arguments+=("--comm.mode=$COMM_MODE")
 fi
 arguments+=("$@")
 endpoint=""
