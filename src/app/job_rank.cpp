@@ -8,6 +8,10 @@
 #include <utility>
 
 #include "titan/base/errors.h"
+#include "titan/comm/agreement.h"
+#include "titan/comm/fake_backend.h"
+#include "titan/comm/gloo_backend.h"
+#include "titan/comm/tcp_store.h"
 #include "titan/config/print.h"
 #include "titan/mesh/parallel_dims.h"
 #include "titan/tools/logging.h"
@@ -97,8 +101,33 @@ std::unique_ptr<JobRank> lone_rank(const JobSetup& setup) {
   return rank;
 }
 
-std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) { throw RunError("x"); }
-std::unique_ptr<JobRank> pretended_rank(const JobSetup& setup) { throw RunError("x"); }
+std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
+  const tools::LaunchEnvironment& launch = setup.launch;
+  if (setup.device.is_cuda()) {
+    throw RunError("not available in this build yet: several ranks on GPUs");
+  }
+  auto rank = make_rank(setup, launch.rank);
+  rank->store = comm::connect_store(launch, init_timeout(setup));
+  comm::check_same_config(*rank->store, launch.rank, setup.world_size,
+                          config::values_by_option(setup.config), init_timeout(setup));
+  comm::WatchSetup watch = watch_setup(setup, launch.rank, rank->store);
+  watch.store_rank = launch.agent_store ? -1 : 0;
+  watch.end_rank = comm::end_process;
+  rank->watch = comm::make_watch(std::move(watch));
+  rank->backend = comm::make_gloo_backend(*rank->store, launch.rank, setup.world_size);
+  rank->context.generator =
+      make_generator(setup.device, common_seed(setup, launch.rank, *rank->store));
+  make_groups(setup, *rank);
+  return rank;
+}
+
+std::unique_ptr<JobRank> pretended_rank(const JobSetup& setup) {
+  auto rank = lone_rank(setup);
+  rank->backend = comm::make_fake_backend(setup.world_size);
+  make_groups(setup, *rank);
+  return rank;
+}
+
 std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& world,
                                      std::int64_t rank, std::int64_t seed) {
   auto result = make_rank(setup, rank);

@@ -20,6 +20,8 @@ OTHER_KERNELS = {"llama3_flex_1proc"}
 TOLERANCE = 1e-5
 # The original averages the losses of batches, we those of tokens: equal but for rounding where batches are equally long.
 VALIDATION_TOLERANCE = 1e-6
+# The reported loss is a sum over ranks: in fp32 and an order of its own there, rounded once here.
+SUM_TOLERANCE = 1e-6
 
 
 class Comparison:
@@ -90,7 +92,10 @@ def compare(case, records, hashes, exact):
         step = expected["step"]
         result.same(f"step {step} lr", float(expected["lr"]), actual["lr"])
         result.same(f"step {step} tokens", expected["n_tokens_seen"], actual["n_tokens_seen"])
-        result.close(f"step {step} loss", float(expected["loss"]), actual["loss"])
+        if case.get("ranks", 1) > 2:
+            result.within(SUM_TOLERANCE, f"step {step} loss", float(expected["loss"]), actual["loss"])
+        else:
+            result.close(f"step {step} loss", float(expected["loss"]), actual["loss"])
         result.close(f"step {step} grad norm", float(expected["grad_norm"]), actual["grad_norm"])
     if exact:
         for name, sha256 in case["final"].items():
