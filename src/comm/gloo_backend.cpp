@@ -2,6 +2,7 @@
 
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include <csignal>
 #include <map>
 #include <sstream>
 
@@ -21,9 +22,19 @@ std::string joined(const std::vector<std::int64_t>& numbers) {
   return text.str();
 }
 
+/// Gloo writes to peers that may be gone: that is to be an error, not the end of the process.
+void ignore_broken_pipes() {
+  struct sigaction action {};
+  if (::sigaction(SIGPIPE, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) {
+    ::signal(SIGPIPE, SIG_IGN);
+  }
+}
+
 class GlooBackend : public Backend {
  public:
-  GlooBackend(Store& store, std::int64_t rank) : store_(store), rank_(rank) {}
+  GlooBackend(Store& store, std::int64_t rank) : store_(store), rank_(rank) {
+    ignore_broken_pipes();
+  }
 
   std::string_view name() const override { return "gloo"; }
 

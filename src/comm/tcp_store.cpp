@@ -103,11 +103,12 @@ OpenedStore connect(const std::string& host, const c10d::TCPStoreOptions& option
   return opened.get();
 }
 
-/// This rank's connection, and the server where this rank is the one to serve.
-OpenedStore open_store(const tools::LaunchEnvironment& launch, std::chrono::milliseconds timeout) {
+/// This rank's connection, and the server where this rank is to serve.
+OpenedStore open_store(const tools::LaunchEnvironment& launch, bool serve,
+                       std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = launch.master_port;
-  options.isServer = launch.rank == 0 && !launch.agent_store;
+  options.isServer = serve;
   options.waitWorkers = false;  // the roll call says who is missing
   options.timeout = timeout;
   try {
@@ -132,19 +133,29 @@ std::string key_prefix(const tools::LaunchEnvironment& launch) {
   return launch.agent_store ? concat("/worker/attempt_", launch.restart_count) : "titan_train";
 }
 
+std::unique_ptr<Store> open(const tools::LaunchEnvironment& launch, bool serve,
+                            std::chrono::milliseconds timeout) {
+  auto keys = c10::make_intrusive<c10d::PrefixStore>(key_prefix(launch),
+                                                     open_store(launch, serve, timeout));
+  return std::make_unique<TcpStore>(std::move(keys), place_of(launch));
+}
+
 }  // namespace
 
 std::unique_ptr<Store> connect_store(const tools::LaunchEnvironment& launch,
                                      std::chrono::milliseconds timeout) {
   const auto deadline = Clock::now() + timeout;
-  auto keys =
-      c10::make_intrusive<c10d::PrefixStore>(key_prefix(launch), open_store(launch, timeout));
-  auto store = std::make_unique<TcpStore>(std::move(keys), place_of(launch));
+  std::unique_ptr<Store> store = open(launch, launch.rank == 0 && !launch.agent_store, timeout);
   const Attendee me{launch.rank, launch.world_size,
                     concat("process ", getpid(), " on ", launch.host)};
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
   call_roll(*store, me, std::max(left, std::chrono::milliseconds(0)));
   return store;
+}
+
+std::unique_ptr<Store> connect_again(const tools::LaunchEnvironment& launch,
+                                     std::chrono::milliseconds timeout) {
+  return open(launch, /*serve=*/false, timeout);
 }
 
 }  // namespace titan::comm

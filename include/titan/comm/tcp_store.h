@@ -16,4 +16,9 @@ namespace titan::comm {
 std::unique_ptr<Store> connect_store(const tools::LaunchEnvironment& launch,
                                      std::chrono::milliseconds timeout);
 
+/// Another connection to the store that `connect_store` has opened, for a thread that must not wait
+/// for the requests of others. Serves nothing, calls no roll. Throws RunError.
+std::unique_ptr<Store> connect_again(const tools::LaunchEnvironment& launch,
+                                     std::chrono::milliseconds timeout);
+
 }  // namespace titan::comm

@@ -52,6 +52,14 @@ TEST(TcpStore, AWaitOfOneThreadDoesNotKeepTheOthersFromTheStore) {
   waits.join();
 }
 
+TEST(TcpStore, ASecondConnectionSeesTheSameKeysWithoutARollCall) {
+  const tools::LaunchEnvironment launch = launch_of(0, 1, free_port());
+  const auto store = connect_store(launch, kPatience);
+  const auto watch = connect_again(launch, kPatience);
+  watch->set("phase", "forward");
+  EXPECT_EQ(store->find("phase"), "forward");
+}
+
 TEST(TcpStore, ATakenPortIsNamed) {
   const PortHolder other_job;
   EXPECT_THAT(refusal(launch_of(0, 2, other_job.port()), 5s),
