@@ -36,12 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--checkpoint.create_seed_checkpoint"}, "checkpoint.create_seed_checkpoint = true"},
         Asked{{"--memory_estimation.enable"}, "memory_estimation.enable = true"},
         Asked{{"--debug.on_nan=rollback"}, "debug.on_nan = \"rollback\""},
-        Asked{{"--comm.mode=fake_backend"}, "comm.mode = \"fake_backend\""},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.data_parallel_replicate_degree=2"},
-              "parallelism.data_parallel_replicate_degree = 2"},
-        Asked{{"--parallelism.data_parallel_shard_degree=2"},
-              "parallelism.data_parallel_shard_degree = 2"},
         Asked{{"--parallelism.tensor_parallel_degree=2"}, "parallelism.tensor_parallel_degree = 2"},
         Asked{{"--parallelism.pipeline_parallel_degree=2"},
               "parallelism.pipeline_parallel_degree = 2"},
@@ -55,11 +50,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--job.custom_config_module=my.module"}, "job.custom_config_module = \"my.module\""},
         Asked{{"--experimental.custom_import=my.module"},
               "experimental.custom_import = \"my.module\""}));
-
-TEST(Availability, SeveralRanksAreRefused) {
-  EXPECT_EQ(ConfigFiles().problems({}, 2),
-            "  world size 2: not available in this build yet: several ranks");
-}
 
 TEST(Availability, SettingsOfWhatIsOffAreInert) {
   ConfigFiles().parse({"--checkpoint.interval=10", "--checkpoint.keep_latest_k=1",
