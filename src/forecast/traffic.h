@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "titan/comm/process_group.h"
+#include "titan/forecast/forecast.h"
+#include "titan/mesh/parallel_dims.h"
+
+namespace titan::forecast {
+
+/// Adds up the collectives of rank 0.
+class Traffic : public comm::CollectiveObserver {
+ public:
+  explicit Traffic(const mesh::ParallelDims& dims) : dims_(dims) {}
+
+  std::uint64_t started(const comm::CollectiveCall& call) override;
+  void finished(std::uint64_t id) override {}
+  std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
+                      std::string_view error) override;
+
+  void reset() { by_group_.clear(); }
+  std::vector<Communication> total() const;
+
+ private:
+  std::string mesh_of(const comm::CollectiveCall& call) const;
+
+  const mesh::ParallelDims& dims_;
+  std::map<std::pair<std::string, std::string>, Communication> by_group_;
+};
+
+}  // namespace titan::forecast
