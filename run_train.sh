@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands tokenize
-# and plot come first. Paths in arguments are relative to the clone.
+# and plot come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
 #
-#   NGPU=1 NNODES=1   ranks of a node and nodes
-#   LOG_RANK=0        ranks whose output is shown
+#   NGPU=1            ranks of this machine (TorchTitan's script says 8): more than one are started by torchrun, or by titan_train
+#                     itself where there is no Python
+#   NNODES=1          machines; each runs this script, with MASTER_ADDR and MASTER_PORT (or RDZV_ENDPOINT) naming the first of them
+#   LOG_RANK=0        ranks of this machine whose output is shown: 0,1
+#   MAX_RESTARTS=0    how often torchrun starts all ranks anew when one fails
+#   LOG_DIR           where torchrun keeps what each rank printed, by default outputs/torchrun
 #   CONFIG_FILE       the TOML to train from; by default the Llama 3 debug model, sized for a GPU where one is visible
-#   COMM_MODE         passed on as --comm.mode
+#   COMM_MODE         fake_backend or local_tensor: NGPU ranks in one process; one step, if --training.steps says nothing else
 set -euo pipefail
 root="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -28,10 +32,63 @@ default_config() {
   fi
 }
 
-if [[ "$NGPU" != 1 || "$NNODES" != 1 ]]; then
-  echo "run_train.sh: not available in this build yet: more than one rank (NGPU=$NGPU, NNODES=$NNODES)" >&2
+refuse() {
+  echo "run_train.sh: $*" >&2
   exit 2
-fi
+}
+
+for name in NGPU NNODES; do
+  [[ "${!name}" =~ ^[1-9][0-9]{0,6}$ ]] || refuse "$name must be a whole number of at least 1, not '${!name}'"
+done
+[[ "${MAX_RESTARTS:=0}" =~ ^[0-9]{1,6}$ ]] || refuse "MAX_RESTARTS must be a whole number, not '$MAX_RESTARTS'"
+[[ "$LOG_RANK" =~ ^[0-9]+(,[0-9]+)*$ ]] || refuse "LOG_RANK must be a list of ranks such as 0,1, not '$LOG_RANK'"
+
+# Whether these arguments train; the rest is for one process, however many ranks there are.
+trains() {
+  local argument
+  [[ "${1:-}" != tokenize && "${1:-}" != plot ]] || return 1
+  for argument in "$@"; do
+    case "${argument//_/-}" in
+      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr) return 1 ;;
+    esac
+  done
+}
+
+# Where the machines meet.
+rendezvous_endpoint() {
+  local endpoint="${RDZV_ENDPOINT:-${MASTER_ADDR:-}:${MASTER_PORT:-}}"
+  if [[ "$NNODES" == 1 ]]; then
+    echo localhost:0
+  elif [[ "$endpoint" =~ ^(localhost|127\.|\[?::1) ]]; then
+    refuse "$NNODES machines cannot meet at $endpoint, which is each machine itself: name the first one"
+  elif [[ "$endpoint" == :* || "$endpoint" == *: ]]; then
+    refuse "NNODES=$NNODES machines need a place to meet: set MASTER_ADDR to a name of the first machine that all can reach, and" \
+      "MASTER_PORT to a free port there (or RDZV_ENDPOINT=host:port), the same on every machine"
+  else
+    echo "$endpoint"
+  fi
+}
+
+# The command that starts this machine's ranks, in `launcher`, or the argument that makes titan_train do it.
+choose_launcher() {
+  local endpoint="$1" python
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(threads_of_a_rank)}"
+  python="$(scripts/bootstrap.sh --print-python)"
+  if [[ -x "${python%/*}/torchrun" ]]; then
+    launcher=("$python" -m torch.distributed.run --nnodes="$NNODES" --nproc_per_node="$NGPU" --max-restarts="$MAX_RESTARTS"
+      --rdzv_backend c10d --rdzv_endpoint="$endpoint" --rdzv_id="${RDZV_ID:-titan_train}" --local-ranks-filter "$LOG_RANK"
+      --role rank --tee 3 --log-dir "${LOG_DIR:-outputs/torchrun}" --no-python)
+  elif [[ "$NNODES" == 1 ]]; then
+    arguments+=("--nproc=$NGPU")
+  else
+    refuse "several machines need torchrun, which is not beside this LibTorch; srun and mpirun need no Python (docs/launch.md)"
+  fi
+}
+
+threads_of_a_rank() {
+  local threads=$(($(nproc) / NGPU))
+  echo $((threads > 0 ? threads : 1))
+}
 
 arguments=()
 case "${1:-}" in
@@ -48,13 +105,23 @@ elif [[ -n "${CONFIG_FILE:-}" ]]; then
 elif [[ " $* " != *" --job.config_file"* ]]; then
   arguments+=(--job.config_file "$(default_config)")
 fi
-arguments+=("$@")
-if [[ -n "${COMM_MODE:-}" ]]; then
+if [[ -n "${COMM_MODE:-}" && "${arguments[*]}" != plot ]]; then
+  echo "Running with comm_mode=$COMM_MODE" >&2
+  export NGPU LOCAL_RANK=0
   arguments+=("--comm.mode=$COMM_MODE")
+fi
+arguments+=("$@")
+endpoint=""
+if trains "${arguments[@]}" && [[ -z "${COMM_MODE:-}" && "$NGPU x $NNODES" != "1 x 1" ]]; then
+  endpoint="$(rendezvous_endpoint)"
 fi
 
 cd "$root"
 scripts/bootstrap.sh
 scripts/build.sh release titan_train
+launcher=()
+if [[ -n "$endpoint" ]]; then
+  choose_launcher "$endpoint"
+fi
 export TITAN_EXEC_TIME="${EPOCHREALTIME/,/.}"
-exec "${TITAN_BUILD:-build}/release/titan_train" "${arguments[@]}"
+exec "${launcher[@]}" "${TITAN_BUILD:-build}/release/titan_train" "${arguments[@]}"

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "local_ranks.h"
 #include "lr_table.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -66,6 +67,7 @@ int run(std::span<const std::string> args) {
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kTrain:
+      if (command.nproc) return run_local_ranks(args, command);
       startup_times.finish("config");
       return load_engine().train(command, startup_times);
   }

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "titan/base/errors.h"
+#include "titan/tools/launch_environment.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ enum ExitStatus { kRunFailed = 1, kConfigRefused = 2, kInternalError = 70 };
 int fail(ExitStatus status, const char* what) {
   std::fflush(stdout);
   std::fprintf(stderr, "titan_train: %s\n", what);
+  titan::tools::leave_error_file(what);
   return status;
 }
 

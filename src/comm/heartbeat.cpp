@@ -240,6 +240,10 @@ class Heartbeat::Loop {
     const Clock::time_point deadline = Clock::now() + patience_ + kPoll;
     std::map<std::int64_t, std::uint64_t> first_beats;
     for (;;) {
+      if (const auto abort = setup_.store->find(kAbortKey)) {
+        obey(*abort);  // those who left after it are no cause
+        return {};
+      }
       std::vector<PeerView> peers;
       bool all_known = true;
       bool somebody_left = false;
@@ -255,10 +259,6 @@ class Heartbeat::Loop {
       // Where a connection broke, somebody is about to be missed.
       const bool clear = timed_out ? all_known : somebody_left;
       if (clear || Clock::now() >= deadline) return peers;
-      if (const auto abort = setup_.store->find(kAbortKey)) {
-        obey(*abort);
-        return peers;
-      }
       std::this_thread::sleep_for(std::max<milliseconds>(
           kPoll, milliseconds(static_cast<std::int64_t>(question.ranks.size()))));
       publish();

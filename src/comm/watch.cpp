@@ -12,6 +12,7 @@
 #include "comm/thread_stack.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/tools/launch_environment.h"
 #include "titan/tools/logging.h"
 
 namespace titan::comm {
@@ -125,6 +126,7 @@ void end_process(const std::string& reason) {
   std::fflush(stdout);
   std::fprintf(stderr, "titan_train: %s\n", reason.c_str());
   std::fflush(stderr);
+  tools::leave_error_file(reason);
   ::_exit(1);
 }
 

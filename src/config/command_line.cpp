@@ -66,7 +66,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
-  result.world_size = program.world_size.value_or(world_size);
+  result.nproc = program.nproc;
+  result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action == Action::kPlot) {
     throw_if_any(problems);
   }

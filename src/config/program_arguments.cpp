@@ -22,6 +22,7 @@ struct Words {
   std::string world_size;
   std::string output;
   std::string threads;
+  std::string nproc;
 };
 
 void declare(CLI::App& app, Words& words) {
@@ -43,6 +44,11 @@ void declare(CLI::App& app, Words& words) {
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<path>");
+  app.add_option("--nproc", words.nproc,
+                 "Train with this many ranks of this machine, each a process.")
+      ->expected(0, 1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("<int>");
   app.add_option("--threads", words.threads, "tokenize: threads; 0, the default, is one per core.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
@@ -144,6 +150,15 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
     const char* misplaced =
         words.check ? "" : "only goes with --check: a run takes its size from the launcher";
     result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
+  }
+  if (app.count("--nproc") > 0) {
+    const char* misplaced =
+        result.action == Action::kTrain ? "" : "only goes with training; --check has --world-size";
+    result.nproc = read_count("--nproc", words.nproc, 1, misplaced, problems);
+    constexpr std::int64_t kMostProcesses = 1024;
+    if (result.nproc > kMostProcesses) {
+      problems.push_back({"--nproc=" + words.nproc, concat("must be at most ", kMostProcesses)});
+    }
   }
   if (app.count("--threads") > 0) {
     const char* misplaced = result.action == Action::kTokenize ? "" : "only goes with tokenize";

@@ -5,7 +5,8 @@ import unittest
 
 from machine import ROOT, Machine
 
-COMMANDS = ["bash", "env", "dirname", "readlink", "realpath", "ldconfig", "pwd"]
+COMMANDS = ["bash", "env", "dirname", "readlink", "realpath", "ldconfig", "pwd", "nproc"]
+CONFIG = ["--job.config_file", "configs/llama3/debug_model_cpu.toml"]
 PROGRAM = '#!/bin/bash\npwd\nprintf "%s\\n" "$@"\nexit "${EXIT_WITH:-0}"\n'
 
 
@@ -57,16 +58,86 @@ class RunTrain(unittest.TestCase):
                          "tokenize", "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--output", "out")
         self.assert_runs(self.run_train("plot", "a", "b", CONFIG_FILE="x.toml"), "plot", "a", "b")
 
-    def test_communication_mode_is_passed_on(self):
-        result = self.run_train(CONFIG_FILE="x.toml", COMM_MODE="fake_backend")
-        self.assert_runs(result, "--job.config_file", "x.toml", "--comm.mode=fake_backend")
+    def test_one_process_pretends_to_be_many(self):
+        (self.clone / "build/release/titan_train").write_text('#!/bin/bash\necho "$NGPU $LOCAL_RANK $*"\n', encoding="utf-8")
+        result = self.run_train("--training.steps=3", CONFIG_FILE="x.toml", COMM_MODE="fake_backend", NGPU="4096")
+        self.assertEqual(result.stdout, "4096 0 --job.config_file x.toml --comm.mode=fake_backend --training.steps=3\n")
+        self.assertIn("Running with comm_mode=fake_backend", result.stderr)
 
-    def test_more_than_one_rank_is_refused(self):
-        for environment in ({"NGPU": "8"}, {"NNODES": "2"}):
-            result = self.run_train(**environment)
-            self.assertEqual(result.returncode, 2)
-            self.assertIn("not available in this build yet", result.stderr)
-            self.assertEqual(result.stdout, "")
+    def with_torchrun(self):
+        """A Python environment beside the pretended LibTorch."""
+        python = self.machine.home / "venv/bin/python"
+        python.parent.mkdir(parents=True)
+        for path in (python, python.parent / "torchrun"):
+            path.write_text('#!/bin/bash\necho threads $OMP_NUM_THREADS\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+            path.chmod(0o755)
+        self.without_torchrun(python)
+
+    def without_torchrun(self, python="/usr/bin/no/python"):
+        bootstrap = self.clone / "scripts/bootstrap.sh"
+        bootstrap.write_text(f'#!/bin/bash\n[[ "${{1:-}}" != --print-python ]] || echo "{python}"\n', encoding="utf-8")
+
+    def launched(self, result):
+        """torchrun's options as a dictionary, and the command of a rank."""
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.splitlines()
+        program = lines.index("--no-python") + 1
+        self.assertEqual(lines[1:3], ["-m", "torch.distributed.run"])
+        words = "\n".join(lines[3:program - 1]).replace("=", "\n").split("\n")
+        return {"threads": lines[0], **dict(zip(words[::2], words[1::2]))}, lines[program:]
+
+    def test_several_ranks_are_torchruns(self):
+        self.with_torchrun()
+        options, command = self.launched(self.run_train("--training.steps=3", NGPU="4", LOG_RANK="0,2", OMP_NUM_THREADS="5"))
+        self.assertEqual(command, ["build/release/titan_train", *CONFIG, "--training.steps=3"])
+        self.assertEqual(options, {
+            "threads": "threads 5", "--nnodes": "1", "--nproc_per_node": "4", "--max-restarts": "0", "--rdzv_backend": "c10d",
+            "--rdzv_endpoint": "localhost:0", "--rdzv_id": "titan_train", "--local-ranks-filter": "0,2", "--role": "rank",
+            "--tee": "3", "--log-dir": "outputs/torchrun"})
+
+    def test_ranks_share_the_cores(self):
+        self.with_torchrun()
+        (self.machine.bin / "nproc").unlink()
+        self.machine.fake("nproc", "echo 12")
+        self.assertEqual(self.launched(self.run_train(NGPU="4"))[0]["threads"], "threads 3")
+        self.assertEqual(self.launched(self.run_train(NGPU="16"))[0]["threads"], "threads 1")
+
+    def test_several_machines_meet_where_they_are_told(self):
+        self.with_torchrun()
+        two = {"NNODES": "2", "NGPU": "8", "MAX_RESTARTS": "3"}
+        options, _ = self.launched(self.run_train(MASTER_ADDR="node1", MASTER_PORT="29500", **two))
+        self.assertEqual(options["--rdzv_endpoint"], "node1:29500")
+        self.assertEqual((options["--nnodes"], options["--max-restarts"]), ("2", "3"))
+        options, _ = self.launched(self.run_train(RDZV_ENDPOINT="other:1", RDZV_ID="7", **two))
+        self.assertEqual((options["--rdzv_endpoint"], options["--rdzv_id"]), ("other:1", "7"))
+
+    def refused(self, **environment):
+        result = self.run_train(**environment)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertEqual(result.stdout, "")
+        return result.stderr
+
+    def test_machines_without_a_place_to_meet(self):
+        for environment in ({}, {"MASTER_ADDR": "node1"}, {"MASTER_PORT": "1"}):
+            self.assertIn("MASTER_ADDR", self.refused(NNODES="2", **environment))
+        for address in ("localhost", "127.0.0.1", "::1"):
+            self.assertIn("cannot meet at", self.refused(NNODES="2", MASTER_ADDR=address, MASTER_PORT="1"))
+
+    def test_without_python_the_program_starts_its_ranks(self):
+        self.without_torchrun()
+        self.assert_runs(self.run_train(NGPU="2"), *CONFIG, "--nproc=2")
+        self.assertIn("torchrun", self.refused(NNODES="2", MASTER_ADDR="a", MASTER_PORT="1"))
+
+    def test_what_does_not_train_is_one_process(self):
+        self.with_torchrun()
+        self.assert_runs(self.run_train("--check", NGPU="8", NNODES="2"), *CONFIG, "--check")
+        self.assert_runs(self.run_train("--print_config", NGPU="8"), *CONFIG, "--print_config")
+        self.assert_runs(self.run_train("plot", "a", NGPU="8"), "plot", "a")
+
+    def test_numbers_that_are_none(self):
+        for name, value in {"NGPU": "two", "NNODES": "0", "MAX_RESTARTS": "-1", "LOG_RANK": "0 1"}.items():
+            self.assertIn(name, self.refused(**{name: value}))
+        self.assertIn("NGPU", self.refused(NGPU="x[$(touch evil)]"))
 
     def test_the_exit_code_is_the_programs(self):
         self.assertEqual(self.run_train(EXIT_WITH="130").returncode, 130)

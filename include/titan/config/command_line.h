@@ -38,7 +38,10 @@ struct CommandLine {
   std::optional<std::string> output;
   /// `--threads` of `tokenize`; 0: one per core.
   std::int64_t threads = 0;
-  /// Ranks the config was validated for: `--world-size` of `--check`, else what the caller gave.
+  /// `--nproc`: the ranks to start as processes of this machine.
+  std::optional<std::int64_t> nproc;
+  /// Ranks the config was validated for: `--world-size` of `--check`, `--nproc`, else what the
+  /// caller gave.
   std::int64_t world_size = 1;
 };
 

@@ -44,4 +44,10 @@ std::string first_host(const std::string& host_list);
 /// Whether this address only reaches the machine it is used on: "localhost", "127.0.0.1", "::1".
 bool is_loopback(const std::string& address);
 
+/// Leaves the message of a failure where torchrun looks for it (TORCHELASTIC_ERROR_FILE), so that it
+/// can repeat the first one of all ranks in the end. Does nothing without that variable, or where
+/// the file cannot be written; never throws.
+void leave_error_file(const std::string& message,
+                      const EnvironmentLookup& lookup = environment_variable) noexcept;
+
 }  // namespace titan::tools

@@ -36,6 +36,18 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.problems({"--world-size", "--check"}), "  --world-size=: needs a value");
 }
 
+TEST(ProgramArguments, ProcessesAreForTraining) {
+  ConfigFiles files;
+  const CommandLine one = files.parse({"--nproc", "1"});
+  EXPECT_EQ(one.nproc, 1);
+  EXPECT_EQ(one.world_size, 1) << "the ranks that are checked for";
+  EXPECT_EQ(files.parse({}).nproc, std::nullopt);
+  EXPECT_EQ(files.problems({"--check", "--nproc=1"}),
+            "  --nproc=1: only goes with training; --check has --world-size");
+  EXPECT_EQ(files.problems({"--nproc", "0"}), "  --nproc=0: must be in [1, 1e+06], got 0");
+  EXPECT_EQ(files.problems({"--nproc"}), "  --nproc=: needs a value");
+}
+
 TEST(ProgramArguments, CommandsStandInFront) {
   const CommandLine tokenize = ConfigFiles().parse(
       {"tokenize", "--output", "out/wiki", "--threads=3", "--training.dataset_path=a.jsonl"});

@@ -1,0 +1,226 @@
+#include "titan/tools/launch_ranks.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "titan/base/errors.h"
+#include "tools/rank_process.h"
+
+namespace titan::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kTimeToEnd(5);             // after another rank has failed
+constexpr std::chrono::seconds kTimeToFollow(30);         // after another has stopped as asked
+constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
+
+std::set<std::int64_t> parse_log_ranks(const std::string& text) {
+  std::set<std::int64_t> ranks;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    std::int64_t rank = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, rank);
+    if (error != std::errc() || stop != text.data() + end || rank < 0) {
+      throw ConfigError(
+          "environment variable LOG_RANK: must be a list of ranks such as 0,2, not '" +
+          text.substr(0, 80) + "'");
+    }
+    ranks.insert(rank);
+    begin = end + 1;
+  }
+  return ranks;
+}
+
+std::uint16_t free_port() {
+  const Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (!listener.is_open() || ::bind(listener.get(), generic, size) != 0 ||
+      ::getsockname(listener.get(), generic, &size) != 0) {
+    throw RunError(concat("no free port for the ranks to meet at: ", std::strerror(errno)));
+  }
+  return ntohs(address.sin_port);
+}
+
+std::int64_t usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
+/// While it lives, the signals that matter come as data, not as interruptions.
+class SignalInbox {
+ public:
+  SignalInbox() {
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&wanted, signal);
+    ::sigprocmask(SIG_BLOCK, &wanted, &previous_);
+    inbox_ = Descriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!inbox_.is_open()) throw RunError(concat("no signalfd: ", std::strerror(errno)));
+    previous_pipe_ = ::signal(SIGPIPE, SIG_IGN);
+  }
+  ~SignalInbox() {
+    ::signal(SIGPIPE, previous_pipe_);
+    ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
+  }
+  SignalInbox(const SignalInbox&) = delete;
+  SignalInbox& operator=(const SignalInbox&) = delete;
+
+  int descriptor() const { return inbox_.get(); }
+
+  std::optional<int> next() {
+    signalfd_siginfo info;
+    if (::read(inbox_.get(), &info, sizeof(info)) != sizeof(info)) return std::nullopt;
+    return static_cast<int>(info.ssi_signo);
+  }
+
+ private:
+  sigset_t previous_;
+  void (*previous_pipe_)(int) = SIG_DFL;
+  Descriptor inbox_;
+};
+
+class RankLauncher {
+ public:
+  explicit RankLauncher(const RankLaunch& launch) {
+    const std::set<std::int64_t> shown = parse_log_ranks(launch.log_ranks);
+    RankProcess::Setup setup;
+    setup.command = launch.command;
+    setup.names_output = shown.size() > 1;
+    setup.environment = {{"MASTER_ADDR", "127.0.0.1"},
+                         {"MASTER_PORT", std::to_string(free_port())},
+                         {"WORLD_SIZE", std::to_string(launch.ranks)},
+                         {"LOCAL_WORLD_SIZE", std::to_string(launch.ranks)},
+                         {"GROUP_RANK", "0"}};
+    if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+      const std::int64_t threads = std::max<std::int64_t>(1, usable_cores() / launch.ranks);
+      setup.environment["OMP_NUM_THREADS"] = std::to_string(threads);
+    }
+    for (std::int64_t rank = 0; rank < launch.ranks; ++rank) {
+      setup.rank = rank;
+      setup.shows_output = shown.contains(rank);
+      setup.environment["RANK"] = setup.environment["LOCAL_RANK"] = std::to_string(rank);
+      ranks_.push_back(std::make_unique<RankProcess>(setup));
+    }
+  }
+
+  int wait() {
+    while (any_running()) {
+      step(time_left(deadline_));
+      if (deadline_ && Clock::now() >= *deadline_) {
+        deadline_.reset();
+        send(SIGKILL);
+      }
+    }
+    const Clock::time_point drained = Clock::now() + kTimeToDrain;
+    while (any_open() && Clock::now() < drained) step(time_left(drained));
+    return conclude();
+  }
+
+ private:
+  bool any_running() const {
+    return std::ranges::any_of(ranks_, [](const auto& rank) { return rank->running(); });
+  }
+
+  bool any_open() const {
+    return std::ranges::any_of(ranks_, [](const auto& rank) {
+      return rank->output().is_open() || rank->errors().is_open();
+    });
+  }
+
+  static int time_left(std::optional<Clock::time_point> until) {
+    if (!until) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - Clock::now());
+    return static_cast<int>(std::max<std::int64_t>(0, left.count()));
+  }
+
+  void step(int milliseconds) {
+    std::vector<pollfd> waited = {{signals_.descriptor(), POLLIN, 0}};
+    for (const auto& rank : ranks_) {
+      waited.push_back({rank->output().get(), POLLIN, 0});  // a closed one is -1: skipped
+      waited.push_back({rank->errors().get(), POLLIN, 0});
+    }
+    ::poll(waited.data(), waited.size(), milliseconds);
+    for (const auto& rank : ranks_) {
+      rank->read_output();
+      rank->read_errors();
+    }
+    while (const std::optional<int> signal = signals_.next()) handle(*signal);
+  }
+
+  void handle(int signal) {
+    if (signal == SIGCHLD) {
+      for (const auto& rank : ranks_) {
+        if (rank->reap()) bury(*rank);
+      }
+      return;
+    }
+    if (signal != SIGUSR1) asked_to_stop_ = signal;
+    send(signal);
+  }
+
+  void bury(const RankProcess& rank) {
+    if (!rank.failed()) return;
+    rank.send(SIGKILL);  // what it has started
+    if (failed_ != nullptr) return;
+    const bool as_asked = asked_to_stop_ && rank.exit_status() == 128 + *asked_to_stop_;
+    if (as_asked) {
+      stopped_ = &rank;
+      if (!deadline_) deadline_ = Clock::now() + kTimeToFollow;
+      return;
+    }
+    failed_ = &rank;
+    send(SIGTERM);
+    deadline_ = Clock::now() + kTimeToEnd;
+  }
+
+  void send(int signal) const {
+    for (const auto& rank : ranks_) {
+      if (rank->running()) rank->send(signal);
+    }
+  }
+
+  int conclude() const {
+    if (failed_ == nullptr) return stopped_ == nullptr ? 0 : stopped_->exit_status();
+    std::fflush(stdout);
+    std::fprintf(stderr, "titan_train: %s\n", failed_->epitaph().c_str());
+    return failed_->exit_status();
+  }
+
+  SignalInbox signals_;
+  std::vector<std::unique_ptr<RankProcess>> ranks_;
+  std::optional<int> asked_to_stop_;
+  const RankProcess* failed_ = nullptr;
+  const RankProcess* stopped_ = nullptr;
+  std::optional<Clock::time_point> deadline_;
+};
+
+}  // namespace
+
+int launch_ranks(const RankLaunch& launch) {
+  TITAN_CHECK(!launch.command.empty() && launch.ranks > 0, "nothing to launch");
+  return RankLauncher(launch).wait();
+}
+
+}  // namespace titan::tools
