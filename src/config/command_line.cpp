@@ -66,6 +66,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.json = program.json;
   result.nproc = program.nproc;
   result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action == Action::kPlot) {
@@ -82,6 +83,9 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.config = std::move(loader.config);
   result.origins = std::move(loader.origins);
   result.warnings = modernize(result.config, result.origins);
+  if (result.action == Action::kTrain && result.config.memory_estimation.enable) {
+    result.action = Action::kEstimate;
+  }
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
     append(problems, cross_field_problems(result.config, result.origins, result.world_size));

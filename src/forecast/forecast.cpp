@@ -27,7 +27,7 @@ std::int64_t microbatches_of(const config::Training& training, std::int64_t data
 
 /// Half the rows, or twice the shards, where that is possible.
 void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims& dims,
-                      std::int64_t microbatches, Forecast& forecast) {
+                      Forecast& forecast) {
   const std::int64_t configured = forecast.memory.front().peak;
   const auto offer = [&](std::string change, std::int64_t peak) {
     if (peak < configured) forecast.alternatives.push_back({std::move(change), peak});
@@ -41,14 +41,14 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
     config::JobConfig other = config;
     other.training.local_batch_size /= 2;
     offer(concat("training.local_batch_size = ", other.training.local_batch_size),
-          simulate_step(other, dims, microbatches).memory.peak);
+          simulate_step(other, dims, forecast.microbatches).memory.peak);
   }
   mesh::Degrees twice = dims.degrees();
   twice.dp_shard *= 2;
   if (!dims.dp_replicate_enabled() || dims.fsdp_enabled()) {
     const mesh::ParallelDims larger(twice, dims.world_size() * 2);
     offer(concat("twice the ranks, parallelism.data_parallel_shard_degree = ", twice.dp_shard),
-          simulate_step(config, larger, microbatches).memory.peak);
+          simulate_step(config, larger, forecast.microbatches).memory.peak);
   }
   std::ranges::sort(forecast.alternatives, {}, &Alternative::peak);
 }
@@ -68,9 +68,7 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   forecast.seq_len = training.seq_len;
   forecast.microbatches = microbatches_of(training, dims.size(mesh::MeshDim::kBatch));
   forecast.kernels = training.device == config::Device::kCpu ? "cpu" : "gpu";
-  // A third microbatch is like the second.
-  const std::int64_t simulated = std::min<std::int64_t>(forecast.microbatches, 2);
-  SimulatedStep step = simulate_step(config, dims, simulated);
+  SimulatedStep step = simulate_step(config, dims, forecast.microbatches);
   forecast.total_parameters = step.total_parameters;
   forecast.communication = std::move(step.communication);
   forecast.memory.push_back(std::move(step.memory));
@@ -81,9 +79,9 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
     if (mode == config.activation_checkpoint.mode) continue;
     config::JobConfig other = config;
     other.activation_checkpoint.mode = mode;
-    forecast.memory.push_back(simulate_step(other, dims, simulated).memory);
+    forecast.memory.push_back(simulate_step(other, dims, forecast.microbatches).memory);
   }
-  try_alternatives(config, dims, simulated, forecast);
+  try_alternatives(config, dims, forecast);
   return forecast;
 }
 

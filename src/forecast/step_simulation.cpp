@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "forecast/fake_tensors.h"
@@ -67,9 +68,15 @@ class Simulation {
     return bytes_of(gradients);
   }
 
-  void forward_backward(std::int64_t microbatches) {
+  /// Microbatches between the first and the last are alike: one stands for all.
+  void forward_backward(std::int64_t microbatches, Traffic& traffic) {
     optimizers_->zero_grad();
-    for (std::int64_t i = 0; i < microbatches; ++i) loss().backward();
+    const std::int64_t alike = std::max<std::int64_t>(1, microbatches - 2);
+    for (std::int64_t i = 0; i < microbatches; i += i == 1 ? alike : 1) {
+      traffic.count_as(i == 1 && i + 1 < microbatches ? alike : 1);
+      loss().backward();
+    }
+    traffic.count_as(1);
   }
 
   void optimizer_step() {
@@ -116,7 +123,6 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
   const parallel::DispatchModeScope mode(fake_tensors);
-  const tools::QuietScope quiet;
 
   Traffic traffic(dims);
   const auto backend = comm::make_fake_backend(dims.world_size());
@@ -137,14 +143,14 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   memory.parameters = simulation.model_bytes();
 
   // The first step makes the optimizer's state and fills the pool; the second is like all others.
-  simulation.forward_backward(microbatches);
+  simulation.forward_backward(microbatches, traffic);
   memory.gradients = simulation.gradient_bytes();
   const std::int64_t before = tracker->live().results;
   simulation.optimizer_step();
   memory.optimizer_state = tracker->live().results - before;
   tracker->reset_peak();
   traffic.reset();
-  simulation.forward_backward(microbatches);
+  simulation.forward_backward(microbatches, traffic);
   simulation.optimizer_step();
 
   const LiveBytes peak = tracker->peak();

@@ -21,9 +21,9 @@ std::uint64_t Traffic::started(const comm::CollectiveCall& call) {
   sum.mesh = mesh_of(call);
   sum.operation = call.operation;
   sum.ranks = ranks;
-  ++sum.calls;
-  sum.tensor_bytes += call.operation == "all_gather" ? call.bytes * ranks : call.bytes;
-  sum.sent_bytes += ring_bytes(call.operation, call.bytes, ranks);
+  sum.calls += times_;
+  sum.tensor_bytes += times_ * (call.operation == "all_gather" ? call.bytes * ranks : call.bytes);
+  sum.sent_bytes += times_ * ring_bytes(call.operation, call.bytes, ranks);
   return 0;
 }
 

@@ -22,12 +22,15 @@ class Traffic : public comm::CollectiveObserver {
                       std::string_view error) override;
 
   void reset() { by_group_.clear(); }
+  /// Each collective from now on stands for so many.
+  void count_as(std::int64_t times) { times_ = times; }
   std::vector<Communication> total() const;
 
  private:
   std::string mesh_of(const comm::CollectiveCall& call) const;
 
   const mesh::ParallelDims& dims_;
+  std::int64_t times_ = 1;
   std::map<std::pair<std::string, std::string>, Communication> by_group_;
 };
 

@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(DebugModel, ForecastAndMeasurement,
                          testing::Values(Job{1, 1, kNone}, Job{1, 1, kSelective}, Job{1, 1, kFull},
                                          Job{1, 4, kNone}, Job{1, 4, kSelective}, Job{1, 4, kFull},
                                          Job{2, 2, kNone}, Job{2, 2, kSelective}, Job{2, 2, kFull},
-                                         Job{4, 1, kNone}, Job{4, 1, kFull},
+                                         Job{4, 4, kNone}, Job{4, 4, kFull},
                                          Job{1, 2, kSelective, config::DType::kBFloat16}));
 
 }  // namespace
