@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "local_meeting.h"
@@ -18,11 +19,12 @@ class LocalWorld::Impl {
   std::int64_t size() const { return size_; }
   LocalStore& store() { return store_; }
 
-  /// The place where these ranks meet; the same object for all of them.
+  /// The place where these ranks meet in their `number`-th group of this name; the same object for
+  /// all of them.
   std::shared_ptr<LocalMeeting> meeting(const std::string& name,
-                                        const std::vector<std::int64_t>& ranks) {
+                                        const std::vector<std::int64_t>& ranks, int number) {
     const std::lock_guard lock(mutex_);
-    std::shared_ptr<LocalMeeting>& meeting = meetings_[{name, ranks}];
+    std::shared_ptr<LocalMeeting>& meeting = meetings_[{name, ranks, number}];
     if (!meeting) meeting = std::make_shared<LocalMeeting>(ranks.size());
     if (!reason_.empty()) meeting->abort(reason_);
     return meeting;
@@ -39,7 +41,7 @@ class LocalWorld::Impl {
   std::int64_t size_;
   LocalStore store_;
   std::mutex mutex_;
-  std::map<std::pair<std::string, std::vector<std::int64_t>>, std::shared_ptr<LocalMeeting>>
+  std::map<std::tuple<std::string, std::vector<std::int64_t>, int>, std::shared_ptr<LocalMeeting>>
       meetings_;
   std::string reason_;
 };
@@ -197,13 +199,15 @@ class LocalBackend : public Backend {
                                            std::chrono::milliseconds timeout,
                                            CollectiveObserver* observer) override {
     const auto place = std::ranges::find(ranks, rank_) - ranks.begin();
-    return std::make_unique<LocalGroup>(name, ranks, place, observer, world_->meeting(name, ranks),
-                                        timeout);
+    const int number = made_[{name, ranks}]++;
+    return std::make_unique<LocalGroup>(name, ranks, place, observer,
+                                        world_->meeting(name, ranks, number), timeout);
   }
 
  private:
   std::shared_ptr<LocalWorld::Impl> world_;
   std::int64_t rank_;
+  std::map<std::pair<std::string, std::vector<std::int64_t>>, int> made_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "error_reason.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
@@ -36,9 +37,9 @@ struct ProcessGroup::Observation {
   std::function<void()> afterwards;
 
   [[noreturn]] void fail(const std::exception& error) const {
-    if (observer != nullptr) throw RunError(observer->explain(id, call, error.what()));
-    throw RunError(
-        concat(call.operation, " #", call.sequence, " of ", group, " failed: ", error.what()));
+    const std::string reason = reason_of(error);
+    if (observer != nullptr) throw RunError(observer->explain(id, call, reason));
+    throw RunError(concat(call.operation, " #", call.sequence, " of ", group, " failed: ", reason));
   }
 
   void finish() {

@@ -74,13 +74,15 @@ class Simulation {
     const std::int64_t alike = std::max<std::int64_t>(1, microbatches - 2);
     for (std::int64_t i = 0; i < microbatches; i += i == 1 ? alike : 1) {
       traffic.count_as(i == 1 && i + 1 < microbatches ? alike : 1);
+      const bool sums = context_.dims.fsdp_enabled() || i + 1 == microbatches;
+      model_[0]->set_requires_gradient_sync(sums);
       loss().backward();
     }
     traffic.count_as(1);
   }
 
   void optimizer_step() {
-    const at::Tensor norm = parallel::total_grad_norm(parameters_);
+    const at::Tensor norm = parallel::total_grad_norm(parameters_, context_.group(mesh::MeshDim::kFsdp));
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
@@ -123,6 +125,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
   const parallel::DispatchModeScope mode(fake_tensors);
+  const tools::RankLog quiet(0, /*shows_info=*/false);
 
   Traffic traffic(dims);
   const auto backend = comm::make_fake_backend(dims.world_size());

@@ -58,8 +58,13 @@ struct CommandLine {
 /// at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
 /// no options of the config.
 ///
+/// `world_size` is the number of ranks that the launcher started; `simulated_ranks` (NGPU) the number
+/// where comm.mode puts other things in their place. Such a job trains one step, unless the command
+/// line says how many.
+///
 /// Throws one ConfigError that lists every problem of all files and the command line.
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
-                               std::int64_t world_size = 1);
+                               std::int64_t world_size = 1,
+                               std::optional<std::int64_t> simulated_ranks = std::nullopt);
 
 }  // namespace titan::config

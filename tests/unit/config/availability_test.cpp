@@ -37,12 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
               "memory_estimation.disable_fake_mode = true"},
         Asked{{"--debug.on_nan=rollback"}, "debug.on_nan = \"rollback\""},
-        Asked{{"--comm.mode=fake_backend"}, "comm.mode = \"fake_backend\""},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.data_parallel_replicate_degree=2"},
-              "parallelism.data_parallel_replicate_degree = 2"},
-        Asked{{"--parallelism.data_parallel_shard_degree=2"},
-              "parallelism.data_parallel_shard_degree = 2"},
         Asked{{"--parallelism.tensor_parallel_degree=2"}, "parallelism.tensor_parallel_degree = 2"},
         Asked{{"--parallelism.pipeline_parallel_degree=2"},
               "parallelism.pipeline_parallel_degree = 2"},
@@ -56,11 +51,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--job.custom_config_module=my.module"}, "job.custom_config_module = \"my.module\""},
         Asked{{"--experimental.custom_import=my.module"},
               "experimental.custom_import = \"my.module\""}));
-
-TEST(Availability, SeveralRanksAreRefused) {
-  EXPECT_EQ(ConfigFiles().problems({}, 2),
-            "  world size 2: not available in this build yet: several ranks");
-}
 
 TEST(Availability, SettingsOfWhatIsOffAreInert) {
   ConfigFiles().parse({"--checkpoint.interval=10", "--checkpoint.keep_latest_k=1",

@@ -1,0 +1,102 @@
+#include "c10d_group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "titan/base/errors.h"
+
+namespace titan::comm {
+
+namespace {
+
+class C10dWork : public BackendWork {
+ public:
+  explicit C10dWork(c10::intrusive_ptr<c10d::Work> work) : work_(std::move(work)) {}
+  void wait() override { work_->wait(); }
+
+ private:
+  c10::intrusive_ptr<c10d::Work> work_;
+};
+
+std::unique_ptr<BackendWork> started(c10::intrusive_ptr<c10d::Work> work) {
+  return std::make_unique<C10dWork>(std::move(work));
+}
+
+c10d::ReduceOp c10d_op(ReduceOp op) {
+  return op == ReduceOp::kSum ? c10d::ReduceOp::SUM : c10d::ReduceOp::MAX;
+}
+
+}  // namespace
+
+C10dGroup::C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device)
+    : ProcessGroup(std::move(members.name), std::move(members.ranks), members.rank,
+                   members.observer),
+      backend_(std::move(backend)),
+      device_(device) {}
+
+void C10dGroup::set_timeout(std::chrono::milliseconds timeout) { backend_->setTimeout(timeout); }
+
+// c10d takes tensors by non-const reference; the handles are copied for it.
+
+ProcessGroup::StartedWork C10dGroup::do_all_reduce(const at::Tensor& tensor, ReduceOp op) {
+  std::vector<at::Tensor> tensors{tensor};
+  c10d::AllreduceOptions options;
+  options.reduceOp = c10d_op(op);
+  return started(backend_->allreduce(tensors, options));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_all_gather(const at::Tensor& output,
+                                                   const at::Tensor& input) {
+  at::Tensor to = output;
+  at::Tensor from = input;
+  return started(backend_->_allgather_base(to, from));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_reduce_scatter(const at::Tensor& output,
+                                                       const at::Tensor& input) {
+  at::Tensor to = output;
+  at::Tensor from = input;
+  return started(backend_->_reduce_scatter_base(to, from));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_all_to_all(const at::Tensor& output,
+                                                   const at::Tensor& input,
+                                                   const std::vector<std::int64_t>& output_splits,
+                                                   const std::vector<std::int64_t>& input_splits) {
+  at::Tensor to = output;
+  at::Tensor from = input;
+  std::vector<std::int64_t> receives = output_splits;
+  std::vector<std::int64_t> sends = input_splits;
+  return started(backend_->alltoall_base(to, from, receives, sends));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_broadcast(const at::Tensor& tensor, std::int64_t root) {
+  std::vector<at::Tensor> tensors{tensor};
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  return started(backend_->broadcast(tensors, options));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_send(const at::Tensor& tensor, std::int64_t to) {
+  std::vector<at::Tensor> tensors{tensor};
+  return started(backend_->send(tensors, static_cast<int>(to), kMessageTag));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_receive(const at::Tensor& tensor, std::int64_t from) {
+  std::vector<at::Tensor> tensors{tensor};
+  return started(backend_->recv(tensors, static_cast<int>(from), kMessageTag));
+}
+
+ProcessGroup::StartedWork C10dGroup::do_barrier() {
+  c10d::BarrierOptions options;
+  options.device = device_;
+  return started(backend_->barrier(options));
+}
+
+std::int64_t place_in_group(const std::vector<std::int64_t>& ranks, std::int64_t rank) {
+  const auto found = std::ranges::find(ranks, rank);
+  TITAN_CHECK(found != ranks.end(), "rank ", rank, " makes a group that it is not in");
+  return found - ranks.begin();
+}
+
+}  // namespace titan::comm

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+
+#include "titan/comm/process_group.h"
+
+namespace titan::comm {
+
+/// A group whose collectives are those of a c10d back end, sums included.
+class C10dGroup : public ProcessGroup {
+ public:
+  /// What every group is made of.
+  struct Members {
+    std::string name;
+    std::vector<std::int64_t> ranks;
+    std::int64_t rank = 0;  // a place in the group
+    CollectiveObserver* observer = nullptr;
+  };
+
+  static constexpr int kMessageTag = 0;  // of send and receive
+
+  C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+  void set_timeout(std::chrono::milliseconds timeout) override;
+
+ protected:
+  StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override;
+  StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override;
+  StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override;
+  StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                            const std::vector<std::int64_t>& output_splits,
+                            const std::vector<std::int64_t>& input_splits) override;
+  StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override;
+  StartedWork do_send(const at::Tensor& tensor, std::int64_t to) override;
+  StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override;
+  StartedWork do_barrier() override;
+
+ private:
+  c10::intrusive_ptr<c10d::Backend> backend_;
+  at::Device device_;
+};
+
+/// The place of a rank of the world in a group. Throws InternalError where it is no member.
+std::int64_t place_in_group(const std::vector<std::int64_t>& ranks, std::int64_t rank);
+
+}  // namespace titan::comm

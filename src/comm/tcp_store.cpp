@@ -1,0 +1,161 @@
+#include "titan/comm/tcp_store.h"
+
+#include <unistd.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <algorithm>
+#include <future>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "error_reason.h"
+#include "roll_call.h"
+#include "titan/base/errors.h"
+
+namespace titan::comm {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kShortestPause = std::chrono::milliseconds(1);
+constexpr auto kLongestPause = std::chrono::milliseconds(64);
+
+class TcpStore : public Store {
+ public:
+  TcpStore(c10::intrusive_ptr<c10d::Store> store, std::string place)
+      : store_(std::move(store)), place_(std::move(place)) {}
+
+  void set(const std::string& key, const std::string& value) override {
+    guarded([&] {
+      store_->set(key, std::vector<std::uint8_t>(value.begin(), value.end()));
+      return 0;
+    });
+  }
+
+  std::optional<std::string> find(const std::string& key) override {
+    return guarded([&]() -> std::optional<std::string> {
+      if (!store_->check({key})) return std::nullopt;
+      const std::vector<std::uint8_t> value = store_->get(key);  // keys are never deleted
+      return std::string(value.begin(), value.end());
+    });
+  }
+
+  // Asks again and again: a request that waits in the server would keep other threads from theirs.
+  std::string wait(const std::string& key, std::chrono::milliseconds timeout) override {
+    const auto deadline = Clock::now() + timeout;
+    auto pause = kShortestPause;
+    while (true) {
+      if (std::optional<std::string> value = find(key)) return *std::move(value);
+      if (Clock::now() >= deadline) {
+        throw RunError(concat("nobody set '", key, "' in the store at ", place_, " within ",
+                              timeout.count(), " ms"));
+      }
+      std::this_thread::sleep_for(pause);
+      pause = std::min(pause * 2, kLongestPause);
+    }
+  }
+
+  std::int64_t add(const std::string& key, std::int64_t amount) override {
+    return guarded([&] { return store_->add(key, amount); });
+  }
+
+ private:
+  template <class Request>
+  auto guarded(const Request& request) -> decltype(request()) {
+    try {
+      return request();
+    } catch (const std::exception& error) {
+      throw RunError(concat("the store at ", place_,
+                            " is gone; has rank 0 or its launcher ended? (", reason_of(error),
+                            ")"));
+    }
+  }
+
+  c10::intrusive_ptr<c10d::Store> store_;
+  std::string place_;
+};
+
+std::string place_of(const tools::LaunchEnvironment& launch) {
+  return concat(launch.master_address, ":", launch.master_port);
+}
+
+using OpenedStore = c10::intrusive_ptr<c10d::Store>;
+
+/// TCPStore's constructor, which waits for ever where somebody takes the connection and says nothing:
+/// then its thread is left behind, as the program is about to end.
+OpenedStore connect(const std::string& host, const c10d::TCPStoreOptions& options) {
+  auto promise = std::make_shared<std::promise<OpenedStore>>();
+  std::future<OpenedStore> opened = promise->get_future();
+  std::thread([promise, host, options] {
+    try {
+      promise->set_value(c10::make_intrusive<c10d::TCPStore>(host, options));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+  }).detach();
+  // Its own time-out comes first, and a little later than asked for.
+  if (opened.wait_for(options.timeout + std::chrono::seconds(5)) != std::future_status::ready) {
+    throw std::runtime_error("what answers there is no store");
+  }
+  return opened.get();
+}
+
+/// This rank's connection, and the server where this rank is to serve.
+OpenedStore open_store(const tools::LaunchEnvironment& launch, bool serve,
+                       std::chrono::milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = launch.master_port;
+  options.isServer = serve;
+  options.waitWorkers = false;  // the roll call says who is missing
+  options.timeout = timeout;
+  try {
+    return connect(launch.master_address, options);
+  } catch (const std::exception& error) {
+    const std::string why = reason_of(error);
+    if (options.isServer && why.find("EADDRINUSE") != std::string::npos) {
+      throw RunError(concat("port ", launch.master_port,
+                            " is taken on this machine: another job may use it. Choose a free"
+                            " MASTER_PORT"));
+    }
+    throw RunError(concat("rank ", launch.rank,
+                          options.isServer ? " cannot serve" : " cannot reach", " the store at ",
+                          place_of(launch), " (MASTER_ADDR and MASTER_PORT) within ",
+                          std::chrono::duration<double>(timeout).count(),
+                          " s. Does rank 0 run, and may this machine connect to it? (", why, ")"));
+  }
+}
+
+/// Keys of one start of a job: after a restart torchrun may show the same store again.
+std::string key_prefix(const tools::LaunchEnvironment& launch) {
+  return launch.agent_store ? concat("/worker/attempt_", launch.restart_count) : "titan_train";
+}
+
+std::unique_ptr<Store> open(const tools::LaunchEnvironment& launch, bool serve,
+                            std::chrono::milliseconds timeout) {
+  auto keys = c10::make_intrusive<c10d::PrefixStore>(key_prefix(launch),
+                                                     open_store(launch, serve, timeout));
+  return std::make_unique<TcpStore>(std::move(keys), place_of(launch));
+}
+
+}  // namespace
+
+std::unique_ptr<Store> connect_store(const tools::LaunchEnvironment& launch,
+                                     std::chrono::milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  std::unique_ptr<Store> store = open(launch, launch.rank == 0 && !launch.agent_store, timeout);
+  const Attendee me{launch.rank, launch.world_size,
+                    concat("process ", getpid(), " on ", launch.host)};
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  call_roll(*store, me, std::max(left, std::chrono::milliseconds(0)));
+  return store;
+}
+
+std::unique_ptr<Store> connect_again(const tools::LaunchEnvironment& launch,
+                                     std::chrono::milliseconds timeout) {
+  return open(launch, /*serve=*/false, timeout);
+}
+
+}  // namespace titan::comm
