@@ -89,12 +89,16 @@ void return_written(const c10::OperatorHandle& op, Stack& stack) {
   }
 }
 
+at::Tensor make(FakeResult result) {
+  if (!result.transposed) return at::detail::empty_cpu(result.sizes, result.dtype);
+  std::swap(result.sizes[1], result.sizes[2]);
+  return at::Tensor(at::detail::empty_cpu(result.sizes, result.dtype)).transpose(1, 2);
+}
+
 void return_by_rule(const c10::OperatorHandle& op, Stack& stack) {
   const Stack arguments = take_arguments(op, stack);
   for (const FakeResult& result : find_shape_rule(op.operator_name().name)(arguments)) {
-    stack.emplace_back(result.defined
-                           ? at::Tensor(at::detail::empty_cpu(result.sizes, result.dtype))
-                           : at::Tensor());
+    stack.emplace_back(make(result));
   }
 }
 

@@ -45,19 +45,33 @@ Results where(const Stack& arguments) {
   return {{sizes, at::result_type(a, b)}};
 }
 
+/// As attention kernels allocate `[B, H, S, D]`: so that no copy is needed to put heads together.
+FakeResult by_token(const at::Tensor& tensor) {
+  FakeResult result = like(tensor);
+  result.transposed = true;
+  return result;
+}
+
+/// (absolute value, angle)
+Results polar(const Stack& arguments) {
+  const at::Tensor& absolute = arguments[0].toTensor();
+  return {{at::infer_size(absolute.sizes(), arguments[1].toTensor().sizes()),
+           c10::toComplexType(absolute.scalar_type())}};
+}
+
 /// (q `[B, H, S, D]`, k, v, ...): output, and log-sum-exp `[B, H, S]` in at least fp32.
 Results attention(const Stack& arguments) {
   const at::Tensor& q = arguments[0].toTensor();
   const at::ScalarType sum_type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  FakeResult output = like(q);
+  FakeResult output = by_token(q);
   output.sizes.back() = arguments[2].toTensor().size(-1);
   return {output, {{q.size(0), q.size(1), q.size(2)}, sum_type}};
 }
 
 /// (gradient, q, k, v, ...)
 Results attention_backward(const Stack& arguments) {
-  return {like(arguments[1].toTensor()), like(arguments[2].toTensor()),
-          like(arguments[3].toTensor())};
+  return {by_token(arguments[1].toTensor()), by_token(arguments[2].toTensor()),
+          by_token(arguments[3].toTensor())};
 }
 
 }  // namespace
@@ -68,6 +82,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::index_select", index_select},
       {"aten::where", where},
+      {"aten::polar", polar},
       {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
   };

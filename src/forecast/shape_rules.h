@@ -12,7 +12,8 @@ namespace titan::forecast {
 struct FakeResult {
   std::vector<std::int64_t> sizes;
   at::ScalarType dtype = at::kFloat;
-  bool defined = true;
+  /// Dimensions 1 and 2 lie in memory the other way round.
+  bool transposed = false;
 };
 
 /// Results of one operator, from its arguments.

@@ -82,7 +82,8 @@ class Simulation {
   }
 
   void optimizer_step() {
-    const at::Tensor norm = parallel::total_grad_norm(parameters_, context_.group(mesh::MeshDim::kFsdp));
+    const at::Tensor norm =
+        parallel::total_grad_norm(parameters_, context_.group(mesh::MeshDim::kFsdp));
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
@@ -127,7 +128,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const parallel::DispatchModeScope mode(fake_tensors);
   const tools::RankLog quiet(0, /*shows_info=*/false);
 
-  Traffic traffic(dims);
+  Traffic traffic(dims, /*copies=*/config.training.device == config::Device::kCpu);
   const auto backend = comm::make_fake_backend(dims.world_size());
   comm::Groups groups(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   comm::RankContext context;

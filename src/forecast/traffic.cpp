@@ -24,7 +24,11 @@ std::uint64_t Traffic::started(const comm::CollectiveCall& call) {
   sum.calls += times_;
   sum.tensor_bytes += times_ * (call.operation == "all_gather" ? call.bytes * ranks : call.bytes);
   sum.sent_bytes += times_ * ring_bytes(call.operation, call.bytes, ranks);
-  return 0;
+  if (copies_) {
+    sent_[++last_id_] =
+        c10::GetAllocator(c10::kCPU)->allocate(static_cast<std::size_t>(call.bytes));
+  }
+  return last_id_;
 }
 
 std::string Traffic::explain(std::uint64_t, const comm::CollectiveCall& call,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Allocator.h>
+
 #include <map>
 #include <string>
 #include <tuple>
@@ -11,13 +13,14 @@
 
 namespace titan::forecast {
 
-/// Adds up the collectives of rank 0.
+/// Adds up the collectives of rank 0. The back ends of CPUs (`copies`) keep a copy of what is sent
+/// from start to end; so does this.
 class Traffic : public comm::CollectiveObserver {
  public:
-  explicit Traffic(const mesh::ParallelDims& dims) : dims_(dims) {}
+  Traffic(const mesh::ParallelDims& dims, bool copies) : dims_(dims), copies_(copies) {}
 
   std::uint64_t started(const comm::CollectiveCall& call) override;
-  void finished(std::uint64_t id) override {}
+  void finished(std::uint64_t id) override { sent_.erase(id); }
   std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
                       std::string_view error) override;
 
@@ -30,6 +33,9 @@ class Traffic : public comm::CollectiveObserver {
   std::string mesh_of(const comm::CollectiveCall& call) const;
 
   const mesh::ParallelDims& dims_;
+  bool copies_;
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, c10::DataPtr> sent_;
   std::int64_t times_ = 1;
   std::map<std::pair<std::string, std::string>, Communication> by_group_;
 };

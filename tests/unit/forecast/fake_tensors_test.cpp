@@ -1,6 +1,25 @@
 #include "forecast/fake_tensors.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/embedding_dense_backward.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/polar.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -82,8 +101,8 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
       {"reductions",
        [](const auto& make) -> std::vector<at::Tensor> {
          const at::Tensor x = make({3, 4, 5});
-         return {x.sum(), x.mean(1), x.sum(at::IntArrayRef{0, 2}, true), at::linalg_vector_norm(x, 2),
-                 x.cumsum(1)};
+         return {x.sum(), x.mean(1), x.sum(at::IntArrayRef{0, 2}, true),
+                 at::linalg_vector_norm(x, 2), x.cumsum(1)};
        }},
       {"products",
        [](const auto& make) -> std::vector<at::Tensor> {
@@ -146,7 +165,7 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
       const std::string which = operators.name + concat(", result ", i);
       EXPECT_EQ(real[i].sizes(), pretended[i].sizes()) << which;
       EXPECT_EQ(real[i].scalar_type(), pretended[i].scalar_type()) << which;
-      EXPECT_EQ(real[i].nbytes(), pretended[i].nbytes()) << which;
+      EXPECT_EQ(real[i].strides(), pretended[i].strides()) << which;
     }
   }
 }

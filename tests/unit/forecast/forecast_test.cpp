@@ -91,7 +91,9 @@ TEST(Forecast, ReplicasAloneReduceEverything) {
   config::JobConfig config = test::debug_job();
   config.parallelism.data_parallel_replicate_degree = 4;
   const Forecast forecast = make_forecast(config, 4, false);
-  EXPECT_EQ(find(forecast, "all_reduce").tensor_bytes, 4 * sharded(config, 1).mine);
+  const Sharded whole = sharded(config, 1);
+  EXPECT_EQ(find(forecast, "all_reduce").tensor_bytes, 4 * (whole.mine + whole.tensors))
+      << "and who has a gradient";
   EXPECT_EQ(forecast.memory.front().gradients, 4 * sharded(config, 1).mine);
 }
 

@@ -39,9 +39,9 @@ Memory of a rank at the peak of a step
    full                      512.00 MiB  512.00 MiB         1.00 GiB       6.00 GiB        100 B   8.00 GiB
 
 What would save memory
-   change                                     peak
-   activation_checkpoint.mode = "full"    8.00 GiB
-   training.local_batch_size = 1         13.00 GiB
+   change                                    peak
+   activation_checkpoint.mode = "full"   8.00 GiB
+   training.local_batch_size = 1        13.00 GiB
 
 Communication of a rank in a step
    mesh  operation       ranks  calls    tensors  sent by a rank

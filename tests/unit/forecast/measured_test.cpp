@@ -70,9 +70,9 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   }
   const MemoryFigures forecast = make_forecast(config, job.ranks, false).memory.front();
   const double ratio = static_cast<double>(forecast.peak) / static_cast<double>(measured);
-  std::printf("ranks %ld batch %ld %s: forecast %ld measured %ld, ratio %.4f\n", job.ranks,
-              job.batch, forecast.activation_checkpoint.c_str(), forecast.peak, measured, ratio);
-  EXPECT_NEAR(ratio, 1.0, 0.1) << "forecast " << forecast.peak << ", measured " << measured;
+  // Ranks that are threads run apart, and who is ahead holds on to what the others have yet to read.
+  const double tolerance = job.ranks == 1 ? 0.01 : 0.1;
+  EXPECT_NEAR(ratio, 1.0, tolerance) << "forecast " << forecast.peak << ", measured " << measured;
 }
 
 using enum ActivationCheckpointMode;
