@@ -23,8 +23,6 @@ constexpr Missing kMissing[] = {
      "worker processes; a background thread already prepares batches ahead"},
     {"training.dataloader.pin_memory", [](const C& c) { return c.training.dataloader.pin_memory; },
      "batches in page-locked memory"},
-    {"training.enable_cpu_offload", [](const C& c) { return c.training.enable_cpu_offload; },
-     "offloading to CPU memory"},
     {"optimizer.early_step_in_backward",
      [](const C& c) { return c.optimizer.early_step_in_backward; },
      "the optimizer step inside backward"},

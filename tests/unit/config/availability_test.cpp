@@ -24,7 +24,6 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Asked{{"--training.dataloader.num_workers=2"}, "training.dataloader.num_workers = 2"},
         Asked{{"--training.dataloader.pin_memory"}, "training.dataloader.pin_memory = true"},
-        Asked{{"--training.enable_cpu_offload"}, "training.enable_cpu_offload = true"},
         Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
         Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
         Asked{{"--model.print_after_conversion"}, "model.print_after_conversion = true"},
