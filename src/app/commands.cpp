@@ -78,6 +78,8 @@ int run(std::span<const std::string> args) {
     case config::Action::kShowLr:
       print(lr_table(command.config));
       return 0;
+    case config::Action::kEstimate:
+      return load_engine().estimate(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kTrain:
