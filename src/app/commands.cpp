@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
@@ -34,12 +35,25 @@ void draw(const config::CommandLine& command) {
   print(result.path + "\n");
 }
 
+/// NGPU: how many ranks a job has whose comm.mode needs no launcher.
+std::optional<std::int64_t> simulated_ranks() {
+  const std::optional<std::string> text = tools::environment_variable("NGPU");
+  if (!text) return std::nullopt;
+  std::int64_t ranks = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ranks);
+  if (error != std::errc() || end != text->data() + text->size() || ranks < 1) {
+    throw ConfigError(concat("NGPU: not a number of ranks: '", *text, "'"));
+  }
+  return ranks;
+}
+
 }  // namespace
 
 int run(std::span<const std::string> args) {
   tools::StartupTimes startup_times;
-  const config::CommandLine command = config::parse_command_line(
-      args, base::posix_file_system(), tools::read_launch_environment().world_size);
+  const config::CommandLine command =
+      config::parse_command_line(args, base::posix_file_system(),
+                                 tools::read_launch_environment().world_size, simulated_ranks());
   switch (command.action) {
     case config::Action::kHelp:
       print(config::help_text());
@@ -64,6 +78,8 @@ int run(std::span<const std::string> args) {
     case config::Action::kShowLr:
       print(lr_table(command.config));
       return 0;
+    case config::Action::kEstimate:
+      return load_engine().estimate(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kTrain:

@@ -88,7 +88,8 @@ protocols::TextBuilders text_builders() {
   builders.build_metrics_processor = [](const protocols::MetricsSetup& setup,
                                         const JobConfig& config) {
     return components::build_metrics_processor(
-        setup, config.metrics, {config.job.dump_folder, config::config_json(config)});
+        setup, config.metrics,
+        {config.job.dump_folder, config::config_json(config), setup.rank, setup.reporting_rank});
   };
   return builders;
 }

@@ -1,18 +1,19 @@
 #include "train.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
 #include <filesystem>
-#include <random>
 
+#include "job_rank.h"
 #include "memory_monitors.h"
+#include "rank_threads.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
 #include "titan/tools/accelerator.h"
+#include "titan/tools/launch_environment.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/process.h"
 #include "titan/tools/signals.h"
@@ -32,19 +33,6 @@ tools::Accelerator* choose_accelerator(config::Device wanted) {
   }
   if (search.accelerator == nullptr) tools::log_info("Training on the CPU: ", search.reason);
   return search.accelerator;
-}
-
-/// The generator of initial weights: seeded, or from the system's entropy, which is then logged so
-/// that the run can be repeated.
-at::Generator make_generator(at::Device device, std::optional<std::int64_t> seed) {
-  at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
-                                            : at::globalContext().defaultGenerator(device).clone();
-  if (!seed) {
-    seed = std::random_device()();
-    tools::log_info("debug.seed is not set; this run's seed is ", *seed);
-  }
-  generator.set_current_seed(static_cast<std::uint64_t>(*seed));
-  return generator;
 }
 
 /// The reference's order of attention kernels on a GPU.
@@ -73,29 +61,99 @@ void report_config(const config::CommandLine& command) {
   }
 }
 
+/// Where the ranks of this process run.
+struct Hardware {
+  tools::Accelerator* accelerator = nullptr;
+  at::Device device = at::kCPU;
+  tools::DeviceFacts facts;
+};
+
+Hardware choose_hardware(const config::JobConfig& config, const tools::LaunchEnvironment& launch) {
+  const bool threads = config.comm.mode == config::CommMode::kLocalTensor;
+  if (threads && config.training.device == config::Device::kCuda) {
+    throw ConfigError(
+        "comm.mode = \"local_tensor\": ranks that are threads of one process run on the CPU; they "
+        "cannot share a GPU. Leave training.device out, or set it to \"cpu\".");
+  }
+  Hardware hardware;
+  if (!threads) hardware.accelerator = choose_accelerator(config.training.device);
+  if (hardware.accelerator == nullptr) {
+    hardware.facts = tools::cpu_facts();
+    return hardware;
+  }
+  const int index = static_cast<int>(launch.local_rank);
+  if (index >= hardware.accelerator->device_count()) {
+    throw RunError(concat("local rank ", index, " has no GPU: this machine shows ",
+                          hardware.accelerator->device_count(),
+                          ". Start as many ranks as there are GPUs (NGPU), or set "
+                          "training.device = \"cpu\"."));
+  }
+  hardware.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  hardware.facts = hardware.accelerator->facts(index);
+  prefer_attention_kernels();
+  return hardware;
+}
+
+/// A rank's work, from building its trainer to the last step.
+class Training {
+ public:
+  Training(const config::JobConfig& config, const Hardware& hardware,
+           const tools::StartupTimes& startup_times)
+      : config_(config),
+        hardware_(hardware),
+        startup_times_(startup_times),
+        memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {}
+
+  void run(JobRank& rank, const tools::StopSignals& stop_signals) const try {
+    tools::StartupTimes startup_times = startup_times_;  // each rank's own
+    startup_times.finish("groups");
+    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times});
+    trainer.train(stop_signals);
+    // Who serves the store stays until the others need it no more.
+    if (rank.groups) rank.groups->world().barrier();
+    if (rank.watch) rank.watch->leave();
+  } catch (const c10::Error& error) {
+    const RunError run_error(error.what_without_backtrace());
+    if (rank.watch) rank.watch->leave(run_error.what());
+    throw run_error;
+  } catch (const std::exception& error) {
+    if (rank.watch) rank.watch->leave(error.what());
+    throw;
+  }
+
+ private:
+  const config::JobConfig& config_;
+  const Hardware& hardware_;
+  const tools::StartupTimes& startup_times_;
+  std::unique_ptr<protocols::MemoryMonitor> memory_;
+};
+
+std::unique_ptr<JobRank> join_job(const JobSetup& setup) {
+  if (setup.config.comm.mode == config::CommMode::kFakeBackend) return pretended_rank(setup);
+  return setup.world_size == 1 ? lone_rank(setup) : launched_rank(setup);
+}
+
 }  // namespace
 
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times) {
   const config::JobConfig& config = command.config;
   startup_times.finish("libraries");
   tools::log_info("titan_train version: ", version());
-  report_config(command);
+  const tools::LaunchEnvironment launch = tools::read_launch_environment();
+  if (launch.rank == 0) report_config(command);
 
-  tools::Accelerator* accelerator = choose_accelerator(config.training.device);
-  const at::Device device = accelerator ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-  if (accelerator) prefer_attention_kernels();
-  const auto memory = make_memory_monitor(accelerator, device.index());
-  try {
-    const comm::RankContext context = {0, 1, device, make_generator(device, config.debug.seed)};
-    trainer::Trainer trainer(
-        config, {context, accelerator ? accelerator->facts(0) : tools::cpu_facts(), *memory,
-                 startup_times});
+  const Hardware hardware = choose_hardware(config, launch);
+  const JobSetup setup = {config, command.world_size, hardware.device, launch};
+  const Training training(config, hardware, startup_times);
+  if (config.comm.mode == config::CommMode::kLocalTensor) {
     const tools::StopSignals stop_signals;
-    trainer.train(stop_signals);
+    run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;
-  } catch (const c10::Error& error) {
-    throw RunError(error.what_without_backtrace());
   }
+  const std::unique_ptr<JobRank> rank = join_job(setup);
+  const tools::StopSignals stop_signals;
+  training.run(*rank, stop_signals);
+  return stop_signals.received() ? 128 + *stop_signals.received() : 0;
 }
 
 }  // namespace titan::app

@@ -23,8 +23,6 @@ constexpr Missing kMissing[] = {
      "worker processes; a background thread already prepares batches ahead"},
     {"training.dataloader.pin_memory", [](const C& c) { return c.training.dataloader.pin_memory; },
      "batches in page-locked memory"},
-    {"training.enable_cpu_offload", [](const C& c) { return c.training.enable_cpu_offload; },
-     "offloading to CPU memory"},
     {"optimizer.early_step_in_backward",
      [](const C& c) { return c.optimizer.early_step_in_backward; },
      "the optimizer step inside backward"},
@@ -43,20 +41,13 @@ constexpr Missing kMissing[] = {
     {"checkpoint.enable", [](const C& c) { return c.checkpoint.enable; }, "checkpoints"},
     {"checkpoint.create_seed_checkpoint",
      [](const C& c) { return c.checkpoint.create_seed_checkpoint; }, "checkpoints"},
-    {"memory_estimation.enable", [](const C& c) { return c.memory_estimation.enable; },
-     "the memory forecast"},
+    {"memory_estimation.disable_fake_mode",
+     [](const C& c) { return c.memory_estimation.disable_fake_mode; },
+     "a forecast that allocates what it counts; --estimate needs no memory"},
     {"debug.on_nan", [](const C& c) { return c.debug.on_nan == OnNan::kRollback; },
      "going back to a checkpoint on NaN; stop and skip are there"},
-    {"comm.mode", [](const C& c) { return c.comm.mode != CommMode::kDefault; },
-     "communication without a network"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
-    {"parallelism.data_parallel_replicate_degree",
-     [](const C& c) { return c.parallelism.data_parallel_replicate_degree > 1; },
-     "replicated data parallelism"},
-    {"parallelism.data_parallel_shard_degree",
-     [](const C& c) { return c.parallelism.data_parallel_shard_degree > 1; },
-     "sharded data parallelism"},
     {"parallelism.tensor_parallel_degree",
      [](const C& c) { return c.parallelism.tensor_parallel_degree > 1; }, "tensor parallelism"},
     {"parallelism.pipeline_parallel_degree",
@@ -91,10 +82,6 @@ Problems availability_problems(const JobConfig& config, const Origins& origins,
       rules.broken({missing.option}, missing.option, " = ", value_text(value),
                    ": not available in this build yet: ", missing.what);
     }
-  }
-  if (world_size > 1) {
-    problems.push_back(
-        {concat("world size ", world_size), "not available in this build yet: several ranks"});
   }
   return problems;
 }

@@ -55,10 +55,26 @@ void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& prob
   }
 }
 
+/// The number of ranks of a job without a launcher's; it is a dry run of one step by default.
+std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated_ranks,
+                      bool world_size_given, Problems& problems) {
+  if (result.action == Action::kTrain && result.origins.of("training.steps") != "command line") {
+    result.config.training.steps = 1;
+    result.origins.set("training.steps", "comm.mode: one step, unless the command line says more");
+  }
+  if (!simulated_ranks && !world_size_given && result.action == Action::kTrain) {
+    problems.push_back({result.origins.of("comm.mode"),
+                        "comm.mode: the number of ranks comes from the environment variable NGPU, "
+                        "which is not set"});
+  }
+  return simulated_ranks.value_or(1);
+}
+
 }  // namespace
 
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
-                               std::int64_t world_size) {
+                               std::int64_t world_size,
+                               std::optional<std::int64_t> simulated_ranks) {
   CommandLine result;
   Problems problems;
   const ProgramArguments program = read_program_arguments(args, problems);
@@ -66,8 +82,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.json = program.json;
   result.nproc = program.nproc;
-  result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action == Action::kPlot) {
     throw_if_any(problems);
   }
@@ -82,6 +98,15 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.config = std::move(loader.config);
   result.origins = std::move(loader.origins);
   result.warnings = modernize(result.config, result.origins);
+  if (result.action == Action::kTrain && result.config.memory_estimation.enable) {
+    result.action = Action::kEstimate;
+  }
+  if (result.config.comm.mode != CommMode::kDefault) {
+    world_size = simulate(result, simulated_ranks, program.world_size.has_value(), problems);
+  } else if (result.action == Action::kEstimate) {
+    world_size = simulated_ranks.value_or(world_size);
+  }
+  result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
     append(problems, cross_field_problems(result.config, result.origins, result.world_size));

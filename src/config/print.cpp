@@ -106,6 +106,14 @@ std::string print_config(const JobConfig& config, const Origins& origins) {
   return text;
 }
 
+std::map<std::string, std::string> values_by_option(const JobConfig& config) {
+  std::map<std::string, std::string> values;
+  for (const Option& option : options()) {
+    values[option.full_name()] = value_text(option.get(config));
+  }
+  return values;
+}
+
 std::string config_json(const JobConfig& config) {
   JsonWriter writer;
   for (const Option& option : options()) {

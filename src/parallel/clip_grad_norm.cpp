@@ -20,12 +20,23 @@ std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& parameters) {
   return grads;
 }
 
+at::Device device_of(const std::vector<at::Tensor>& parameters) {
+  return parameters.empty() ? at::Device(at::kCPU) : parameters.front().device();
+}
+
 }  // namespace
 
-at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters) {
+at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters, comm::ProcessGroup* shard) {
   const std::vector<at::Tensor> grads = gradients(parameters);
-  if (grads.empty()) return at::zeros({});
-  return at::linalg_vector_norm(at::stack(at::_foreach_norm(grads, 2.0)), 2.0);
+  if (grads.empty()) return at::zeros({}, at::TensorOptions().device(device_of(parameters)));
+  at::Tensor norms = at::stack(at::_foreach_norm(grads, 2.0));
+  if (shard != nullptr) {
+    // Each tensor's norm first, then that of all, in the order in which PyTorch rounds.
+    const at::Tensor squares = norms.pow(2.0).to(shard->device());
+    shard->all_reduce(squares).wait();
+    norms = squares.pow(0.5).to(norms.device());
+  }
+  return at::linalg_vector_norm(norms, 2.0);
 }
 
 void clip_grads_with_norm_(const std::vector<at::Tensor>& parameters, double max_norm,

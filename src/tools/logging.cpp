@@ -65,9 +65,25 @@ spdlog::logger& logger() {
   return *instance;
 }
 
+thread_local std::string rank_prefix;  // "[rank 3] ", or nothing
+thread_local bool rank_shows_info = true;
+
 }  // namespace
 
+RankLog::RankLog(std::int64_t rank, bool shows_info) {
+  rank_prefix = rank == 0 ? "" : concat("[rank ", rank, "] ");
+  rank_shows_info = shows_info;
+}
+
+RankLog::~RankLog() {
+  rank_prefix.clear();
+  rank_shows_info = true;
+}
+
 void write_log(LogLevel level, std::string_view message) {
+  if (level == LogLevel::kInfo && !rank_shows_info) return;
+  const std::string prefixed = rank_prefix.empty() ? std::string() : concat(rank_prefix, message);
+  if (!prefixed.empty()) message = prefixed;
   const spdlog::string_view_t text(message.data(), message.size());
   switch (level) {
     case LogLevel::kInfo:

@@ -17,11 +17,7 @@ struct BatchTensors {
 /// On a CPU the tensors are views of `batch`, which must outlive them.
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device);
 
-/// Whether any label is trained on.
-bool has_labels(const std::vector<protocols::Batch>& batches);
-
-/// The number of labels that are trained on, fp32 on `device`: what the loss of a step is divided
-/// by; at least 1.
-at::Tensor count_valid_tokens(const std::vector<protocols::Batch>& batches, at::Device device);
+/// The number of labels that are trained on.
+std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches);
 
 }  // namespace titan::trainer

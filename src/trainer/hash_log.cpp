@@ -1,9 +1,11 @@
 #include "hash_log.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "batch_tensors.h"
 #include "titan/base/sha256.h"
+#include "titan/parallel/full_tensor.h"
 
 namespace titan::trainer {
 
@@ -34,14 +36,21 @@ const char* dtype_name(at::ScalarType type) {
 
 }  // namespace
 
-HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder) {
+HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
+                 const comm::RankContext& context)
+    : shard_(context.group(mesh::MeshDim::kFsdp)) {
+  if (context.rank != 0) return;
   files.create_directories(dump_folder);
   file_ = files.open_for_writing(dump_folder + "/hashes.jsonl", /*truncate=*/true);
 }
 
 void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& model_parts) {
   for (const auto& part : model_parts) {
-    for (const auto& [name, tensor] : part->named_parameters()) write(step, name, tensor);
+    std::set<const void*> written;  // tied parameters are written once
+    for (const auto& [name, place] : part->parameter_slots()) {
+      if (!written.insert(place->tensor.unsafeGetTensorImpl()).second) continue;
+      write(step, name, parallel::full_tensor(place->tensor, place->box, shard_));
+    }
     for (const auto& [name, tensor] : part->named_buffers()) write(step, name, tensor);
   }
 }
@@ -55,6 +64,7 @@ void HashLog::write_batches(std::int64_t step, std::vector<protocols::Batch>& ba
 }
 
 void HashLog::write(std::int64_t step, const std::string& name, const at::Tensor& tensor) {
+  if (!file_) return;
   const at::Tensor bytes = tensor.detach().cpu().contiguous();
   const std::string_view raw(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes());
   const nlohmann::ordered_json line = {{"step", step},

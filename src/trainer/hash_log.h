@@ -11,11 +11,12 @@ namespace titan::trainer {
 
 /// Writes `hashes.jsonl`: one object per tensor with its step, name, shape, dtype and the SHA-256
 /// of its raw bytes (row-major, little-endian). Two such files show the first tensor in which two
-/// runs differ.
+/// runs differ, whatever their layouts: sharded parameters are gathered. Rank 0 writes.
 class HashLog {
  public:
-  HashLog(base::FileSystem& files, const std::string& dump_folder);
-  /// All full parameters and buffers.
+  HashLog(base::FileSystem& files, const std::string& dump_folder,
+          const comm::RankContext& context);
+  /// All full parameters and buffers. All ranks call it together.
   void write_weights(std::int64_t step, const protocols::ModelParts& model_parts);
   /// `batch.<i>.input` and `batch.<i>.labels` of the step's microbatches.
   void write_batches(std::int64_t step, std::vector<protocols::Batch>& batches);
@@ -23,7 +24,8 @@ class HashLog {
  private:
   void write(std::int64_t step, const std::string& name, const at::Tensor& tensor);
 
-  std::unique_ptr<base::WritableFile> file_;
+  std::unique_ptr<base::WritableFile> file_;  // null on the other ranks
+  comm::ProcessGroup* shard_;
 };
 
 }  // namespace titan::trainer

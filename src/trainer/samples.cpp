@@ -23,6 +23,7 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
     }
     prompt_ids_.push_back(std::move(ids));
   }
+  if (!options_.writes) return;
   files.create_directories(dump_folder);
   file_ = files.open_for_writing(dump_folder + "/samples.jsonl", /*truncate=*/true);
 }
@@ -33,6 +34,7 @@ void Samples::write(std::int64_t step) {
   for (std::size_t i = 0; i < prompt_ids_.size(); ++i) {
     const std::vector<std::int64_t> ids = components::generate(
         logits_, prompt_ids_[i], options_.sampling, options_.device, generator);
+    if (!options_.writes) continue;
     const std::string& prompt = options_.prompts[i];
     const std::string text = tokenizer_.decode(ids, /*skip_special_tokens=*/true);
     tools::log_info("Sample at step ", step, ": ",

@@ -21,6 +21,8 @@ class Samples {
     components::SamplingOptions sampling;
     at::Device device = at::kCPU;
     std::uint64_t seed = 0;
+    /// All ranks compute alike; one writes.
+    bool writes = true;
   };
 
   /// Empties an existing file. `files` and `tokenizer` outlive the object. Throws ConfigError for a

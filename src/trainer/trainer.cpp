@@ -16,6 +16,8 @@
 #include "forward_pass.h"
 #include "hash_log.h"
 #include "nonfinite.h"
+#include "phase.h"
+#include "rank_sums.h"
 #include "samples.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
@@ -43,17 +45,17 @@ at::ScalarType torch_dtype(config::DType dtype) {
   return dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
 }
 
-/// Microbatches of one step. There is one data-parallel rank yet.
-std::int64_t accumulation_steps(const config::Training& training) {
-  const std::int64_t global =
-      training.global_batch_size < 0 ? training.local_batch_size : training.global_batch_size;
-  TITAN_CHECK(global > 0 && global % training.local_batch_size == 0,
-              "global batch size was not validated: ", global);
-  return global / training.local_batch_size;
+/// Microbatches of one step on each data-parallel rank.
+std::int64_t accumulation_steps(const config::Training& training, std::int64_t data_ranks) {
+  const std::int64_t rows = training.local_batch_size * data_ranks;
+  const std::int64_t global = training.global_batch_size < 0 ? rows : training.global_batch_size;
+  TITAN_CHECK(global > 0 && global % rows == 0, "global batch size was not validated: ", global);
+  return global / rows;
 }
 
 std::unique_ptr<profiling::Profiler> make_profiler(const config::JobConfig& config,
                                                    const comm::RankContext& context) {
+  if (!context.leads_process) return nullptr;
   return std::make_unique<profiling::Profiler>(
       config.profiling,
       profiling::ProfilerSetup{
@@ -68,8 +70,12 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
     : config_(config),
       environment_(std::move(environment)),
       spec_(protocols::get_train_spec(config.model.name)),
-      accumulation_steps_(accumulation_steps(config.training)),
-      autocast_(config.training.mixed_precision_param == config::DType::kBFloat16),
+      sums_(std::make_unique<RankSums>(environment_.context)),
+      data_ranks_(environment_.context.dims.size(mesh::MeshDim::kBatch)),
+      accumulation_steps_(accumulation_steps(config.training, data_ranks_)),
+      // Sharded parameters are gathered in the compute type instead.
+      autocast_(config.training.mixed_precision_param == config::DType::kBFloat16 &&
+                !environment_.context.dims.fsdp_enabled()),
       profiler_(make_profiler(config, environment_.context)) {
   tools::log_info("Starting job: ", config.job.description);
   if (config.debug.deterministic) use_deterministic_algorithms(config.debug);
@@ -85,7 +91,8 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
   build_validation();
   if (config.debug.log_hashes) {
-    hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder);
+    hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder,
+                                          environment_.context);
   }
   environment_.startup_times.finish("model");
   log_device();
@@ -110,9 +117,15 @@ void Trainer::build_data() {
       tools::log_warning("The tokenizer has no EOS token: documents end without one.");
     }
   }
-  dataloader_ = spec_.build_dataloader(protocols::DataPurpose::kTraining, environment_.context.rank,
-                                       environment_.context.world_size, tokenizer_.get(), config_);
+  dataloader_ = build_dataloader(protocols::DataPurpose::kTraining);
   microbatches_.resize(static_cast<std::size_t>(accumulation_steps_));
+}
+
+std::unique_ptr<protocols::DataLoader> Trainer::build_dataloader(protocols::DataPurpose purpose) {
+  const comm::RankContext& context = environment_.context;
+  return spec_.build_dataloader(purpose,
+                                context.dims.coordinate(mesh::MeshDim::kBatch, context.rank),
+                                data_ranks_, tokenizer_.get(), config_);
 }
 
 void Trainer::build_model() {
@@ -126,17 +139,19 @@ void Trainer::build_model() {
                   "size: ", tools::with_thousands(model_size_.parameters), " total parameters",
                   colors.reset);
   spec_.parallelize(*whole, environment_.context, config_);
-  whole->to_empty(environment_.context.device);
+  // Offloaded parameters, their gradients and the optimizer's state stay in CPU memory.
+  const at::Device device = environment_.context.device;
+  whole->to_empty(config_.training.enable_cpu_offload ? at::Device(at::kCPU) : device);
   {
     const c10::NoGradGuard no_grad;
-    whole->init_weights(environment_.context.generator, std::nullopt);
+    whole->init_weights(environment_.context.generator, device);
   }
   for (const nn::NamedTensor& parameter : whole->named_parameters()) {
     parameters_.push_back(parameter.tensor);
   }
   ForwardPass::Options forward;
   forward.device = environment_.context.device;
-  forward.dtype = torch_dtype(config_.training.dtype);
+  forward.dtype = compute_dtype();
   forward.autocast = autocast_;
   forward.document_mask = config_.data.document_mask;
   forward_pass_ =
@@ -150,6 +165,8 @@ void Trainer::build_metrics() {
   setup.peak_flops = tools::peak_flops(environment_.device_facts.name);
   setup.total_steps = config_.training.steps;
   setup.memory = &environment_.memory;
+  setup.non_data_parallel_size = environment_.context.dims.non_data_parallel_size();
+  setup.rank = environment_.context.rank;
   metrics_ = spec_.build_metrics_processor(setup, config_);
 }
 
@@ -159,10 +176,11 @@ void Trainer::build_validation() {
   if (!spec_.build_validator) {
     throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
   }
-  auto data = spec_.build_dataloader(protocols::DataPurpose::kValidation, environment_.context.rank,
-                                     environment_.context.world_size, tokenizer_.get(), config_);
+  auto data = build_dataloader(protocols::DataPurpose::kValidation);
   const auto loss_sum = [this](protocols::Batch& batch) { return forward_pass_->loss_sum(batch); };
-  validator_ = spec_.build_validator({std::move(data), loss_sum, *metrics_}, config_);
+  const auto sum_over_ranks = [this](std::vector<double> mine) { return sums_->sum(mine); };
+  validator_ =
+      spec_.build_validator({std::move(data), loss_sum, *metrics_, sum_over_ranks}, config_);
   if (validation.sample_prompts.empty() || tokenizer_ == nullptr) return;
   Samples::Options options;
   options.prompts = validation.sample_prompts;
@@ -172,9 +190,15 @@ void Trainer::build_validation() {
   options.sampling.eos_id = tokenizer_->eos_id();
   options.device = environment_.context.device;
   options.seed = static_cast<std::uint64_t>(config_.debug.seed.value_or(0));
+  options.writes = environment_.context.rank == 0;
   const auto logits = [this](const at::Tensor& tokens) { return forward_pass_->logits(tokens); };
   samples_ = std::make_unique<Samples>(base::posix_file_system(), config_.job.dump_folder,
                                        *tokenizer_, logits, options);
+}
+
+at::ScalarType Trainer::compute_dtype() const {
+  const bool sharded = environment_.context.dims.fsdp_enabled();
+  return torch_dtype(sharded ? config_.training.mixed_precision_param : config_.training.dtype);
 }
 
 void Trainer::log_device() const {
@@ -193,82 +217,107 @@ void Trainer::log_device() const {
 void Trainer::log_ready() const {
   const config::Training& training = config_.training;
   tools::log_info("Precision: parameters ", config::to_string(training.dtype), ", compute ",
-                  autocast_ ? "bfloat16 (autocast)" : config::to_string(training.dtype));
-  tools::log_info("Trainer is initialized with local batch size ", training.local_batch_size,
-                  ", global batch size ", training.local_batch_size * accumulation_steps_,
-                  ", gradient accumulation steps ", accumulation_steps_, ", sequence length ",
-                  training.seq_len, ", total steps ", training.steps, " (warmup ",
-                  config_.lr_scheduler.warmup_steps, ")");
+                  autocast_ ? "bfloat16 (autocast)" : c10::toString(compute_dtype()));
+  tools::log_info(
+      "Trainer is initialized with local batch size ", training.local_batch_size,
+      ", global batch size ", training.local_batch_size * data_ranks_ * accumulation_steps_,
+      ", gradient accumulation steps ", accumulation_steps_, ", sequence length ", training.seq_len,
+      ", total steps ", training.steps, " (warmup ", config_.lr_scheduler.warmup_steps, ")");
 }
 
 void Trainer::train(const tools::StopSignals& stop_signals) try {
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   tools::log_info("Training starts at step ", step_ + 1);
   if (samples_) samples_->write(step_);
-  profiler_->start(step_);
-  while (step_ < config_.training.steps && !stop_signals.received()) {
+  if (profiler_) profiler_->start(step_);
+  stop_ = sums_->any(stop_signals.received().has_value());
+  for (bool first = true; step_ < config_.training.steps && !stop_; first = false) {
     ++step_;
-    profiler_->begin_step();
-    if (!train_step()) {
+    if (profiler_) profiler_->begin_step();
+    if (!train_step(stop_signals)) {
       tools::log_warning("Ran out of data; last step was canceled.");
       --step_;
       break;
     }
-    if (step_ == 1) {
-      environment_.startup_times.finish("first step");
-      tools::log_info(environment_.startup_times.line());
-    }
+    if (first) after_first_step();
     if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
-    profiler_->end_step();
+    if (profiler_) profiler_->end_step();
   }
-  profiler_->finish();
+  if (profiler_) profiler_->finish();
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   metrics_->close();
-  if (stop_signals.received()) {
+  if (stop_) {
     tools::log_warning("Stopped by a signal after step ", step_);
   } else {
     tools::log_info("Training completed");
   }
 } catch (const c10::OutOfMemoryError&) {
-  profiler_->out_of_memory();
+  if (profiler_) profiler_->out_of_memory();
   throw;
 }
 
-bool Trainer::train_step() {
+void Trainer::after_first_step() {
+  environment_.startup_times.finish("first step");
+  tools::log_info(environment_.startup_times.line());
+  if (environment_.context.groups == nullptr) return;
+  const std::int64_t seconds = config_.comm.train_timeout_seconds;
+  tools::log_info("Synchronizing and adjusting timeout for all ProcessGroups to ", seconds, "s");
+  environment_.context.groups->world().barrier();
+  environment_.context.groups->set_timeout(std::chrono::seconds(seconds));
+}
+
+bool Trainer::train_step(const tools::StopSignals& stop_signals) {
   optimizers_->zero_grad();
   const double lr = lr_schedulers_->last_lr();
-  if (!fetch_microbatches()) return false;
-  const at::Tensor valid_tokens = count_valid_tokens(microbatches_, environment_.context.device);
-  if (!has_labels(microbatches_)) {
+  const bool fetched = fetch_microbatches();
+  const auto local_tokens = static_cast<double>(fetched ? count_valid_tokens(microbatches_) : 0);
+  const std::vector<double> start = sums_->sum({local_tokens, fetched ? 0.0 : 1.0});
+  if (start[1] > 0) return false;
+  // A step of prompts only has the loss 0, not 0 / 0.
+  const double tokens = std::max(start[0], 1.0);
+  const at::Tensor valid_tokens = at::scalar_tensor(
+      tokens, at::TensorOptions().dtype(at::kFloat).device(environment_.context.device));
+  if (start[0] == 0) {
     tools::warn_once(
         "A step had prompts only and no token to train on: its loss is reported as 0. Longer rows "
         "(training.seq_len) or more of them (training.global_batch_size) help.");
   }
 
   std::vector<at::Tensor> losses;
-  for (protocols::Batch& batch : microbatches_) {
-    losses.push_back(forward_backward(batch, valid_tokens));
+  for (std::size_t i = 0; i < microbatches_.size(); ++i) {
+    // Shards are summed with every microbatch, because full gradients would not fit; replicas once.
+    const bool sums = environment_.context.dims.fsdp_enabled() || i + 1 == microbatches_.size();
+    for (const auto& part : model_parts_) part->set_requires_gradient_sync(sums);
+    losses.push_back(forward_backward(i, valid_tokens));
   }
-  const at::Tensor norm = parallel::total_grad_norm(parameters_);
+  const at::Tensor norm =
+      parallel::total_grad_norm(parameters_, environment_.context.group(mesh::MeshDim::kFsdp));
 
   // One transfer from the device brings everything the host wants to know.
   const at::Tensor figures =
       at::stack({at::sum(at::stack(losses)), norm}).to(at::kCPU, at::kDouble);
-  const double loss = figures[0].item<double>();
-  const protocols::StepMetrics metrics = {step_, loss,        loss, figures[1].item<double>(),
-                                          lr,    tokens_seen_};
+  const double local_loss = figures[0].item<double>();
+  const std::vector<double> end = sums_->sum({local_loss, stop_signals.received() ? 1.0 : 0.0});
+  stop_ = end[1] > 0;
+  const double loss = static_cast<float>(end[0]);  // fp32, as the parts of each rank
+  protocols::StepMetrics metrics = {
+      step_, loss, loss, figures[1].item<double>(), lr, tokens_seen_ * data_ranks_};
+  const bool logs = metrics_->should_log(step_);
+  if (logs) {
+    metrics.max_loss = sums_->max(local_tokens > 0 ? local_loss * (tokens / local_tokens) : 0);
+  }
   if (accept(metrics)) {
-    const profiling::Range range("optimizer");
+    const Phase phase(environment_.context, "optimizer", step_);
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
   lr_schedulers_->step();
-  if (metrics_->should_log(step_)) metrics_->log(metrics);
+  if (logs) metrics_->log(metrics);
   return true;
 }
 
 bool Trainer::fetch_microbatches() {
-  const profiling::Range range("data");
+  const Phase phase(environment_.context, "data", step_);
   for (protocols::Batch& batch : microbatches_) {
     const double start = base::monotonic_seconds();
     if (!dataloader_->next(batch)) return false;
@@ -280,21 +329,22 @@ bool Trainer::fetch_microbatches() {
   return true;
 }
 
-at::Tensor Trainer::forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens) {
+at::Tensor Trainer::forward_backward(std::size_t microbatch, const at::Tensor& valid_tokens) {
   at::Tensor loss;
   {
-    const profiling::Range range("forward");
-    loss = forward_pass_->loss_sum(batch) / valid_tokens;
+    const Phase phase(environment_.context, "forward", step_);
+    loss = forward_pass_->loss_sum(microbatches_[microbatch]) / valid_tokens;
   }
-  const profiling::Range range("backward");
+  const Phase phase(environment_.context, "backward", step_);
   loss.backward();
   return loss.detach();
 }
 
 void Trainer::validate(const tools::StopSignals& stop_signals) {
-  const profiling::Range range("validation");
+  const Phase phase(environment_.context, "validation", step_);
   validator_->validate(step_, [&] { return stop_signals.received().has_value(); });
-  if (samples_ && !stop_signals.received()) samples_->write(step_);
+  if (!samples_ || sums_->any(stop_signals.received().has_value())) return;
+  samples_->write(step_);
 }
 
 bool Trainer::accept(const protocols::StepMetrics& metrics) {

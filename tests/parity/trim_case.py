@@ -8,16 +8,24 @@
 import argparse
 import json
 import os
+import re
 
 from cpu import cpu_kind
 
 
 def hashes(tensors):
+    if isinstance(tensors, dict):  # of several processes
+        return {name: t["sha256"] for name, t in tensors.items()}
     return {t["name"]: t["sha256"] for t in tensors}
 
 
+def without_checkpoint(toml):
+    """The original starts several ranks from a checkpoint of one process's weights; ours begin with those weights anyway."""
+    return re.sub(r"\[checkpoint\]\n(?:(?!\[).*\n)*", "", toml)
+
+
 def trim(record, cpu):
-    params = record["params"]
+    params = record["params" if record["nproc"] == 1 else "params_full_tensor"]
     batches = record["first_batch_per_rank"][0]
     validation = [{"step": v["step"], "loss": v["loss"]["repr"]} for v in record["validation"]]
     return {
@@ -25,7 +33,8 @@ def trim(record, cpu):
         "reference": f'{record["reference"]}, torch {record["torch"]}',
         "cpu": cpu,
         "threads": record["omp_num_threads"],
-        "toml": record["toml"],
+        "ranks": record["nproc"],
+        "toml": without_checkpoint(record["toml"]),
         "steps": [{"step": s["step"], "loss": s["loss"]["repr"], "grad_norm": s["grad_norm"]["repr"], "lr": s["lr"]["repr"],
                    "n_tokens_seen": s["n_tokens_seen"]} for s in record["steps"]],
         **({"validation": validation} if validation else {}),

@@ -18,13 +18,16 @@ struct RankContext {
   std::int64_t rank = 0;
   std::int64_t world_size = 1;
   at::Device device = at::kCPU;
-  /// Draws the initial weights of parameters on `device`; seeded alike on all ranks.
+  /// Draws the initial weights; of the device that parameters are on, seeded alike on all ranks.
   at::Generator generator;
   mesh::ParallelDims dims{mesh::Degrees{}, 1};
-  /// Null in a job of one rank.
+  /// May be null in a job of one rank.
   Groups* groups = nullptr;
   /// Hears what this rank is doing, for messages about hangs; may be null.
   Watch* watch = nullptr;
+  /// Whether this is the first of the ranks that are threads of this process: what a process has
+  /// once is the first one's.
+  bool leads_process = true;
 
   /// The group along a mesh dimension, or null where it has one rank.
   ProcessGroup* group(mesh::MeshDim dim) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "titan/config/job_config.h"
@@ -13,6 +14,9 @@ std::string print_config(const JobConfig& config, const Origins& origins);
 
 /// The config as JSON, indented by two spaces, as TorchTitan logs and saves it.
 std::string config_json(const JobConfig& config);
+
+/// Every option's full name and its value as text: what ranks compare.
+std::map<std::string, std::string> values_by_option(const JobConfig& config);
 
 /// The text of `--help`.
 std::string help_text();

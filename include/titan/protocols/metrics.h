@@ -33,6 +33,9 @@ struct MetricsSetup {
   /// Steps of the whole run; 0 when unknown.
   std::int64_t total_steps = 0;
   MemoryMonitor* memory = nullptr;
+  std::int64_t rank = 0;
+  /// The rank whose figures stand for the run.
+  std::int64_t reporting_rank = 0;
 };
 
 /// What the trainer reports of one step. Losses and norms are fp32 values widened to double.

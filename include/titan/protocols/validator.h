@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "titan/protocols/data_loader.h"
 #include "titan/protocols/metrics.h"
@@ -18,10 +19,14 @@ class Validator {
   /// Whether a validation follows this step.
   virtual bool should_validate(std::int64_t step) const = 0;
   /// Runs the validation data through the model, without gradients, and reports the loss; or stops
-  /// between two batches, without a report, when `should_stop` says so. Throws RunError when the
-  /// data cannot be read.
+  /// between two batches, without a report, when `should_stop` says so on any rank. Ranks may have
+  /// different numbers of batches: all go on until the last has none. Throws RunError when the data
+  /// cannot be read.
   virtual void validate(std::int64_t step, const std::function<bool()>& should_stop) = 0;
 };
+
+/// Adds numbers up over the data-parallel ranks, element by element; all ranks call it together.
+using SumOverRanks = std::function<std::vector<double>(std::vector<double> mine)>;
 
 /// What a validator works with. References outlive it.
 struct ValidatorSetup {
@@ -29,6 +34,7 @@ struct ValidatorSetup {
   /// The model's loss: the sum over the batch's valid tokens, 0-dim fp32.
   std::function<at::Tensor(Batch&)> loss_sum;
   MetricsProcessor& metrics;
+  SumOverRanks sum_over_ranks = [](std::vector<double> mine) { return mine; };
 };
 
 }  // namespace titan::protocols

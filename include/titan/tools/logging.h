@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "titan/base/errors.h"
@@ -12,6 +13,16 @@ enum class LogLevel { kInfo, kWarning, kError };
 /// output and flushes it. Any thread. Never throws and never ends the program: where standard
 /// output is a closed pipe or a full disk, the line is lost.
 void write_log(LogLevel level, std::string_view message);
+
+/// While it lives, what this thread logs says which rank it is, and where `shows_info` is false only
+/// warnings and errors are logged. For ranks that are threads of one process.
+class RankLog {
+ public:
+  RankLog(std::int64_t rank, bool shows_info);
+  ~RankLog();
+  RankLog(const RankLog&) = delete;
+  RankLog& operator=(const RankLog&) = delete;
+};
 
 /// Like `log_warning`, but each distinct message once in the life of the process.
 void warn_once(std::string_view message);

@@ -21,6 +21,7 @@ namespace titan::trainer {
 
 class ForwardPass;
 class HashLog;
+class RankSums;
 class Samples;
 
 /// What the trainer is given from outside: where it runs and who watches. Everything outlives the
@@ -47,24 +48,31 @@ class Trainer {
 
  private:
   void build_data();
+  std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose);
   void build_model();
   void build_metrics();
   void build_validation();
+  /// What matrices are multiplied in, where autocast does not say otherwise.
+  at::ScalarType compute_dtype() const;
   void log_device() const;
   void log_ready() const;
 
-  bool train_step();
+  bool train_step(const tools::StopSignals& stop_signals);
+  void after_first_step();
   bool fetch_microbatches();
-  at::Tensor forward_backward(protocols::Batch& batch, const at::Tensor& valid_tokens);
+  at::Tensor forward_backward(std::size_t microbatch, const at::Tensor& valid_tokens);
   void validate(const tools::StopSignals& stop_signals);
   bool accept(const protocols::StepMetrics& metrics);
 
   const config::JobConfig& config_;
   TrainerEnvironment environment_;
   const protocols::TrainSpec& spec_;
+  std::unique_ptr<RankSums> sums_;
+  std::int64_t data_ranks_;
   std::int64_t accumulation_steps_;
   bool autocast_;
-  std::unique_ptr<profiling::Profiler> profiler_;
+  std::unique_ptr<profiling::Profiler>
+      profiler_;  // null on ranks that share a process with another's
 
   std::unique_ptr<protocols::Tokenizer> tokenizer_;
   std::unique_ptr<protocols::DataLoader> dataloader_;
@@ -81,7 +89,8 @@ class Trainer {
   std::unique_ptr<HashLog> hash_log_;
 
   std::int64_t step_ = 0;
-  std::int64_t tokens_seen_ = 0;
+  std::int64_t tokens_seen_ = 0;  // by this rank
+  bool stop_ = false;             // agreed by all ranks
   std::int64_t skipped_in_a_row_ = 0;
   std::vector<protocols::Batch> microbatches_;  // reused from step to step
 };

@@ -16,7 +16,10 @@ namespace {
 class Validator final : public protocols::Validator {
  public:
   Validator(protocols::ValidatorSetup setup, const config::Validation& config)
-      : setup_(std::move(setup)), freq_(config.freq), steps_(config.steps) {}
+      : setup_(std::move(setup)),
+        freq_(config.freq),
+        steps_(config.steps),
+        seq_len_(config.seq_len) {}
 
   bool should_validate(std::int64_t step) const override { return step == 1 || step % freq_ == 0; }
 
@@ -25,25 +28,47 @@ class Validator final : public protocols::Validator {
     if (steps_ == -1 && std::exchange(has_run_, true)) setup_.data->restart();
     at::Tensor loss;
     std::int64_t valid = 0;
-    double fetch_start = base::monotonic_seconds();
-    for (std::int64_t batches = 0; setup_.data->next(batch_) && batches != steps_; ++batches) {
-      if (should_stop()) return;
-      setup_.metrics.add_batch(static_cast<std::int64_t>(batch_.labels.size()),
-                               base::monotonic_seconds() - fetch_start);
+    for (std::int64_t batches = 0;; ++batches) {
+      const double start = base::monotonic_seconds();
+      const bool has_batch = setup_.data->next(batch_) && batches != steps_;
+      const double loading_seconds = base::monotonic_seconds() - start;
+      const std::vector<double> ranks =
+          setup_.sum_over_ranks({has_batch ? 1.0 : 0.0, should_stop() ? 1.0 : 0.0});
+      if (ranks[1] > 0) return;
+      if (ranks[0] == 0) break;
+      // Sharded parameters are gathered by all ranks together: who has no batch computes along.
+      if (has_batch) {
+        setup_.metrics.add_batch(static_cast<std::int64_t>(batch_.labels.size()), loading_seconds);
+      } else {
+        batch_ = nothing_to_learn_from();
+      }
       const at::Tensor sum = setup_.loss_sum(batch_);
       loss = loss.defined() ? loss + sum : sum;
       valid += valid_tokens();
-      fetch_start = base::monotonic_seconds();
     }
-    if (valid == 0) {
+    const double local_loss = loss.defined() ? loss.item<double>() : 0;
+    const std::vector<double> totals =
+        setup_.sum_over_ranks({local_loss, static_cast<double>(valid)});
+    if (totals[1] == 0) {
       throw RunError(concat("the validation of step ", step,
                             " found no tokens: the validation data has less than one row of "
                             "validation.seq_len tokens, or none that is trained on"));
     }
-    setup_.metrics.log_validation({step, loss.item<double>() / static_cast<double>(valid)});
+    setup_.metrics.log_validation({step, totals[0] / totals[1]});
   }
 
  private:
+  protocols::Batch nothing_to_learn_from() const {
+    protocols::Batch batch;
+    batch.rows = 1;
+    batch.seq_len = seq_len_;
+    batch.input.assign(static_cast<std::size_t>(seq_len_), 0);
+    batch.labels.assign(static_cast<std::size_t>(seq_len_), protocols::kIgnoreIndex);
+    batch.document_starts.assign(static_cast<std::size_t>(seq_len_), 0);
+    batch.document_starts.front() = 1;
+    return batch;
+  }
+
   std::int64_t valid_tokens() const {
     return static_cast<std::int64_t>(batch_.labels.size()) -
            std::ranges::count(batch_.labels, protocols::kIgnoreIndex);
@@ -52,6 +77,7 @@ class Validator final : public protocols::Validator {
   protocols::ValidatorSetup setup_;
   std::int64_t freq_;
   std::int64_t steps_;
+  std::int64_t seq_len_;
   bool has_run_ = false;
   protocols::Batch batch_;  // reused
 };

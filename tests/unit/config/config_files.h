@@ -23,8 +23,9 @@ class ConfigFiles : private base::FileSystem {
 
   void write(const std::string& path, std::string_view text) { texts_[path] = text; }
 
-  CommandLine parse(std::vector<std::string> args, std::int64_t world_size = 1) {
-    return parse_command_line(args, *this, world_size);
+  CommandLine parse(std::vector<std::string> args, std::int64_t world_size = 1,
+                    std::optional<std::int64_t> simulated_ranks = std::nullopt) {
+    return parse_command_line(args, *this, world_size, simulated_ranks);
   }
   /// Loads without the rules that only a run must obey.
   CommandLine load(std::vector<std::string> args) {

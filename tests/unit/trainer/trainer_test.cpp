@@ -108,7 +108,8 @@ class TrainerTest : public ::testing::Test {
       return std::make_unique<RecordingMetrics>(steps);
     };
     protocols::register_train_spec(config_.model.name, models::llama3::train_spec(builders));
-    const comm::RankContext context = {0, 1, at::kCPU, at::make_generator<at::CPUGeneratorImpl>(1)};
+    comm::RankContext context;
+    context.generator = at::make_generator<at::CPUGeneratorImpl>(1);
     Trainer trainer(config_, {context, {"cpu", "test", 1}, memory_, startup_times_});
     const tools::StopSignals stop_signals;
     trainer.train(stop_signals);

@@ -1,0 +1,153 @@
+#include "job_rank.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+
+#include <filesystem>
+#include <random>
+#include <utility>
+
+#include "host_table.h"
+#include "titan/base/errors.h"
+#include "titan/comm/agreement.h"
+#include "titan/comm/fake_backend.h"
+#include "titan/comm/gloo_backend.h"
+#include "titan/comm/tcp_store.h"
+#include "titan/config/print.h"
+#include "titan/mesh/parallel_dims.h"
+#include "titan/tools/logging.h"
+
+namespace titan::app {
+
+namespace {
+
+constexpr const char* kSeedKey = "titan/seed";
+
+std::chrono::seconds init_timeout(const JobSetup& setup) {
+  return std::chrono::seconds(setup.config.comm.init_timeout_seconds);
+}
+
+mesh::Degrees degrees_of(const config::Parallelism& parallelism) {
+  mesh::Degrees degrees;
+  degrees.dp_replicate = parallelism.data_parallel_replicate_degree;
+  degrees.dp_shard = parallelism.data_parallel_shard_degree;
+  degrees.cp = parallelism.context_parallel_degree;
+  degrees.tp = parallelism.tensor_parallel_degree;
+  degrees.pp = parallelism.pipeline_parallel_degree;
+  degrees.ep = parallelism.expert_parallel_degree;
+  degrees.etp = parallelism.expert_tensor_parallel_degree;
+  return degrees;
+}
+
+at::Generator make_generator(at::Device device, std::int64_t seed) {
+  at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
+                                            : at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(static_cast<std::uint64_t>(seed));
+  return generator;
+}
+
+/// Of the device that parameters are on.
+at::Generator make_generator(const JobSetup& setup, std::int64_t seed) {
+  const bool offloaded = setup.config.training.enable_cpu_offload;
+  return make_generator(offloaded ? at::Device(at::kCPU) : setup.device, seed);
+}
+
+std::unique_ptr<JobRank> make_rank(const JobSetup& setup, std::int64_t rank) {
+  auto result = std::make_unique<JobRank>();
+  result->context.rank = rank;
+  result->context.world_size = setup.world_size;
+  result->context.device = setup.device;
+  result->context.dims = mesh::ParallelDims(degrees_of(setup.config.parallelism), setup.world_size);
+  return result;
+}
+
+comm::WatchSetup watch_setup(const JobSetup& setup, std::int64_t rank,
+                             std::shared_ptr<comm::Store> store) {
+  const config::Comm& comm = setup.config.comm;
+  comm::WatchSetup watch;
+  watch.rank = rank;
+  watch.world_size = setup.world_size;
+  watch.host = setup.launch.host;
+  watch.store = std::move(store);
+  watch.traces_folder =
+      (std::filesystem::path(setup.config.job.dump_folder) / comm.save_traces_folder).string();
+  watch.file_prefix = comm.save_traces_file_prefix;
+  watch.trace_buf_size = comm.trace_buf_size;
+  return watch;
+}
+
+void make_groups(const JobSetup& setup, JobRank& rank) {
+  tools::log_info(mesh::building_text(rank.context.dims));
+  rank.groups = std::make_unique<comm::Groups>(*rank.backend, rank.context.dims, rank.context.rank,
+                                               init_timeout(setup), rank.watch.get());
+  rank.context.groups = rank.groups.get();
+  rank.context.watch = rank.watch.get();
+  tools::log_info(mesh::created_text(rank.context.dims));
+}
+
+/// The same on all ranks: the config's, or what rank 0 has drawn.
+std::int64_t common_seed(const JobSetup& setup, std::int64_t rank, comm::Store& store) {
+  if (setup.config.debug.seed) return *setup.config.debug.seed;
+  if (rank == 0) store.set(kSeedKey, std::to_string(seed_of(setup.config)));
+  return std::stoll(store.wait(kSeedKey, init_timeout(setup)));
+}
+
+}  // namespace
+
+std::int64_t seed_of(const config::JobConfig& config) {
+  if (config.debug.seed) return *config.debug.seed;
+  const std::int64_t seed = std::random_device()();
+  tools::log_info("debug.seed is not set; this run's seed is ", seed);
+  return seed;
+}
+
+std::unique_ptr<JobRank> lone_rank(const JobSetup& setup) {
+  auto rank = make_rank(setup, 0);
+  rank->context.generator = make_generator(setup, seed_of(setup.config));
+  return rank;
+}
+
+std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
+  const tools::LaunchEnvironment& launch = setup.launch;
+  if (setup.device.is_cuda()) {
+    throw RunError("not available in this build yet: several ranks on GPUs");
+  }
+  auto rank = make_rank(setup, launch.rank);
+  rank->store = comm::connect_store(launch, init_timeout(setup));
+  comm::check_same_config(*rank->store, launch.rank, setup.world_size,
+                          config::values_by_option(setup.config), init_timeout(setup));
+  const std::vector<Host> hosts = meet_hosts(*rank->store, launch, init_timeout(setup));
+  if (launch.rank == 0) tools::log_info(hosts_text(hosts));
+  comm::WatchSetup watch =
+      watch_setup(setup, launch.rank, comm::connect_again(launch, init_timeout(setup)));
+  watch.store_rank = launch.agent_store ? -1 : 0;
+  watch.end_rank = comm::end_process;
+  rank->watch = comm::make_watch(std::move(watch));
+  rank->backend = comm::make_gloo_backend(*rank->store, launch.rank, setup.world_size);
+  rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
+  make_groups(setup, *rank);
+  return rank;
+}
+
+std::unique_ptr<JobRank> pretended_rank(const JobSetup& setup) {
+  auto rank = lone_rank(setup);
+  rank->backend = comm::make_fake_backend(setup.world_size);
+  make_groups(setup, *rank);
+  return rank;
+}
+
+std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& world,
+                                     std::int64_t rank, std::int64_t seed) {
+  auto result = make_rank(setup, rank);
+  result->context.leads_process = rank == 0;
+  result->context.generator = make_generator(setup, seed);
+  result->backend = world.backend(rank);
+  result->store = std::shared_ptr<comm::Store>(std::shared_ptr<void>(), &world.store());
+  comm::WatchSetup watch = watch_setup(setup, rank, result->store);
+  watch.end_rank = [&world](const std::string& reason) { world.abort(reason); };
+  result->watch = comm::make_watch(std::move(watch));
+  make_groups(setup, *result);
+  return result;
+}
+
+}  // namespace titan::app

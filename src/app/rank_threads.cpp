@@ -1,0 +1,68 @@
+#include "rank_threads.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "titan/base/errors.h"
+#include "titan/tools/launch_environment.h"
+#include "titan/tools/logging.h"
+
+namespace titan::app {
+
+namespace {
+
+/// Keeps what the first rank to fail threw.
+class FirstFailure {
+ public:
+  void record(std::exception_ptr failure) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(failure);
+  }
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr failure_;
+};
+
+/// Whether a rank is in a list such as "0,2".
+bool listed(const std::string& list, std::int64_t rank) {
+  return ("," + list + ",").find(concat(",", rank, ",")) != std::string::npos;
+}
+
+}  // namespace
+
+void run_rank_threads(const JobSetup& setup, const std::function<void(JobRank&)>& body) {
+  const std::int64_t seed = seed_of(setup.config);
+  const std::string log_ranks = tools::environment_variable("LOG_RANK").value_or("0");
+  const int cores = std::max<int>(1, at::get_num_threads() / static_cast<int>(setup.world_size));
+  comm::LocalWorld world(setup.world_size);
+  FirstFailure first_failure;
+  const auto run = [&](std::int64_t number) {
+    const tools::RankLog log(number, listed(log_ranks, number));
+    at::set_num_threads(cores);  // of this thread
+    try {
+      const auto rank = thread_rank(setup, world, number, seed);
+      body(*rank);
+    } catch (const std::exception& error) {
+      first_failure.record(std::current_exception());
+      world.abort(concat("rank ", number, " has failed: ", error.what()));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::int64_t number = 0; number < setup.world_size; ++number) {
+    threads.emplace_back(run, number);
+  }
+  for (std::thread& thread : threads) thread.join();
+  first_failure.rethrow();
+}
+
+}  // namespace titan::app
