@@ -66,7 +66,7 @@ class WatchProcessesTest : public testing::Test {
       watch->enter_phase("backward", 3);
       for (;;) ::pause();
     }
-    while (store_->find("titan/watch/rank/1")->find("backward") == std::string::npos) {
+    while (store_->find("titan/watch/rank/1").value_or("").find("backward") == std::string::npos) {
       std::this_thread::sleep_for(milliseconds(5));
     }
   }
