@@ -121,7 +121,7 @@ class Heartbeat::Loop {
   /// Short until the rank that serves the store has been seen: it may be killed in the first second.
   milliseconds next_pause() {
     const bool unseen = setup_.rank > 0 && setup_.store_rank == 0 && !(holder_ && holder_->report);
-    return unseen ? std::min(period_, kPoll) : period_;
+    return unseen ? std::min(period_, kPoll / 10) : period_;
   }
 
   /// Until the time is over or there is something to do; false at the end.
