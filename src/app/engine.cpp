@@ -3,6 +3,7 @@
 #include <c10/util/Logging.h>
 #include <stdlib.h>
 
+#include "estimate.h"
 #include "titan/app/register_all.h"
 #include "titan/protocols/train_spec.h"
 #include "tokenize.h"
@@ -25,6 +26,7 @@ class TorchEngine : public Engine {
     return app::train(command, startup_times);
   }
   int tokenize(const config::CommandLine& command) override { return app::tokenize(command); }
+  int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);
   }

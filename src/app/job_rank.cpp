@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "host_table.h"
 #include "titan/base/errors.h"
 #include "titan/comm/agreement.h"
 #include "titan/comm/fake_backend.h"
@@ -45,13 +46,18 @@ at::Generator make_generator(at::Device device, std::int64_t seed) {
   return generator;
 }
 
+/// Of the device that parameters are on.
+at::Generator make_generator(const JobSetup& setup, std::int64_t seed) {
+  const bool offloaded = setup.config.training.enable_cpu_offload;
+  return make_generator(offloaded ? at::Device(at::kCPU) : setup.device, seed);
+}
+
 std::unique_ptr<JobRank> make_rank(const JobSetup& setup, std::int64_t rank) {
   auto result = std::make_unique<JobRank>();
   result->context.rank = rank;
   result->context.world_size = setup.world_size;
   result->context.device = setup.device;
-  result->context.dims =
-      mesh::ParallelDims(degrees_of(setup.config.parallelism), setup.world_size);
+  result->context.dims = mesh::ParallelDims(degrees_of(setup.config.parallelism), setup.world_size);
   return result;
 }
 
@@ -97,7 +103,7 @@ std::int64_t seed_of(const config::JobConfig& config) {
 
 std::unique_ptr<JobRank> lone_rank(const JobSetup& setup) {
   auto rank = make_rank(setup, 0);
-  rank->context.generator = make_generator(setup.device, seed_of(setup.config));
+  rank->context.generator = make_generator(setup, seed_of(setup.config));
   return rank;
 }
 
@@ -110,13 +116,15 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   rank->store = comm::connect_store(launch, init_timeout(setup));
   comm::check_same_config(*rank->store, launch.rank, setup.world_size,
                           config::values_by_option(setup.config), init_timeout(setup));
-  comm::WatchSetup watch = watch_setup(setup, launch.rank, rank->store);
+  const std::vector<Host> hosts = meet_hosts(*rank->store, launch, init_timeout(setup));
+  if (launch.rank == 0) tools::log_info(hosts_text(hosts));
+  comm::WatchSetup watch =
+      watch_setup(setup, launch.rank, comm::connect_again(launch, init_timeout(setup)));
   watch.store_rank = launch.agent_store ? -1 : 0;
   watch.end_rank = comm::end_process;
   rank->watch = comm::make_watch(std::move(watch));
   rank->backend = comm::make_gloo_backend(*rank->store, launch.rank, setup.world_size);
-  rank->context.generator =
-      make_generator(setup.device, common_seed(setup, launch.rank, *rank->store));
+  rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
   make_groups(setup, *rank);
   return rank;
 }
@@ -132,7 +140,7 @@ std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& wo
                                      std::int64_t rank, std::int64_t seed) {
   auto result = make_rank(setup, rank);
   result->context.leads_process = rank == 0;
-  result->context.generator = make_generator(setup.device, seed);
+  result->context.generator = make_generator(setup, seed);
   result->backend = world.backend(rank);
   result->store = std::shared_ptr<comm::Store>(std::shared_ptr<void>(), &world.store());
   comm::WatchSetup watch = watch_setup(setup, rank, result->store);

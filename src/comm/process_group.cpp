@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -43,6 +44,8 @@ struct ProcessGroup::Observation {
   }
 
   void finish() {
+    at::RecordFunction record(at::RecordScope::USER_SCOPE);
+    if (record.isActive()) record.before(concat("wait ", call.operation, " of ", group));
     try {
       if (work) work->wait();
       if (afterwards) afterwards();

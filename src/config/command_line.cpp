@@ -82,6 +82,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.json = program.json;
   result.nproc = program.nproc;
   if (result.action == Action::kPlot) {
     throw_if_any(problems);
@@ -97,8 +98,13 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.config = std::move(loader.config);
   result.origins = std::move(loader.origins);
   result.warnings = modernize(result.config, result.origins);
+  if (result.action == Action::kTrain && result.config.memory_estimation.enable) {
+    result.action = Action::kEstimate;
+  }
   if (result.config.comm.mode != CommMode::kDefault) {
     world_size = simulate(result, simulated_ranks, program.world_size.has_value(), problems);
+  } else if (result.action == Action::kEstimate) {
+    world_size = simulated_ranks.value_or(world_size);
   }
   result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {

@@ -19,6 +19,8 @@ struct Words {
   bool print_config = false;
   bool show_lr = false;
   bool check = false;
+  bool estimate = false;
+  bool json = false;
   std::string world_size;
   std::string output;
   std::string threads;
@@ -34,13 +36,19 @@ void declare(CLI::App& app, Words& words) {
                "Print the merged config as TOML, with the origin of each value, and leave.");
   app.add_flag("--check", words.check, "Check the config and leave; needs no device.");
   app.add_option("--world-size", words.world_size,
-                 "With --check: the number of ranks to check for.")
+                 "With --check and --estimate: the number of ranks to look at.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
+  app.add_flag(
+      "--estimate", words.estimate,
+      "Print the memory and the communication that a step of this config needs, and leave; "
+      "needs no device.");
+  app.add_flag("--json", words.json, "With --estimate: print JSON instead of tables.");
   app.add_flag("--show-lr", words.show_lr, "Print the learning rate of every step and leave.");
   app.add_option("--output", words.output,
-                 "plot: the SVG to write. tokenize: where PATH.bin and PATH.idx go.")
+                 "plot: the SVG to write. tokenize: where PATH.bin and PATH.idx go. "
+                 "--estimate: the JSON to write.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<path>");
@@ -117,6 +125,7 @@ Action action_of(const Words& words, Action command) {
          : words.print_config  ? Action::kPrintConfig
          : words.check         ? Action::kCheck
          : words.show_lr       ? Action::kShowLr
+         : words.estimate      ? Action::kEstimate
                                : command;
 }
 
@@ -142,13 +151,21 @@ void refuse_two_actions(const Words& words, Problems& problems) {
   if (words.show_lr && (words.check || words.print_config)) {
     problems.push_back({"--show-lr", "does not go with --check or --print-config"});
   }
+  if (words.estimate && (words.check || words.print_config || words.show_lr)) {
+    problems.push_back({"--estimate", "does not go with --check, --print-config or --show-lr"});
+  }
+  if (words.json && !words.estimate) {
+    problems.push_back({"--json", "only goes with --estimate"});
+  }
 }
 
 void read_counts(const CLI::App& app, const Words& words, ProgramArguments& result,
                  Problems& problems) {
   if (app.count("--world-size") > 0) {
     const char* misplaced =
-        words.check ? "" : "only goes with --check: a run takes its size from the launcher";
+        words.check || words.estimate
+            ? ""
+            : "only goes with --check and --estimate: a run takes its size from the launcher";
     result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
   }
   if (app.count("--nproc") > 0) {
@@ -172,12 +189,14 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
 
 void read_output(const CLI::App& app, const Words& words, ProgramArguments& result,
                  Problems& problems) {
-  const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot;
+  const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot ||
+                      result.action == Action::kEstimate;
   if (app.count("--output") > 0) {
     result.output = words.output;
     if (!wanted || words.output.empty()) {
-      problems.push_back({"--output=" + words.output,
-                          wanted ? "needs a value" : "only goes with plot and tokenize"});
+      problems.push_back(
+          {"--output=" + words.output,
+           wanted ? "needs a value" : "only goes with plot, tokenize and --estimate"});
     }
   } else if (result.action == Action::kTokenize) {
     problems.push_back({"tokenize", "needs --output PATH: it writes PATH.bin and PATH.idx"});
@@ -200,6 +219,7 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
     problems.push_back({"command line", error.what()});
   }
   result.action = action_of(words, command);
+  result.json = words.json;
   refuse_two_actions(words, problems);
   if (result.action == Action::kPlot) take_inputs(result, problems);
   read_counts(app, words, result, problems);

@@ -32,9 +32,9 @@ at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters, comm::Proc
   at::Tensor norms = at::stack(at::_foreach_norm(grads, 2.0));
   if (shard != nullptr) {
     // Each tensor's norm first, then that of all, in the order in which PyTorch rounds.
-    norms = norms.pow(2.0);
-    shard->all_reduce(norms).wait();
-    norms = norms.pow(0.5);
+    const at::Tensor squares = norms.pow(2.0).to(shard->device());
+    shard->all_reduce(squares).wait();
+    norms = squares.pow(0.5).to(norms.device());
   }
   return at::linalg_vector_norm(norms, 2.0);
 }

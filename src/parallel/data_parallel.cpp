@@ -57,12 +57,19 @@ GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& con
     options.replicate = replicate;
     options.param_dtype = torch_dtype(training.mixed_precision_param);
     options.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
+    options.device = context.device;
     const auto fsdp = Fsdp::create(options);
     const ReshardAfterForward policy = parallelism.fsdp_reshard_after_forward;
     wrap_language_model(model, *fsdp, reshards(policy, dims.pp_enabled()),
                         policy == ReshardAfterForward::kAlways);
     tools::log_info("Applied ", replicate != nullptr ? "HSDP" : "FSDP", " to the model");
+    if (training.enable_cpu_offload) tools::log_info("Applied CPU Offloading to the model");
     return [fsdp](bool sync) { fsdp->set_requires_gradient_sync(sync); };
+  }
+  if (training.enable_cpu_offload) {
+    throw ConfigError(
+        "training.enable_cpu_offload: only sharded parameters can be kept in CPU memory; it needs "
+        "data_parallel_shard_degree > 1");
   }
   if (replicate == nullptr) return nullptr;
   if (dims.world_size() != dims.degrees().dp_replicate) {

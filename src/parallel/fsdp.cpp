@@ -49,7 +49,8 @@ std::shared_ptr<Fsdp> Fsdp::create(const FsdpOptions& options) {
   return std::shared_ptr<Fsdp>(new Fsdp(options));
 }
 
-Fsdp::Fsdp(const FsdpOptions& options) : options_(options) {}
+Fsdp::Fsdp(const FsdpOptions& options)
+    : options_(options), pool_(std::make_unique<BufferPool>(options.device)) {}
 
 Fsdp::~Fsdp() = default;
 
@@ -75,7 +76,6 @@ void Fsdp::add_unit(const std::vector<nn::Module*>& modules, bool reshard_after_
 }
 
 void Fsdp::before_forward(std::size_t unit, nn::Tensors& inputs) {
-  if (!pool_) pool_ = std::make_shared<BufferPool>(inputs.front().device());
   units_[unit]->start_unshard(*pool_);
   units_[unit]->finish_unshard(*pool_);
   if (options_.param_dtype) cast(inputs, *options_.param_dtype);

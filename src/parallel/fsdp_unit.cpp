@@ -58,8 +58,9 @@ void FsdpUnit::make_full_tensors(BufferPool& pool) {
     member.shard = member.places.front()->tensor;
     TITAN_CHECK(member.shard.scalar_type() == members_.front().shard.scalar_type(),
                 "parameters of several types in one FSDP unit");
-    const auto options =
-        member.shard.options().dtype(options_.param_dtype.value_or(member.shard.scalar_type()));
+    const auto options = at::TensorOptions()
+                             .dtype(options_.param_dtype.value_or(member.shard.scalar_type()))
+                             .device(options_.device);
     const auto make = [&] {
       at::Tensor tensor = at::empty({0}, options);
       const auto item = static_cast<std::int64_t>(tensor.itemsize());
@@ -194,7 +195,7 @@ void FsdpUnit::finish_reduce() {
   for (Member* member : reduced_members_) {
     const at::Tensor gradient = reduced_.narrow(0, offset, member->local)
                                     .view(member->shard.sizes())
-                                    .to(member->shard.scalar_type());
+                                    .to(member->shard.device(), member->shard.scalar_type());
     if (member->shard.grad().defined()) {
       member->shard.grad().add_(gradient);
     } else {

@@ -139,10 +139,12 @@ void Trainer::build_model() {
                   "size: ", tools::with_thousands(model_size_.parameters), " total parameters",
                   colors.reset);
   spec_.parallelize(*whole, environment_.context, config_);
-  whole->to_empty(environment_.context.device);
+  // Offloaded parameters, their gradients and the optimizer's state stay in CPU memory.
+  const at::Device device = environment_.context.device;
+  whole->to_empty(config_.training.enable_cpu_offload ? at::Device(at::kCPU) : device);
   {
     const c10::NoGradGuard no_grad;
-    whole->init_weights(environment_.context.generator, std::nullopt);
+    whole->init_weights(environment_.context.generator, device);
   }
   for (const nn::NamedTensor& parameter : whole->named_parameters()) {
     parameters_.push_back(parameter.tensor);

@@ -57,6 +57,17 @@ class RanksTest(TitanTest):
         for _ in range(3):
             self.assertEqual(self.on_threads(4, *layout(2, 2)), first)
 
+    def test_processes_give_the_bits_of_threads(self):
+        for ranks, degrees in ((2, (1, 2)), (4, (2, 2)), (3, (3, 1))):
+            with self.subTest(ranks=ranks):
+                threads = self.on_threads(ranks, *layout(*degrees))
+                processes = self.figures("--nproc", str(ranks), "--training.steps=4", *layout(*degrees))
+                self.assertEqual(processes, threads)
+
+    def test_offloaded_parameters_give_the_same_bits(self):
+        expected = self.on_threads(2, *layout(1, 2))
+        self.assertEqual(self.on_threads(2, *layout(1, 2), "--training.enable_cpu_offload"), expected)
+
     def test_accumulated_microbatches_are_reduced_once(self):
         data = self.tokens("all.u16", self.windows(2))
         reference = self.on_threads(2, "--training.dataset_path", data, *layout(1, 2), "--training.local_batch_size=4")

@@ -101,6 +101,9 @@ class ProcessGroup {
   /// Returns when all ranks have come.
   void barrier();
 
+  /// Where the tensors of its collectives are.
+  virtual at::Device device() const { return at::kCPU; }
+
   /// How long a wait may last from now on.
   virtual void set_timeout(std::chrono::milliseconds timeout) = 0;
 

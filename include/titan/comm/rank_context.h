@@ -18,7 +18,7 @@ struct RankContext {
   std::int64_t rank = 0;
   std::int64_t world_size = 1;
   at::Device device = at::kCPU;
-  /// Draws the initial weights of parameters on `device`; seeded alike on all ranks.
+  /// Draws the initial weights; of the device that parameters are on, seeded alike on all ranks.
   at::Generator generator;
   mesh::ParallelDims dims{mesh::Degrees{}, 1};
   /// May be null in a job of one rank.

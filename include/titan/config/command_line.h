@@ -18,6 +18,7 @@ enum class Action {
   kTokenize,  ///< `titan_train tokenize`: the training data as token ids
   kPlot,      ///< `titan_train plot RUN...`: curves of runs
   kShowLr,
+  kEstimate,  ///< memory and communication of a step, without a device
   kCheck,
   kPrintConfig,
   kHelp,
@@ -34,13 +35,15 @@ struct CommandLine {
   std::vector<std::string> warnings;
   /// `plot`: what to draw, folders of runs or metrics.jsonl files.
   std::vector<std::string> inputs;
-  /// `--output` of `plot` and `tokenize`.
+  /// `--output` of `plot`, `tokenize` and `--estimate`.
   std::optional<std::string> output;
   /// `--threads` of `tokenize`; 0: one per core.
   std::int64_t threads = 0;
+  /// `--json` of `--estimate`.
+  bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
   std::optional<std::int64_t> nproc;
-  /// Ranks the config was validated for: `--world-size` of `--check`, `--nproc`, else what the
+  /// Ranks the config was validated for: `--world-size` of `--check` and `--estimate`, `--nproc`, else what the
   /// caller gave.
   std::int64_t world_size = 1;
 };
@@ -48,7 +51,9 @@ struct CommandLine {
 /// Reads the arguments (without the program's name) and every TOML file they name.
 ///
 /// Precedence: command line > later --job.config_file > earlier one > a file's `base` > defaults.
-/// Training, `tokenize`, `--show-lr` and `--check` also apply the rules of validate.h for
+/// memory_estimation.enable turns training into `--estimate`.
+///
+/// Training, `tokenize`, `--show-lr`, `--estimate` and `--check` also apply the rules of validate.h for
 /// `world_size` ranks; `--print-config` does not, so that a config for another build can be looked
 /// at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
 /// no options of the config.

@@ -21,6 +21,9 @@ struct FsdpOptions {
   std::optional<at::ScalarType> param_dtype;
   /// Type that gradients are summed in; nothing: their own.
   std::optional<at::ScalarType> reduce_dtype;
+  /// Where modules compute. Shards may be elsewhere: in CPU memory, copied to the device when they
+  /// are gathered, their gradients copied back.
+  at::Device device = at::kCPU;
 };
 
 class FsdpUnit;
@@ -64,7 +67,7 @@ class Fsdp : public std::enable_shared_from_this<Fsdp> {
   void note_unsharded_bytes();
 
   FsdpOptions options_;
-  std::shared_ptr<BufferPool> pool_;
+  std::unique_ptr<BufferPool> pool_;
   std::vector<std::unique_ptr<FsdpUnit>> units_;  // in forward order
   std::vector<std::size_t> reducing_;  // units whose gradients are on their way, oldest first
   bool in_backward_ = false;

@@ -24,7 +24,6 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Asked{{"--training.dataloader.num_workers=2"}, "training.dataloader.num_workers = 2"},
         Asked{{"--training.dataloader.pin_memory"}, "training.dataloader.pin_memory = true"},
-        Asked{{"--training.enable_cpu_offload"}, "training.enable_cpu_offload = true"},
         Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
         Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
         Asked{{"--model.print_after_conversion"}, "model.print_after_conversion = true"},
@@ -34,7 +33,8 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--compile.enable"}, "compile.enable = true"},
         Asked{{"--checkpoint.enable"}, "checkpoint.enable = true"},
         Asked{{"--checkpoint.create_seed_checkpoint"}, "checkpoint.create_seed_checkpoint = true"},
-        Asked{{"--memory_estimation.enable"}, "memory_estimation.enable = true"},
+        Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
+              "memory_estimation.disable_fake_mode = true"},
         Asked{{"--debug.on_nan=rollback"}, "debug.on_nan = \"rollback\""},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
         Asked{{"--parallelism.tensor_parallel_degree=2"}, "parallelism.tensor_parallel_degree = 2"},

@@ -27,7 +27,8 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.parse({"--check", "--world_size=1"}, 8).world_size, 1);
   EXPECT_EQ(files.parse({"--check", "--world-size=8"}).world_size, 8);
   EXPECT_EQ(files.problems({"--world-size=8"}),
-            "  --world-size=8: only goes with --check: a run takes its size from the launcher");
+            "  --world-size=8: only goes with --check and --estimate: a run takes its size from "
+            "the launcher");
   EXPECT_EQ(files.problems({"--check", "--world-size", "0"}),
             "  --world-size=0: must be in [1, 1e+06], got 0");
   EXPECT_EQ(files.problems({"--check", "--world-size", "many"}),
@@ -47,6 +48,18 @@ TEST(ProgramArguments, ProcessesAreForTraining) {
   EXPECT_EQ(files.problems({"--nproc"}), "  --nproc=: needs a value");
 }
 
+TEST(ProgramArguments, AnEstimateIsForAnyNumberOfRanks) {
+  const CommandLine line = ConfigFiles().parse({"--estimate", "--json", "--output=x.json"});
+  EXPECT_EQ(line.action, Action::kEstimate);
+  EXPECT_TRUE(line.json);
+  EXPECT_EQ(line.output, "x.json");
+  EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable"}).action, Action::kEstimate);
+  EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable", "--check"}).action, Action::kCheck);
+  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate");
+  EXPECT_EQ(ConfigFiles().problems({"--estimate", "--check"}),
+            "  --estimate: does not go with --check, --print-config or --show-lr");
+}
+
 TEST(ProgramArguments, CommandsStandInFront) {
   const CommandLine tokenize = ConfigFiles().parse(
       {"tokenize", "--output", "out/wiki", "--threads=3", "--training.dataset_path=a.jsonl"});
@@ -64,7 +77,7 @@ TEST(ProgramArguments, CommandsStandInFront) {
 
 TEST(ProgramArguments, OptionsOfACommandGoWithItOnly) {
   EXPECT_EQ(ConfigFiles().problems({"--output=x"}),
-            "  --output=x: only goes with plot and tokenize");
+            "  --output=x: only goes with plot, tokenize and --estimate");
   EXPECT_EQ(ConfigFiles().problems({"--threads=2"}), "  --threads=2: only goes with tokenize");
   EXPECT_EQ(ConfigFiles().problems({"tokenize"}),
             "  tokenize: needs --output PATH: it writes PATH.bin and PATH.idx");

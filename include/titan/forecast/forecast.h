@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "titan/mesh/parallel_dims.h"
+
+namespace titan::config {
+struct JobConfig;
+}
+
+namespace titan::forecast {
+
+/// The collectives of one kind over one mesh, per rank and optimizer step.
+struct Communication {
+  std::string mesh;       // "fsdp"
+  std::string operation;  // "all_gather"
+  std::int64_t ranks = 0;
+  std::int64_t calls = 0;
+  std::int64_t tensor_bytes = 0;  // of the full tensors
+  std::int64_t sent_bytes = 0;    // by a rank, in a ring
+};
+
+/// Bytes of one rank. Those of parameters, gradients and optimizer state are there all the time (the
+/// gradients from backward to the next step).
+struct MemoryFigures {
+  std::string activation_checkpoint;  // "none", "selective", "full"
+  std::int64_t parameters = 0;        // and buffers of the model
+  std::int64_t gradients = 0;
+  std::int64_t optimizer_state = 0;
+  /// Full parameters in flight and what is being sent, at the peak.
+  std::int64_t communication_buffers = 0;
+  /// Everything else at the peak: activations and temporary results.
+  std::int64_t activations = 0;
+  std::int64_t peak = 0;
+};
+
+/// One change of the config or the layout, and the peak with it.
+struct Alternative {
+  std::string change;  // "training.local_batch_size = 4"
+  std::int64_t peak = 0;
+};
+
+struct Forecast {
+  std::string model;
+  std::string flavor;
+  mesh::Degrees degrees;
+  std::int64_t world_size = 1;
+  std::int64_t total_parameters = 0;
+  std::int64_t local_batch_size = 0;
+  std::int64_t seq_len = 0;
+  std::int64_t microbatches = 1;  // of a rank, per step
+  std::string kernels;            // "cpu" or "gpu": whose results are kept for backward
+  /// As configured, then the other modes of activation checkpointing.
+  std::vector<MemoryFigures> memory;
+  /// Cheapest peak first.
+  std::vector<Alternative> alternatives;
+  std::vector<Communication> communication;
+};
+
+/// Builds the model as rank 0 of `world_size` ranks would and runs two optimizer steps on tensors
+/// without memory: the code of training itself, down to autograd and FSDP, with nothing computed and
+/// nothing sent. Takes seconds and little memory for any model. Rank 0 holds the most of what is
+/// sharded unevenly. With `alternatives`, also other modes of activation checkpointing, smaller
+/// batches and more shards. The kernels are the CPU's where training.device is "cpu", else a GPU's.
+/// Throws ConfigError for a layout that does not fit, RunError for operators whose results are
+/// unknown.
+Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size, bool alternatives);
+
+/// Tables for people.
+std::string forecast_table(const Forecast& forecast);
+/// One JSON object, indented, bytes as integers.
+std::string forecast_json(const Forecast& forecast);
+/// A sentence or two for a run that is out of memory with `peak_bytes` in use: what was to be
+/// expected, and which options save most.
+std::string forecast_text(const Forecast& forecast, std::int64_t peak_bytes);
+
+}  // namespace titan::forecast

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "titan/nn/module.h"
+
+namespace titan::forecast {
+
+/// Lets the modules of a simulated model keep for backward what a GPU's kernels keep, where that is
+/// not what the CPU's keep: RMS norms save their input and one number per row.
+void keep_what_gpu_kernels_keep(nn::Module& model);
+
+}  // namespace titan::forecast

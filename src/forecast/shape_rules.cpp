@@ -1,0 +1,93 @@
+#include "forecast/shape_rules.h"
+
+#include <ATen/ExpandUtils.h>
+#include <ATen/ops/result_type.h>
+
+#include <map>
+
+namespace titan::forecast {
+namespace {
+
+using Results = std::vector<FakeResult>;
+using torch::jit::Stack;
+
+FakeResult like(const at::Tensor& tensor) { return {tensor.sizes().vec(), tensor.scalar_type()}; }
+
+/// (weight `[V, D]`, indices, ...): a row each.
+Results embedding(const Stack& arguments) {
+  const at::Tensor& weight = arguments[0].toTensor();
+  std::vector<std::int64_t> sizes = arguments[1].toTensor().sizes().vec();
+  sizes.push_back(weight.size(1));
+  return {{sizes, weight.scalar_type()}};
+}
+
+/// (gradient, indices, V, ...): all rows.
+Results embedding_backward(const Stack& arguments) {
+  const at::Tensor& gradient = arguments[0].toTensor();
+  return {{{arguments[2].toInt(), gradient.size(-1)}, gradient.scalar_type()}};
+}
+
+/// (input, dimension, index)
+Results index_select(const Stack& arguments) {
+  const at::Tensor& input = arguments[0].toTensor();
+  FakeResult result = like(input);
+  const std::int64_t dim = at::maybe_wrap_dim(arguments[1].toInt(), input.dim());
+  result.sizes[static_cast<std::size_t>(dim)] = arguments[2].toTensor().numel();
+  return {result};
+}
+
+/// (condition, a, b)
+Results where(const Stack& arguments) {
+  const at::Tensor& a = arguments[1].toTensor();
+  const at::Tensor& b = arguments[2].toTensor();
+  const auto sizes =
+      at::infer_size(arguments[0].toTensor().sizes(), at::infer_size(a.sizes(), b.sizes()));
+  return {{sizes, at::result_type(a, b)}};
+}
+
+/// As attention kernels allocate `[B, H, S, D]`: so that no copy is needed to put heads together.
+FakeResult by_token(const at::Tensor& tensor) {
+  FakeResult result = like(tensor);
+  result.transposed = true;
+  return result;
+}
+
+/// (absolute value, angle)
+Results polar(const Stack& arguments) {
+  const at::Tensor& absolute = arguments[0].toTensor();
+  return {{at::infer_size(absolute.sizes(), arguments[1].toTensor().sizes()),
+           c10::toComplexType(absolute.scalar_type())}};
+}
+
+/// (q `[B, H, S, D]`, k, v, ...): output, and log-sum-exp `[B, H, S]` in at least fp32.
+Results attention(const Stack& arguments) {
+  const at::Tensor& q = arguments[0].toTensor();
+  const at::ScalarType sum_type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  FakeResult output = by_token(q);
+  output.sizes.back() = arguments[2].toTensor().size(-1);
+  return {output, {{q.size(0), q.size(1), q.size(2)}, sum_type}};
+}
+
+/// (gradient, q, k, v, ...)
+Results attention_backward(const Stack& arguments) {
+  return {by_token(arguments[1].toTensor()), by_token(arguments[2].toTensor()),
+          by_token(arguments[3].toTensor())};
+}
+
+}  // namespace
+
+ShapeRule find_shape_rule(const std::string& operator_name) {
+  static const std::map<std::string, ShapeRule> rules = {
+      {"aten::embedding", embedding},
+      {"aten::embedding_dense_backward", embedding_backward},
+      {"aten::index_select", index_select},
+      {"aten::where", where},
+      {"aten::polar", polar},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
+  };
+  const auto rule = rules.find(operator_name);
+  return rule == rules.end() ? nullptr : rule->second;
+}
+
+}  // namespace titan::forecast

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <vector>
+
+#include "titan/config/job_config.h"
+#include "titan/forecast/forecast.h"
+
+namespace titan::forecast {
+
+struct SimulatedStep {
+  std::int64_t total_parameters = 0;
+  MemoryFigures memory;
+  std::vector<Communication> communication;
+};
+
+/// Rank 0's second optimizer step, on tensors without memory.
+SimulatedStep simulate_step(const config::JobConfig& config, const mesh::ParallelDims& dims,
+                            std::int64_t microbatches);
+
+}  // namespace titan::forecast

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <c10/core/Allocator.h>
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "titan/comm/process_group.h"
+#include "titan/forecast/forecast.h"
+#include "titan/mesh/parallel_dims.h"
+
+namespace titan::forecast {
+
+/// Adds up the collectives of rank 0. The back ends of CPUs (`copies`) keep a copy of what is sent
+/// from start to end; so does this.
+class Traffic : public comm::CollectiveObserver {
+ public:
+  Traffic(const mesh::ParallelDims& dims, bool copies) : dims_(dims), copies_(copies) {}
+
+  std::uint64_t started(const comm::CollectiveCall& call) override;
+  void finished(std::uint64_t id) override { sent_.erase(id); }
+  std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
+                      std::string_view error) override;
+
+  void reset() { by_group_.clear(); }
+  /// Each collective from now on stands for so many.
+  void count_as(std::int64_t times) { times_ = times; }
+  std::vector<Communication> total() const;
+
+ private:
+  std::string mesh_of(const comm::CollectiveCall& call) const;
+
+  const mesh::ParallelDims& dims_;
+  bool copies_;
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, c10::DataPtr> sent_;
+  std::int64_t times_ = 1;
+  std::map<std::pair<std::string, std::string>, Communication> by_group_;
+};
+
+}  // namespace titan::forecast

@@ -1,0 +1,174 @@
+#include "forecast/fake_tensors.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/embedding_dense_backward.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/polar.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "support/throws.h"
+#include "titan/base/errors.h"
+
+namespace titan::forecast {
+namespace {
+
+constexpr std::int64_t kMiB = 1 << 20;
+
+/// Everything that runs while it lives is fake.
+struct Fake {
+  std::shared_ptr<MemoryTracker> tracker = std::make_shared<MemoryTracker>();
+  TrackingScope tracking{tracker, Memory::kPretended};
+  FakeTensors tensors{tracker};
+  parallel::DispatchModeScope mode{tensors};
+};
+
+TEST(FakeTensors, CountMemoryThatIsNotThere) {
+  const Fake fake;
+  const at::Tensor huge = at::ones({1 << 20, 1 << 20});  // 4 TiB
+  const at::Tensor sum = huge + huge;
+  EXPECT_EQ(fake.tracker->live().results, std::int64_t{8} << 40);
+  EXPECT_EQ(sum.storage().data(), nullptr);
+}
+
+TEST(FakeTensors, ViewsAndInPlaceOperatorsCostNothing) {
+  const Fake fake;
+  const at::Tensor x = at::zeros({kMiB});
+  const at::Tensor view = x.view({1024, 1024}).transpose(0, 1).slice(0, 0, 10);
+  EXPECT_TRUE(view.is_alias_of(x));
+  EXPECT_EQ(view.sizes(), (at::IntArrayRef{10, 1024}));
+  const at::Tensor same = x.add_(1).mul_(x);
+  EXPECT_TRUE(same.is_same(x));
+  EXPECT_EQ(fake.tracker->live().total(), 4 * kMiB);
+}
+
+TEST(FakeTensors, MemoryEndsWithTheLastTensor) {
+  const Fake fake;
+  at::Tensor x = at::zeros({kMiB});
+  const at::Tensor row = x.slice(0, 0, 1);
+  x.reset();
+  EXPECT_EQ(fake.tracker->live().total(), 4 * kMiB) << "a view holds it";
+  const auto in_a_moment = [&] { return (row.expand({kMiB}) * 2).exp(); };
+  in_a_moment();
+  EXPECT_EQ(fake.tracker->live().total(), 4 * kMiB);
+  EXPECT_EQ(fake.tracker->peak().total(), 12 * kMiB);
+}
+
+TEST(FakeTensors, NumbersReadAreOne) {
+  const Fake fake;
+  EXPECT_EQ(at::zeros({}).item<double>(), 1.0);
+  EXPECT_EQ(at::zeros({}, at::kLong).item<std::int64_t>(), 1);
+}
+
+TEST(FakeTensors, RefuseOperatorsWhoseResultsDependOnNumbers) {
+  const Fake fake;
+  const at::Tensor x = at::ones({10});
+  EXPECT_THAT(titan::test::message_of<RunError>([&] { at::nonzero(x); }),
+              testing::HasSubstr("aten::nonzero"));
+}
+
+/// Named so that a failure says which.
+struct Operators {
+  const char* name;
+  std::function<std::vector<at::Tensor>(const std::function<at::Tensor(at::IntArrayRef)>&)> run;
+};
+
+TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
+  const std::vector<Operators> all = {
+      {"arithmetic",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({3, 1, 5});
+         return {x + make({4, 1}), x / 2, x.to(at::kBFloat16) * 2.5, x > 1, x.to(at::kLong) * 1.5};
+       }},
+      {"reductions",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({3, 4, 5});
+         return {x.sum(), x.mean(1), x.sum(at::IntArrayRef{0, 2}, true),
+                 at::linalg_vector_norm(x, 2), x.cumsum(1)};
+       }},
+      {"products",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         return {at::linear(make({2, 3, 8}), make({5, 8})), at::matmul(make({8, 3}), make({3}))};
+       }},
+      {"shapes",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({2, 3, 4});
+         return {x.transpose(1, 2).contiguous(), x.transpose(0, 2).reshape({4, 6}),
+                 at::cat({x, x}, 1), at::stack({x, x}, -1), x.permute({2, 0, 1}).clone()};
+       }},
+      {"our rules",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor ids = at::zeros({2, 3}, at::kLong);
+         const at::Tensor x = make({7, 4});
+         return {at::embedding(x, ids),
+                 at::embedding_dense_backward(make({2, 3, 4}), ids, 9, -1, false),
+                 at::index_select(x, 1, at::zeros({6}, at::kLong)),
+                 at::where(x > 0, x, at::zeros({4}, at::kDouble))};
+       }},
+      {"attention",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor q = make({2, 4, 6, 8}).transpose(1, 2).requires_grad_();
+         const at::Tensor k = make({2, 4, 2, 8}).transpose(1, 2).requires_grad_();
+         const at::Tensor out = at::scaled_dot_product_attention(q, k, k, {}, 0.0, true, {}, true);
+         out.sum().backward();
+         return {out, q.grad(), k.grad()};
+       }},
+      {"loss",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({6, 10}).requires_grad_();
+         const at::Tensor loss = at::cross_entropy_loss(x, at::zeros({6}, at::kLong), {}, 2);
+         loss.backward();
+         return {loss, x.grad()};
+       }},
+      {"norm and activation",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({2, 6}).requires_grad_();
+         const at::Tensor y = at::silu(at::rms_norm(x, {6}, make({6}), 1e-5));
+         y.sum().backward();
+         return {y, x.grad()};
+       }},
+      {"complex", [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor x = make({2, 6}).requires_grad_();
+         const at::Tensor y =
+             at::view_as_complex(x.view({2, 3, 2})) * at::polar(make({3}), make({3}));
+         const at::Tensor z = at::view_as_real(y).flatten(1);
+         z.sum().backward();
+         return {z, x.grad()};
+       }}};
+  for (const Operators& operators : all) {
+    const auto run = [&] {
+      return operators.run([](at::IntArrayRef sizes) { return at::ones(sizes); });
+    };
+    const std::vector<at::Tensor> real = run();
+    const Fake fake;
+    const std::vector<at::Tensor> pretended = run();
+    ASSERT_EQ(real.size(), pretended.size());
+    for (std::size_t i = 0; i < real.size(); ++i) {
+      const std::string which = operators.name + concat(", result ", i);
+      EXPECT_EQ(real[i].sizes(), pretended[i].sizes()) << which;
+      EXPECT_EQ(real[i].scalar_type(), pretended[i].scalar_type()) << which;
+      EXPECT_EQ(real[i].strides(), pretended[i].strides()) << which;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace titan::forecast

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "titan/components/loss.h"
+#include "titan/components/lr_scheduler.h"
+#include "titan/components/optimizer.h"
+#include "titan/config/job_config.h"
+#include "titan/models/llama3/train_spec.h"
+#include "titan/protocols/train_spec.h"
+
+namespace titan::forecast::test {
+
+/// The same batch without end.
+class OneBatchLoader : public protocols::DataLoader {
+ public:
+  OneBatchLoader(std::int64_t rows, std::int64_t seq_len) : rows_(rows), seq_len_(seq_len) {}
+  bool next(protocols::Batch& batch) override {
+    const auto tokens = static_cast<std::size_t>(rows_ * seq_len_);
+    batch = {rows_,
+             seq_len_,
+             std::vector<std::int64_t>(tokens, 7),
+             std::vector<std::int64_t>(tokens, 8),
+             {}};
+    return true;
+  }
+  protocols::DataPosition position() const override { return {}; }
+  void restart() override {}
+  void restore(const std::vector<protocols::DataPosition>&) override {}
+
+ private:
+  std::int64_t rows_, seq_len_;
+};
+
+class NoMetrics : public protocols::MetricsProcessor {
+ public:
+  bool should_log(std::int64_t) const override { return false; }
+  void add_batch(std::int64_t, double) override {}
+  void log(const protocols::StepMetrics&) override {}
+  void log_validation(const protocols::ValidationMetrics&) override {}
+  void close() override {}
+};
+
+/// Registers llama3 with real optimizers and loss, and data without files. Any number of times.
+inline void register_llama3() {
+  static const bool registered = [] {
+    protocols::TextBuilders builders;
+    builders.build_optimizers = [](const protocols::ModelParts& parts, const config::JobConfig& c) {
+      return components::build_optimizers(parts.front()->named_parameters(), c.optimizer);
+    };
+    builders.build_lr_schedulers = [](protocols::Optimizers& optimizers,
+                                      const config::JobConfig& c) {
+      return components::build_lr_schedulers(optimizers, c.lr_scheduler, c.training.steps);
+    };
+    builders.build_dataloader = [](protocols::DataPurpose, std::int64_t, std::int64_t,
+                                   const protocols::Tokenizer*, const config::JobConfig& c) {
+      return std::make_unique<OneBatchLoader>(c.training.local_batch_size, c.training.seq_len);
+    };
+    builders.build_loss = [](const config::JobConfig&) { return components::cross_entropy_loss; };
+    builders.build_metrics_processor = [](const protocols::MetricsSetup&,
+                                          const config::JobConfig&) {
+      return std::make_unique<NoMetrics>();
+    };
+    protocols::register_train_spec("llama3", models::llama3::train_spec(builders));
+    return true;
+  }();
+  static_cast<void>(registered);
+}
+
+/// The debug model, small batches.
+inline config::JobConfig debug_job() {
+  register_llama3();
+  config::JobConfig config;
+  config.model.name = "llama3";
+  config.model.flavor = "debugmodel";
+  config.training.local_batch_size = 2;
+  config.training.seq_len = 256;
+  config.training.mixed_precision_param = config::DType::kFloat32;
+  config.training.device = config::Device::kCpu;
+  config.debug.seed = 1;
+  return config;
+}
+
+}  // namespace titan::forecast::test

@@ -1,0 +1,160 @@
+#include "titan/forecast/forecast.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "forecast_job.h"
+#include "titan/base/errors.h"
+
+namespace titan::forecast {
+namespace {
+
+using config::ActivationCheckpointMode;
+using testing::HasSubstr;
+
+/// Elements on rank 0, and on all ranks with padding, when dimension 0 is cut for `ranks`.
+struct Sharded {
+  std::int64_t mine = 0;
+  std::int64_t padded = 0;
+  std::int64_t tensors = 0;
+};
+
+Sharded sharded(const config::JobConfig& config, std::int64_t ranks) {
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  args->update_from_config(config);
+  const auto model = protocols::get_train_spec(config.model.name).build_model(*args, at::kFloat);
+  Sharded sum;
+  for (const nn::NamedTensor& parameter : model->named_parameters()) {
+    const std::int64_t rows = parameter.tensor.size(0);
+    const std::int64_t chunk = (rows + ranks - 1) / ranks * (parameter.tensor.numel() / rows);
+    sum.mine += chunk;
+    sum.padded += chunk * ranks;
+    ++sum.tensors;
+  }
+  return sum;
+}
+
+const Communication& find(const Forecast& forecast, const std::string& operation) {
+  for (const Communication& sum : forecast.communication) {
+    if (sum.operation == operation) return sum;
+  }
+  throw std::runtime_error("no " + operation);
+}
+
+TEST(Forecast, ShardedStateIsExact) {
+  const config::JobConfig config = test::debug_job();
+  constexpr std::int64_t kTable = 256 * 8 * 8;  // rotary: seq_len x half a head, complex
+  for (const std::int64_t ranks : {1, 2, 3, 7, 64, 1000}) {
+    const Sharded expected = sharded(config, ranks);
+    const MemoryFigures memory = make_forecast(config, ranks, false).memory.front();
+    EXPECT_EQ(memory.parameters, 4 * expected.mine + kTable) << ranks;
+    EXPECT_EQ(memory.gradients, 4 * expected.mine) << ranks;
+    EXPECT_EQ(memory.optimizer_state, 8 * expected.mine + 4 * expected.tensors) << ranks;
+  }
+}
+
+TEST(Forecast, WhatIsSentIsThePaddedShards) {
+  const config::JobConfig config = test::debug_job();
+  for (const std::int64_t ranks : {2, 3, 64}) {
+    const Communication scattered = find(make_forecast(config, ranks, false), "reduce_scatter");
+    EXPECT_EQ(scattered.mesh, "fsdp");
+    EXPECT_EQ(scattered.ranks, ranks);
+    EXPECT_EQ(scattered.calls, 8) << "embedding, six layers, norm with output";
+    EXPECT_EQ(scattered.tensor_bytes, 4 * sharded(config, ranks).padded);
+    EXPECT_EQ(scattered.sent_bytes, scattered.tensor_bytes / ranks * (ranks - 1));
+  }
+}
+
+TEST(Forecast, ReshardingCostsAGatherPerLayer) {
+  config::JobConfig config = test::debug_job();
+  const auto gathers = [&](config::ReshardAfterForward policy) {
+    config.parallelism.fsdp_reshard_after_forward = policy;
+    return find(make_forecast(config, 4, false), "all_gather").calls;
+  };
+  EXPECT_EQ(gathers(config::ReshardAfterForward::kNever), 8);
+  EXPECT_EQ(gathers(config::ReshardAfterForward::kDefault), 15);
+  EXPECT_EQ(gathers(config::ReshardAfterForward::kAlways), 16);
+}
+
+TEST(Forecast, ReplicasOfShardsReduceShards) {
+  config::JobConfig config = test::debug_job();
+  config.parallelism.data_parallel_replicate_degree = 4;
+  const Forecast forecast = make_forecast(config, 8, false);
+  const Communication& reduced = find(forecast, "all_reduce");
+  EXPECT_EQ(reduced.mesh, "dp_replicate");
+  EXPECT_EQ(reduced.ranks, 4);
+  EXPECT_EQ(reduced.tensor_bytes, 4 * sharded(config, 2).mine);
+  EXPECT_EQ(find(forecast, "reduce_scatter").ranks, 2);
+}
+
+TEST(Forecast, ReplicasAloneReduceEverything) {
+  config::JobConfig config = test::debug_job();
+  config.parallelism.data_parallel_replicate_degree = 4;
+  const Forecast forecast = make_forecast(config, 4, false);
+  const Sharded whole = sharded(config, 1);
+  EXPECT_EQ(find(forecast, "all_reduce").tensor_bytes, 4 * (whole.mine + whole.tensors))
+      << "and who has a gradient";
+  EXPECT_EQ(forecast.memory.front().gradients, 4 * sharded(config, 1).mine);
+}
+
+TEST(Forecast, CheckpointingTradesActivations) {
+  config::JobConfig config = test::debug_job();
+  config.activation_checkpoint.mode = ActivationCheckpointMode::kSelective;
+  const Forecast forecast = make_forecast(config, 1, true);
+  ASSERT_EQ(forecast.memory.size(), 3u);
+  EXPECT_EQ(forecast.memory[0].activation_checkpoint, "selective");
+  EXPECT_EQ(forecast.memory[1].activation_checkpoint, "none");
+  EXPECT_EQ(forecast.memory[2].activation_checkpoint, "full");
+  EXPECT_GT(forecast.memory[1].activations, forecast.memory[0].activations);
+  EXPECT_GT(forecast.memory[0].activations, forecast.memory[2].activations);
+}
+
+TEST(Forecast, AlternativesSaveMemoryAndTheBestComesFirst) {
+  const Forecast forecast = make_forecast(test::debug_job(), 4, true);
+  ASSERT_FALSE(forecast.alternatives.empty());
+  std::int64_t last = 0;
+  for (const Alternative& other : forecast.alternatives) {
+    EXPECT_LT(other.peak, forecast.memory.front().peak) << other.change;
+    EXPECT_GE(other.peak, last) << other.change;
+    last = other.peak;
+  }
+}
+
+TEST(Forecast, OtherPartsOfAPeakAddUp) {
+  for (const std::int64_t ranks : {1, 4}) {
+    const MemoryFigures m = make_forecast(test::debug_job(), ranks, false).memory.front();
+    EXPECT_EQ(
+        m.parameters + m.gradients + m.optimizer_state + m.communication_buffers + m.activations,
+        m.peak);
+    EXPECT_EQ(m.communication_buffers > 0, ranks > 1);
+  }
+}
+
+TEST(Forecast, MicrobatchesAddCommunicationOnly) {
+  config::JobConfig config = test::debug_job();
+  const Forecast one = make_forecast(config, 2, false);
+  config.training.global_batch_size = 4 * config.training.local_batch_size * 2;
+  const Forecast four = make_forecast(config, 2, false);
+  EXPECT_EQ(four.microbatches, 4);
+  EXPECT_EQ(find(four, "all_gather").calls, 4 * find(one, "all_gather").calls);
+  EXPECT_EQ(four.memory.front().parameters, one.memory.front().parameters);
+}
+
+TEST(Forecast, AGpuKeepsLessOfNorms) {
+  config::JobConfig config = test::debug_job();
+  config.activation_checkpoint.mode = ActivationCheckpointMode::kNone;
+  const MemoryFigures cpu = make_forecast(config, 1, false).memory.front();
+  config.training.device = config::Device::kAuto;
+  const MemoryFigures gpu = make_forecast(config, 1, false).memory.front();
+  EXPECT_LT(gpu.activations, cpu.activations);
+  EXPECT_EQ(gpu.parameters, cpu.parameters);
+}
+
+TEST(Forecast, LayoutsThatDoNotFitAreRefused) {
+  config::JobConfig config = test::debug_job();
+  config.parallelism.data_parallel_shard_degree = 3;
+  EXPECT_THROW(make_forecast(config, 4, false), ConfigError);
+}
+
+}  // namespace
+}  // namespace titan::forecast

@@ -1,0 +1,82 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "titan/forecast/forecast.h"
+
+namespace titan::forecast {
+namespace {
+
+Forecast example() {
+  constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+  Forecast forecast;
+  forecast.model = "llama3";
+  forecast.flavor = "8B";
+  forecast.degrees.dp_shard = 64;
+  forecast.world_size = 64;
+  forecast.total_parameters = 8'030'261'248;
+  forecast.local_batch_size = 2;
+  forecast.seq_len = 8192;
+  forecast.kernels = "gpu";
+  forecast.memory = {{"selective", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 10 * kGiB, 18 * kGiB},
+                     {"full", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 100, 8 * kGiB + 100}};
+  forecast.alternatives = {{"activation_checkpoint.mode = \"full\"", 8 * kGiB + 100},
+                           {"training.local_batch_size = 1", 13 * kGiB}};
+  forecast.communication = {{"fsdp", "all_gather", 64, 67, 32 * kGiB, 31 * kGiB},
+                            {"fsdp", "reduce_scatter", 64, 34, 1536, 1500}};
+  return forecast;
+}
+
+TEST(ForecastText, TablesForPeople) {
+  EXPECT_EQ(
+      forecast_table(example()),
+      R"(llama3 8B, 8,030,261,248 parameters, on 64 ranks: pp=1, dp_replicate=1, dp_shard=64, cp=1, tp=1, ep=1, etp=1
+A rank's step: 1 x 2 x 8192 tokens, kernels of a GPU
+
+Memory of a rank at the peak of a step
+   activation checkpointing  parameters   gradients  optimizer state  communication  activations       peak
+   selective (configured)    512.00 MiB  512.00 MiB         1.00 GiB       6.00 GiB    10.00 GiB  18.00 GiB
+   full                      512.00 MiB  512.00 MiB         1.00 GiB       6.00 GiB        100 B   8.00 GiB
+
+What would save memory
+   change                                    peak
+   activation_checkpoint.mode = "full"   8.00 GiB
+   training.local_batch_size = 1        13.00 GiB
+
+Communication of a rank in a step
+   mesh  operation       ranks  calls    tensors  sent by a rank
+   fsdp  all_gather         64     67  32.00 GiB       31.00 GiB
+   fsdp  reduce_scatter     64     34   1.50 KiB        1.46 KiB
+   all                                                 31.00 GiB
+)");
+}
+
+TEST(ForecastText, OneRankSendsNothing) {
+  Forecast forecast = example();
+  forecast.communication.clear();
+  EXPECT_NE(forecast_table(forecast).find("\nNothing is sent: there is one rank.\n"),
+            std::string::npos);
+}
+
+TEST(ForecastText, OutOfMemoryNamesWhatHelps) {
+  EXPECT_EQ(forecast_text(example(), std::int64_t{80} << 30),
+            "Memory in use was 80.00 GiB; the forecast for a step is 18.00 GiB: parameters 512.00 "
+            "MiB, gradients 512.00 MiB, optimizer state 1.00 GiB, communication 6.00 GiB, "
+            "activations 10.00 GiB. It would be 8.00 GiB with activation_checkpoint.mode = "
+            "\"full\"; 13.00 GiB with training.local_batch_size = 1.");
+}
+
+TEST(ForecastText, JsonHasEverythingInBytes) {
+  const auto json = nlohmann::json::parse(forecast_json(example()));
+  EXPECT_EQ(json["parameters"], 8'030'261'248);
+  EXPECT_EQ(json["layout"]["dp_shard"], 64);
+  EXPECT_EQ(json["bytes_per_rank"]["peak"], std::int64_t{18} << 30);
+  EXPECT_EQ(json["by_activation_checkpoint"].size(), 2);
+  EXPECT_EQ(json["by_activation_checkpoint"][1]["activations"], 100);
+  EXPECT_EQ(json["alternatives"][1]["change"], "training.local_batch_size = 1");
+  EXPECT_EQ(json["communication_per_step"][0]["operation"], "all_gather");
+  EXPECT_EQ(json["communication_per_step"][0]["sent_bytes"], std::int64_t{31} << 30);
+}
+
+}  // namespace
+}  // namespace titan::forecast
