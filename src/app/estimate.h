@@ -1,6 +1,9 @@
 #pragma once
 
+#include <string>
+
 #include "titan/config/command_line.h"
+#include "titan/forecast/forecast.h"
 
 namespace titan::app {
 
@@ -8,7 +11,11 @@ namespace titan::app {
 /// tables on standard output. Returns 0.
 int estimate(const config::CommandLine& command);
 
-/// Logs the forecast of a job whose other ranks are pretended.
-void log_forecast(const config::JobConfig& config, std::int64_t world_size);
+/// Logs the forecast of a job whose other ranks are pretended, and returns it.
+forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t world_size);
+
+/// Why this machine should not run a step of the job with real numbers on its CPU; empty when it can.
+/// One that takes minutes is an obstacle unless it `may_take_long`.
+std::string obstacle_to_a_step(const forecast::Forecast& forecast, bool may_take_long);
 
 }  // namespace titan::app
