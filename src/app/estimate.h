@@ -1,5 +1,10 @@
 #pragma once
 
+#include <c10/core/DeviceType.h>
+#include <c10/util/Exception.h>
+
+#include <string>
+
 #include "titan/config/command_line.h"
 
 namespace titan::app {
@@ -8,7 +13,12 @@ namespace titan::app {
 /// tables on standard output. Returns 0.
 int estimate(const config::CommandLine& command);
 
-/// Logs the forecast of a job whose other ranks are pretended.
-void log_forecast(const config::JobConfig& config, std::int64_t world_size);
+/// Logs what a step of the job needs where it runs on a device of this type.
+void log_forecast(const config::JobConfig& config, std::int64_t world_size, at::DeviceType device);
+
+/// What to add to the allocator's own words when memory ran out: the forecast beside the most that was
+/// in use, and what would help. Empty for errors of other kinds. Call it when the trainer is gone.
+std::string out_of_memory_text(const c10::Error& error, const config::JobConfig& config,
+                               std::int64_t world_size, at::DeviceType device, double peak_gib);
 
 }  // namespace titan::app

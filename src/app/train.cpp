@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "estimate.h"
 #include "job_rank.h"
 #include "memory_monitors.h"
 #include "rank_threads.h"
@@ -113,7 +114,10 @@ class Training {
     if (rank.groups) rank.groups->world().barrier();
     if (rank.watch) rank.watch->leave();
   } catch (const c10::Error& error) {
-    const RunError run_error(error.what_without_backtrace());
+    const RunError run_error(error.what_without_backtrace() +
+                             out_of_memory_text(error, config_, rank.context.world_size,
+                                                hardware_.device.type(),
+                                                memory_->peak().max_reserved_gib));
     if (rank.watch) rank.watch->leave(run_error.what());
     throw run_error;
   } catch (const std::exception& error) {
@@ -149,6 +153,9 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
     const tools::StopSignals stop_signals;
     run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;
+  }
+  if (config.comm.mode == config::CommMode::kFakeBackend) {
+    log_forecast(config, setup.world_size, hardware.device.type());
   }
   const std::unique_ptr<JobRank> rank = join_job(setup);
   const tools::StopSignals stop_signals;
