@@ -14,6 +14,11 @@ if(TITAN_SANITIZE)
   add_link_options("-fsanitize=${TITAN_SANITIZE}")
 endif()
 
+if(NOT TITAN_SANITIZE)
+  # What a library lacks shows when it is linked, not in the middle of a run. (Sanitizers keep their own symbols in the program.)
+  add_link_options(-Wl,-z,defs)
+endif()
+
 find_program(TITAN_LLD ld.lld)
 if(TITAN_LLD)
   add_link_options(-fuse-ld=lld)

@@ -51,9 +51,9 @@ std::optional<std::int64_t> simulated_ranks() {
 
 int run(std::span<const std::string> args) {
   tools::StartupTimes startup_times;
-  const config::CommandLine command = config::parse_command_line(
-      args, base::posix_file_system(), tools::read_launch_environment().world_size,
-      simulated_ranks());
+  const config::CommandLine command =
+      config::parse_command_line(args, base::posix_file_system(),
+                                 tools::read_launch_environment().world_size, simulated_ranks());
   switch (command.action) {
     case config::Action::kHelp:
       print(config::help_text());

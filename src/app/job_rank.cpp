@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "host_table.h"
 #include "titan/base/errors.h"
 #include "titan/comm/agreement.h"
 #include "titan/comm/fake_backend.h"
@@ -115,7 +116,10 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   rank->store = comm::connect_store(launch, init_timeout(setup));
   comm::check_same_config(*rank->store, launch.rank, setup.world_size,
                           config::values_by_option(setup.config), init_timeout(setup));
-  comm::WatchSetup watch = watch_setup(setup, launch.rank, rank->store);
+  const std::vector<Host> hosts = meet_hosts(*rank->store, launch, init_timeout(setup));
+  if (launch.rank == 0) tools::log_info(hosts_text(hosts));
+  comm::WatchSetup watch =
+      watch_setup(setup, launch.rank, comm::connect_again(launch, init_timeout(setup)));
   watch.store_rank = launch.agent_store ? -1 : 0;
   watch.end_rank = comm::end_process;
   rank->watch = comm::make_watch(std::move(watch));
