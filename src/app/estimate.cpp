@@ -1,5 +1,8 @@
 #include "estimate.h"
 
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -9,21 +12,25 @@
 #include "titan/base/file_system.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/logging.h"
+#include "titan/tools/number_text.h"
+#include "titan/tools/process.h"
 
 namespace titan::app {
 
 namespace {
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+/// Of the machine's memory, for a dry run.
+constexpr double kMemoryShare = 0.7;
+/// Of one CPU core, roughly: to tell seconds from hours.
+constexpr double kOperationsPerSecond = 2e10;
+constexpr double kLongStep = 120;  // seconds
 
 void print(const std::string& text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   if (!written || std::fflush(stdout) != 0) {
     throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
   }
-}
-
-config::JobConfig on_device(config::JobConfig config, at::DeviceType device) {
-  config.training.device = device == at::kCPU ? config::Device::kCpu : config::Device::kCuda;
-  return config;
 }
 
 }  // namespace
@@ -41,29 +48,27 @@ int estimate(const config::CommandLine& command) try {
   throw RunError(error.what_without_backtrace());
 }
 
-void log_forecast(const config::JobConfig& config, std::int64_t world_size, at::DeviceType device) {
-  const forecast::Forecast forecast =
-      forecast::make_forecast(on_device(config, device), world_size, /*alternatives=*/true);
+forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t world_size) {
+  forecast::Forecast forecast = forecast::make_forecast(config, world_size, /*alternatives=*/true);
   std::istringstream lines(forecast::forecast_table(forecast));
   for (std::string line; std::getline(lines, line);) tools::log_info(line);
+  return forecast;
 }
 
-std::string out_of_memory_text(const c10::Error& error, const config::JobConfig& config,
-                               std::int64_t world_size, at::DeviceType device, double peak_gib) {
-  // The CPU's allocator has no exception of its own.
-  const bool out_of_memory =
-      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-      error.msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
-  if (!out_of_memory) return {};
-  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-  try {
-    const forecast::Forecast forecast =
-        forecast::make_forecast(on_device(config, device), world_size, /*alternatives=*/true);
-    return "\nOut of memory. " +
-           forecast::forecast_text(forecast, static_cast<std::int64_t>(peak_gib * kGiB));
-  } catch (const std::exception& failure) {
-    return concat("\nOut of memory, and there is no forecast: ", failure.what());
+std::string obstacle_to_a_step(const forecast::Forecast& forecast, bool may_take_long) {
+  const auto peak = static_cast<double>(forecast.memory.front().peak);
+  const auto memory = static_cast<double>(tools::total_memory_bytes());
+  if (peak > kMemoryShare * memory) {
+    return concat("it needs ", tools::fixed(peak / kGiB, 1), " GiB of the ",
+                  tools::fixed(memory / kGiB, 1), " GiB of this machine");
   }
+  const auto tokens =
+      static_cast<double>(forecast.microbatches * forecast.local_batch_size * forecast.seq_len);
+  const double operations = 6 * static_cast<double>(forecast.total_parameters) * tokens;
+  const double seconds = operations / (kOperationsPerSecond * at::get_num_threads());
+  if (seconds < kLongStep || may_take_long) return {};
+  return concat("it would take about ", tools::fixed(seconds / 60, 0),
+                " minutes on this machine's CPU; --training.steps=1 on the command line insists");
 }
 
 }  // namespace titan::app

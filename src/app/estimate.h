@@ -1,11 +1,9 @@
 #pragma once
 
-#include <c10/core/DeviceType.h>
-#include <c10/util/Exception.h>
-
 #include <string>
 
 #include "titan/config/command_line.h"
+#include "titan/forecast/forecast.h"
 
 namespace titan::app {
 
@@ -13,12 +11,11 @@ namespace titan::app {
 /// tables on standard output. Returns 0.
 int estimate(const config::CommandLine& command);
 
-/// Logs what a step of the job needs where it runs on a device of this type.
-void log_forecast(const config::JobConfig& config, std::int64_t world_size, at::DeviceType device);
+/// Logs the forecast of a job whose other ranks are pretended, and returns it.
+forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t world_size);
 
-/// What to add to the allocator's own words when memory ran out: the forecast beside the most that was
-/// in use, and what would help. Empty for errors of other kinds. Call it when the trainer is gone.
-std::string out_of_memory_text(const c10::Error& error, const config::JobConfig& config,
-                               std::int64_t world_size, at::DeviceType device, double peak_gib);
+/// Why this machine should not run a step of the job with real numbers on its CPU; empty when it can.
+/// One that takes minutes is an obstacle unless it `may_take_long`.
+std::string obstacle_to_a_step(const forecast::Forecast& forecast, bool may_take_long);
 
 }  // namespace titan::app

@@ -13,6 +13,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
+#include "titan/forecast/forecast.h"
 #include "titan/tools/accelerator.h"
 #include "titan/tools/launch_environment.h"
 #include "titan/tools/logging.h"
@@ -24,6 +25,8 @@
 namespace titan::app {
 
 namespace {
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 /// The GPU that `training.device` allows and the machine has, or null for the CPU.
 tools::Accelerator* choose_accelerator(config::Device wanted) {
@@ -98,9 +101,10 @@ Hardware choose_hardware(const config::JobConfig& config, const tools::LaunchEnv
 /// A rank's work, from building its trainer to the last step.
 class Training {
  public:
-  Training(const config::JobConfig& config, const Hardware& hardware,
+  Training(const JobSetup& setup, const Hardware& hardware,
            const tools::StartupTimes& startup_times)
-      : config_(config),
+      : config_(setup.config),
+        world_size_(setup.world_size),
         hardware_(hardware),
         startup_times_(startup_times),
         memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {}
@@ -114,23 +118,46 @@ class Training {
     if (rank.groups) rank.groups->world().barrier();
     if (rank.watch) rank.watch->leave();
   } catch (const c10::Error& error) {
-    const RunError run_error(error.what_without_backtrace() +
-                             out_of_memory_text(error, config_, rank.context.world_size,
-                                                hardware_.device.type(),
-                                                memory_->peak().max_reserved_gib));
-    if (rank.watch) rank.watch->leave(run_error.what());
-    throw run_error;
+    std::string message = error.what_without_backtrace();
+    if (is_out_of_memory(error)) message += "\n" + forecast_beside_real_figures();
+    if (rank.watch) rank.watch->leave(message);
+    throw RunError(message);
   } catch (const std::exception& error) {
     if (rank.watch) rank.watch->leave(error.what());
     throw;
   }
 
  private:
+  static bool is_out_of_memory(const c10::Error& error) {
+    return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+           std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos;
+  }
+
+  std::string forecast_beside_real_figures() const try {
+    const auto bytes = static_cast<std::int64_t>(memory_->peak().max_active_gib * kGiB);
+    config::JobConfig config = config_;
+    if (hardware_.accelerator == nullptr) config.training.device = config::Device::kCpu;
+    return forecast::forecast_text(
+        forecast::make_forecast(config, world_size_, /*alternatives=*/true), bytes);
+  } catch (const std::exception& error) {
+    return concat("(no forecast: ", error.what(), ")");
+  }
+
   const config::JobConfig& config_;
+  std::int64_t world_size_;
   const Hardware& hardware_;
   const tools::StartupTimes& startup_times_;
   std::unique_ptr<protocols::MemoryMonitor> memory_;
 };
+
+/// Whether a step of rank 0 can be run here; logs what a real job would need, and why not.
+bool dry_run_fits(const config::CommandLine& command) {
+  const forecast::Forecast forecast = log_forecast(command.config, command.world_size);
+  const bool insists = command.origins.of("training.steps") == "command line";
+  const std::string obstacle = obstacle_to_a_step(forecast, insists);
+  if (!obstacle.empty()) tools::log_info("No step is run with real numbers: ", obstacle, ".");
+  return obstacle.empty();
+}
 
 std::unique_ptr<JobRank> join_job(const JobSetup& setup) {
   if (setup.config.comm.mode == config::CommMode::kFakeBackend) return pretended_rank(setup);
@@ -148,15 +175,13 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
 
   const Hardware hardware = choose_hardware(config, launch);
   const JobSetup setup = {config, command.world_size, hardware.device, launch};
-  const Training training(config, hardware, startup_times);
+  const Training training(setup, hardware, startup_times);
   if (config.comm.mode == config::CommMode::kLocalTensor) {
     const tools::StopSignals stop_signals;
     run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;
   }
-  if (config.comm.mode == config::CommMode::kFakeBackend) {
-    log_forecast(config, setup.world_size, hardware.device.type());
-  }
+  if (config.comm.mode == config::CommMode::kFakeBackend && !dry_run_fits(command)) return 0;
   const std::unique_ptr<JobRank> rank = join_job(setup);
   const tools::StopSignals stop_signals;
   training.run(*rank, stop_signals);

@@ -4,23 +4,16 @@
 
 #include <csignal>
 #include <map>
-#include <sstream>
 
 #include "c10d_store.h"
 #include "error_reason.h"
 #include "gloo_group.h"
+#include "group_key.h"
 #include "titan/base/errors.h"
-#include "titan/base/sha256.h"
 
 namespace titan::comm {
 
 namespace {
-
-std::string joined(const std::vector<std::int64_t>& numbers) {
-  std::ostringstream text;
-  for (std::size_t i = 0; i < numbers.size(); ++i) text << (i > 0 ? ", " : "") << numbers[i];
-  return text.str();
-}
 
 /// Gloo writes to peers that may be gone: that is to be an error, not the end of the process.
 void ignore_broken_pipes() {
@@ -67,7 +60,7 @@ class GlooBackend : public Backend {
 
   /// Differs for every group that this rank is in, and is the same on all ranks of one.
   std::string key_prefix(const std::string& name, const std::vector<std::int64_t>& ranks) {
-    const std::string id = base::sha256_hex(name + ": " + joined(ranks)).substr(0, 24);
+    const std::string id = group_id(name, ranks);
     return concat("gloo/", id, "/", made_[id]++, "/");
   }
 

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 #include <utility>
 
@@ -14,6 +15,13 @@ namespace {
 
 // Below this an all-reduce costs messages, above it bytes.
 constexpr std::size_t kSmallBytes = 64 * 1024;
+
+/// Held while something is started, in any group of the process: a group wants one caller at a time,
+/// and LibTorch's flight recorder, of which a process has one, adds groups to a map without a lock.
+std::mutex& one_at_a_time() {
+  static std::mutex mutex;
+  return mutex;
+}
 
 at::Tensor flat(const at::Tensor& tensor) { return tensor.view({tensor.numel()}); }
 
@@ -90,7 +98,7 @@ GlooGroup::GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
 }
 
 void GlooGroup::set_timeout(std::chrono::milliseconds timeout) {
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   wire_->timeout = timeout;
   C10dGroup::set_timeout(timeout);
 }
@@ -119,7 +127,7 @@ ProcessGroup::StartedWork GlooGroup::all_reduce_large(const at::Tensor& tensor, 
   const std::vector<at::Tensor> received = parts_of(*rows, size());
   std::shared_ptr<BackendWork> sent;
   {
-    const std::lock_guard lock(wire_->mutex);
+    const std::lock_guard lock(one_at_a_time());
     sent = C10dGroup::do_all_to_all(bytes_of(*rows), bytes_of(tensor), byte_counts(received),
                                     byte_counts(parts));
   }
@@ -138,7 +146,7 @@ void GlooGroup::exchange_parts(Wire& wire, const std::vector<at::Tensor>& parts,
   const at::Tensor& own = parts[static_cast<std::size_t>(mine)];
   std::vector<c10::intrusive_ptr<c10d::Work>> under_way;
   {
-    const std::lock_guard lock(wire.mutex);
+    const std::lock_guard lock(one_at_a_time());
     for (std::int64_t i = 1; i < count; ++i) {  // everybody begins with another peer
       const std::int64_t from = (mine + count - i) % count;
       std::vector<at::Tensor> theirs{bytes_of(parts[static_cast<std::size_t>(from)])};
@@ -156,7 +164,7 @@ void GlooGroup::exchange_parts(Wire& wire, const std::vector<at::Tensor>& parts,
 ProcessGroup::StartedWork GlooGroup::do_all_gather(const at::Tensor& output,
                                                    const at::Tensor& input) {
   if (input.numel() == 0) return nullptr;
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return C10dGroup::do_all_gather(bytes_of(output), bytes_of(input));
 }
 
@@ -168,7 +176,7 @@ ProcessGroup::StartedWork GlooGroup::do_reduce_scatter(const at::Tensor& output,
                                          static_cast<std::int64_t>(output.nbytes()));
   std::shared_ptr<BackendWork> sent;
   {
-    const std::lock_guard lock(wire_->mutex);
+    const std::lock_guard lock(one_at_a_time());
     sent = C10dGroup::do_all_to_all(bytes_of(*rows), bytes_of(input), counts, counts);
   }
   return finishing_.add([sent, rows, output, count = size()] {
@@ -181,7 +189,7 @@ ProcessGroup::StartedWork GlooGroup::do_all_to_all(const at::Tensor& output,
                                                    const at::Tensor& input,
                                                    const std::vector<std::int64_t>& output_splits,
                                                    const std::vector<std::int64_t>& input_splits) {
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return C10dGroup::do_all_to_all(bytes_of(output), bytes_of(input),
                                   times(output_splits, row_bytes(output)),
                                   times(input_splits, row_bytes(input)));
@@ -189,7 +197,7 @@ ProcessGroup::StartedWork GlooGroup::do_all_to_all(const at::Tensor& output,
 
 ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std::int64_t root) {
   if (tensor.numel() == 0) return nullptr;
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return C10dGroup::do_broadcast(bytes_of(tensor), root);
 }
 
@@ -197,7 +205,7 @@ ProcessGroup::StartedWork GlooGroup::do_send(const at::Tensor& tensor, std::int6
   if (tensor.numel() == 0) return nullptr;
   std::vector<at::Tensor> tensors{bytes_of(tensor)};
   const auto peer = static_cast<int>(to);
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return std::make_unique<Message>(wire_, wire_->gloo->send(tensors, peer, kMessageTag));
 }
 
@@ -205,12 +213,12 @@ ProcessGroup::StartedWork GlooGroup::do_receive(const at::Tensor& tensor, std::i
   if (tensor.numel() == 0) return nullptr;
   std::vector<at::Tensor> tensors{bytes_of(tensor)};
   const auto peer = static_cast<int>(from);
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return std::make_unique<Message>(wire_, wire_->gloo->recv(tensors, peer, kMessageTag));
 }
 
 ProcessGroup::StartedWork GlooGroup::do_barrier() {
-  const std::lock_guard lock(wire_->mutex);
+  const std::lock_guard lock(one_at_a_time());
   return C10dGroup::do_barrier();
 }
 

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 
 #include "c10d_group.h"
 #include "finishing_thread.h"
@@ -31,11 +30,10 @@ class GlooGroup : public C10dGroup {
   StartedWork do_barrier() override;
 
  private:
-  /// ProcessGroupGloo, which wants one caller at a time.
+  /// What the group's work needs of it, should the group end first.
   struct Wire {
     explicit Wire(std::chrono::milliseconds limit) : timeout(limit) {}
 
-    std::mutex mutex;
     c10::intrusive_ptr<c10d::Backend> gloo;
     std::atomic<std::chrono::milliseconds> timeout;
   };

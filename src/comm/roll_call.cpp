@@ -38,7 +38,8 @@ class RollCall {
 
   [[noreturn]] void refuse(const std::string& reason) {
     decide(reason);
-    end(reason);
+    const std::string first = store_.wait("roll_call/verdict", std::chrono::seconds(10));
+    end(first == kComplete ? reason : first);
   }
 
   [[noreturn]] static void end(const std::string& reason) {

@@ -35,7 +35,8 @@ c10::Storage BufferPool::make_storage() const {
 void BufferPool::fill(const c10::Storage& storage, std::int64_t bytes) {
   c10::StorageImpl* impl = storage.unsafeGetStorageImpl();
   const auto fits = free_.lower_bound(bytes);
-  if (fits == free_.end()) {
+  // A much larger one is kept for those who need it.
+  if (fits == free_.end() || fits->first > 2 * bytes) {
     impl->set_data_ptr_noswap(allocator_->allocate(static_cast<std::size_t>(bytes)));
     impl->set_nbytes(static_cast<std::size_t>(bytes));
   } else {

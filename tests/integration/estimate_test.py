@@ -70,7 +70,7 @@ class WhileTraining(TitanTest):
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertIn("can't allocate memory", result.stderr)
-        self.assertIn("Out of memory. Memory in use was", result.stderr)
+        self.assertIn("Memory in use was", result.stderr)
         self.assertIn("the forecast for a step is", result.stderr)
         self.assertIn('with activation_checkpoint.mode = "full"', result.stderr)
 

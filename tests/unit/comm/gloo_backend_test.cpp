@@ -20,16 +20,8 @@ using testing::HasSubstr;
 using testing::Not;
 using titan::test::message_of;
 
-/// Groups over a store in memory: no TCP store is needed to meet.
-void over_memory(std::int64_t ranks, const std::function<void(std::int64_t, Backend&)>& body) {
-  LocalWorld world(ranks);
-  on_threads(ranks, [&](std::int64_t rank) {
-    body(rank, *make_gloo_backend(world.store(), rank, ranks));
-  });
-}
-
 TEST(GlooBackend, ARankThatLeavesEndsTheOthersWaits) {
-  over_memory(3, [](std::int64_t rank, Backend& backend) {
+  on_ranks(Kind::kGloo, 3, [](std::int64_t rank, Backend& backend) {
     const auto group = backend.make_group("world", {0, 1, 2}, kPatience, nullptr);
     group->barrier();
     if (rank == 2) return;  // as a rank that fails does; its group ends with it
@@ -43,7 +35,7 @@ TEST(GlooBackend, ARankThatLeavesEndsTheOthersWaits) {
 
 TEST(GlooBackend, ARankThatNeverComesToACollectiveIsATimeOut) {
   std::atomic<int> timed_out = 0;
-  over_memory(2, [&](std::int64_t rank, Backend& backend) {
+  on_ranks(Kind::kGloo, 2, [&](std::int64_t rank, Backend& backend) {
     const auto group = backend.make_group("world", {0, 1}, kPatience, nullptr);
     group->barrier();
     group->set_timeout(200ms);
@@ -59,7 +51,7 @@ TEST(GlooBackend, ARankThatNeverComesToACollectiveIsATimeOut) {
 
 TEST(GlooBackend, ATimeOutOfAMessageToo) {
   std::atomic<int> timed_out = 0;
-  over_memory(2, [&](std::int64_t rank, Backend& backend) {
+  on_ranks(Kind::kGloo, 2, [&](std::int64_t rank, Backend& backend) {
     const auto group = backend.make_group("world", {0, 1}, kPatience, nullptr);
     group->barrier();
     group->set_timeout(200ms);
@@ -72,7 +64,7 @@ TEST(GlooBackend, ATimeOutOfAMessageToo) {
 }
 
 TEST(GlooBackend, ALongTimeOutSetLaterHoldsToo) {
-  over_memory(2, [&](std::int64_t rank, Backend& backend) {
+  on_ranks(Kind::kGloo, 2, [&](std::int64_t rank, Backend& backend) {
     const auto group = backend.make_group("world", {0, 1}, 10s, nullptr);
     group->barrier();
     group->set_timeout(50ms);
@@ -85,7 +77,7 @@ TEST(GlooBackend, ALongTimeOutSetLaterHoldsToo) {
 }
 
 TEST(GlooBackend, AGroupWhoseMembersDoNotComeNamesThem) {
-  over_memory(4, [&](std::int64_t rank, Backend& backend) {
+  on_ranks(Kind::kGloo, 4, [&](std::int64_t rank, Backend& backend) {
     if (rank == 1 || rank == 2) return;
     EXPECT_THAT(message_of<RunError>([&] {
                   backend.make_group("fsdp", {0, 1, 2, 3}, 500ms, nullptr);
@@ -105,7 +97,7 @@ TEST(GlooBackend, GroupsGiveBackTheirSocketsAndThreads) {
   std::int64_t before = 0;
   for (int round = 0; round < 20; ++round) {
     if (round == 2) before = open_files();
-    over_memory(2, [](std::int64_t, Backend& backend) {
+    on_ranks(Kind::kGloo, 2, [](std::int64_t, Backend& backend) {
       const auto group = backend.make_group("world", {0, 1}, kPatience, nullptr);
       group->all_reduce(at::full({30000}, 1.0)).wait();
     });

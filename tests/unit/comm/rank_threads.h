@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -87,23 +86,15 @@ inline void on_threads(std::int64_t ranks, const std::function<void(std::int64_t
   for (std::thread& thread : threads) thread.join();
 }
 
-/// Runs `body(rank, backend)` as every rank of a world of one kind. Gloo's ranks meet as processes
-/// would, each with its own connection to a TCP store.
+/// Runs `body(rank, backend)` as every rank of a world of one kind. Gloo's ranks meet in a store in
+/// memory and talk over TCP.
 inline void on_ranks(Kind kind, std::int64_t ranks,
                      const std::function<void(std::int64_t, Backend&)>& body) {
-  if (kind == Kind::kLocal) {
-    LocalWorld world(ranks);
-    on_threads(ranks, [&](std::int64_t rank) { body(rank, *world.backend(rank)); });
-    return;
-  }
-  const std::uint16_t port = free_port();
-  std::atomic<std::int64_t> done = 0;
+  LocalWorld world(ranks);
   on_threads(ranks, [&](std::int64_t rank) {
-    const auto store = connect_store(launch_of(rank, ranks, port), kPatience);
-    body(rank, *make_gloo_backend(*store, rank, ranks));
-    // Rank 0 serves the store: it stays until the others have gone.
-    ++done;
-    while (rank == 0 && done < ranks) std::this_thread::sleep_for(1ms);
+    const auto backend =
+        kind == Kind::kLocal ? world.backend(rank) : make_gloo_backend(world.store(), rank, ranks);
+    body(rank, *backend);
   });
 }
 
