@@ -1,5 +1,8 @@
 #include "engine.h"
 
+#include <c10/util/Logging.h>
+#include <stdlib.h>
+
 #include "estimate.h"
 #include "titan/app/register_all.h"
 #include "titan/protocols/train_spec.h"
@@ -12,7 +15,13 @@ namespace {
 
 class TorchEngine : public Engine {
  public:
-  TorchEngine() { register_all(); }
+  TorchEngine() {
+    // c10d warns of a lost connection with a C++ stack, on every rank and again and again; the ranks
+    // report it in one sentence.
+    ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+    c10::initLogging();
+    register_all();
+  }
   int train(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
     return app::train(command, startup_times);
   }

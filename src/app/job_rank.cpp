@@ -12,6 +12,7 @@
 #include "titan/comm/agreement.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/gloo_backend.h"
+#include "titan/comm/nccl_backend.h"
 #include "titan/comm/tcp_store.h"
 #include "titan/config/print.h"
 #include "titan/mesh/parallel_dims.h"
@@ -76,6 +77,15 @@ comm::WatchSetup watch_setup(const JobSetup& setup, std::int64_t rank,
   return watch;
 }
 
+std::unique_ptr<comm::Backend> make_backend(const JobSetup& setup, comm::Store& store) {
+  const std::int64_t rank = setup.launch.rank;
+  if (!setup.device.is_cuda()) return comm::make_gloo_backend(store, rank, setup.world_size);
+  const config::Comm& comm = setup.config.comm;
+  const auto traces = std::filesystem::path(setup.config.job.dump_folder) /
+                      comm.save_traces_folder / comm.save_traces_file_prefix;
+  return comm::make_nccl_backend(store, rank, setup.device, {comm.trace_buf_size, traces.string()});
+}
+
 void make_groups(const JobSetup& setup, JobRank& rank) {
   tools::log_info(mesh::building_text(rank.context.dims));
   rank.groups = std::make_unique<comm::Groups>(*rank.backend, rank.context.dims, rank.context.rank,
@@ -109,9 +119,6 @@ std::unique_ptr<JobRank> lone_rank(const JobSetup& setup) {
 
 std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   const tools::LaunchEnvironment& launch = setup.launch;
-  if (setup.device.is_cuda()) {
-    throw RunError("not available in this build yet: several ranks on GPUs");
-  }
   auto rank = make_rank(setup, launch.rank);
   rank->store = comm::connect_store(launch, init_timeout(setup));
   comm::check_same_config(*rank->store, launch.rank, setup.world_size,
@@ -123,7 +130,7 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   watch.store_rank = launch.agent_store ? -1 : 0;
   watch.end_rank = comm::end_process;
   rank->watch = comm::make_watch(std::move(watch));
-  rank->backend = comm::make_gloo_backend(*rank->store, launch.rank, setup.world_size);
+  rank->backend = make_backend(setup, *rank->store);
   rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
   make_groups(setup, *rank);
   return rank;

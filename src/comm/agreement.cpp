@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "titan/base/errors.h"
@@ -15,6 +16,7 @@ using Json = nlohmann::json;
 using Values = std::map<std::string, std::string>;
 
 constexpr const char* kVerdictKey = "titan/config/verdict";
+constexpr const char* kHeardKey = "titan/config/heard";
 constexpr const char* kSame = "same";
 constexpr std::string_view kMissing = "missing: ";
 constexpr std::size_t kMostLines = 20;
@@ -108,6 +110,16 @@ std::string judge(Store& store, std::int64_t world_size, const Values& mine,
   return message + "\nStart every rank with the same files and arguments.";
 }
 
+/// Says how it ended badly, and waits until the others have read it: the store may end with this
+/// rank.
+void announce(Store& store, std::int64_t readers, const std::string& verdict) {
+  store.set(kVerdictKey, verdict);
+  const auto deadline = std::chrono::steady_clock::now() + kMargin;
+  while (store.add(kHeardKey, 0) < readers && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 }  // namespace
 
 void check_same_config(Store& store, std::int64_t rank, std::int64_t world_size,
@@ -122,16 +134,20 @@ void check_same_config(Store& store, std::int64_t rank, std::int64_t world_size,
     try {
       verdict = judge(store, world_size, values, hash, timeout);
     } catch (const RunError& error) {
-      store.set(kVerdictKey, std::string(kMissing) + error.what());
+      announce(store, world_size - 2, std::string(kMissing) + error.what());
       throw;
     }
-    store.set(kVerdictKey, verdict.empty() ? kSame : verdict);
-    if (!verdict.empty()) throw ConfigError(verdict);
+    if (!verdict.empty()) {
+      announce(store, world_size - 1, verdict);
+      throw ConfigError(verdict);
+    }
+    store.set(kVerdictKey, kSame);
     return;
   }
   if (wait_for(store, hash_key(0), 0, timeout) != hash) store.set(values_key(rank), text);
   // Rank 0 may still be waiting for another rank, which it will name.
   const std::string verdict = wait_for(store, kVerdictKey, 0, 2 * timeout + kMargin);
+  if (verdict != kSame) store.add(kHeardKey, 1);
   if (verdict.starts_with(kMissing)) throw RunError(verdict.substr(kMissing.size()));
   if (verdict != kSame) throw ConfigError(verdict);
 }

@@ -56,7 +56,7 @@ class Heartbeat::Loop {
 
   void run() {
     Clock::time_point last = Clock::now();
-    while (pause(period_)) {
+    while (pause(next_pause())) {
       if (Clock::now() - last > period_ + setup_.silence / 2) peers_.forgive();
       last = Clock::now();
       take_last_words();
@@ -116,6 +116,12 @@ class Heartbeat::Loop {
 
   milliseconds acknowledgements() const {
     return std::min<milliseconds>(period_ * 2, milliseconds(5'000));
+  }
+
+  /// Short until the rank that serves the store has been seen: it may be killed in the first second.
+  milliseconds next_pause() {
+    const bool unseen = setup_.rank > 0 && setup_.store_rank == 0 && !(holder_ && holder_->report);
+    return unseen ? std::min(period_, kPoll / 10) : period_;
   }
 
   /// Until the time is over or there is something to do; false at the end.

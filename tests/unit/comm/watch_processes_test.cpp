@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,11 +63,13 @@ class WatchProcessesTest : public testing::Test {
   WatchProcessesTest() : store_(std::make_shared<FolderStore>(folder_.path())) {
     child_ = ::fork();
     if (child_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       const auto watch = make_watch(setup(1));
       watch->enter_phase("backward", 3);
       for (;;) ::pause();
     }
-    while (store_->find("titan/watch/rank/1")->find("backward") == std::string::npos) {
+    while (store_->wait("titan/watch/rank/1", milliseconds(60'000)).find("backward") ==
+           std::string::npos) {
       std::this_thread::sleep_for(milliseconds(5));
     }
   }

@@ -1,0 +1,230 @@
+"""Several ranks as processes: how they start, and what a run says that goes wrong. Limits are generous: the machine may be busy."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+from titan import ROOT, TitanTest, environment
+
+LONG = 120  # seconds for what takes a few
+
+
+def rank_processes(launcher):
+    """Process numbers of the ranks that a launcher has started, by rank."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                parent = int(file.read().rpartition(")")[2].split()[1])
+            if parent == launcher:
+                with open(f"/proc/{name}/environ") as file:
+                    variables = dict(line.partition("=")[::2] for line in file.read().split("\0"))
+                found[int(variables["RANK"])] = int(name)
+        except (OSError, KeyError):
+            pass  # it has just ended, or has not begun
+    return found
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Running:
+    """A process whose output is read as it comes."""
+
+    def __init__(self, test, command, env=None):
+        self.test = test
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment(env), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.text = {"stdout": "", "stderr": ""}
+        self.readers = [threading.Thread(target=self.read, args=(name,)) for name in self.text]
+        for reader in self.readers:
+            reader.start()
+        test.addCleanup(self.end)
+
+    def read(self, name):
+        for line in getattr(self.process, name):
+            self.text[name] += line
+
+    def wait_for(self, pattern, stream="stdout"):
+        deadline = time.monotonic() + LONG
+        while not re.search(pattern, self.text[stream]):
+            ended = self.process.poll() is not None and not any(reader.is_alive() for reader in self.readers)
+            if (ended and not re.search(pattern, self.text[stream])) or time.monotonic() > deadline:
+                self.test.fail(f"no '{pattern}' in {self.text}")
+            time.sleep(0.02)
+
+    def finish(self):
+        """The exit status, and the seconds until the end."""
+        began = time.monotonic()
+        self.process.wait(LONG)
+        for reader in self.readers:
+            reader.join(LONG)
+        return self.process.returncode, time.monotonic() - began
+
+    def end(self):
+        self.process.kill()
+        self.finish()
+        for name in self.text:
+            getattr(self.process, name).close()
+
+
+class NprocTest(TitanTest):
+    def launch(self, *args, ranks=2, env=None):
+        return Running(self, self.arguments(f"--nproc={ranks}", *args), env)
+
+    def endless(self, *args, **options):
+        """A run that is in its steps and would go on."""
+        run = self.launch("--training.steps=1000000", "--metrics.log_freq=1", *args, **options)
+        run.wait_for(r"step: +3 ")
+        return run, rank_processes(run.process.pid)
+
+    def assert_gone(self, ranks):
+        deadline = time.monotonic() + LONG
+        while any(os.path.exists(f"/proc/{pid}") for pid in ranks.values()):
+            self.assertLess(time.monotonic(), deadline, "a rank is still there")
+            time.sleep(0.05)
+
+    def test_two_ranks_train_and_one_of_them_prints(self):
+        result = self.train("--nproc=2")
+        self.assertEqual(len(re.findall(r"step: +4 ", result.stdout)), 1)
+        self.assertEqual(result.stderr, "")
+
+    def test_the_message_of_the_rank_that_failed_comes_last(self):
+        message = self.refused("--nproc=2", "--training.dataset_path=/no/such", exit_status=1)
+        self.assertRegex(message, r"titan_train: rank \d \(pid \d+\) ended with exit status 1:\ntitan_train: [^\n]*/no/such[^\n]*\n$")
+
+    def test_a_rank_that_is_killed(self):
+        run, ranks = self.endless(ranks=3)
+        os.kill(ranks[1], signal.SIGKILL)
+        status, seconds = run.finish()
+        self.assertEqual(status, 137)
+        self.assertLess(seconds, 60, "10 s where nothing else runs")
+        errors = run.text["stderr"]
+        self.assertRegex(errors, rf"rank 1 \(host \S+, pid {ranks[1]}\) is gone .*; it was in \w+ of step \d+\.")
+        self.assertRegex(errors, rf"titan_train: rank 1 \(pid {ranks[1]}\) was killed by signal 9 \(Killed\)[^\n]*\n$")
+        self.assert_gone(ranks)
+        self.assertTrue(os.path.getsize(self.path("dump/comm_traces/rank_0.json")))
+        self.assertTrue(os.path.getsize(self.path("dump/comm_traces/rank_0.stack.txt")))
+
+    def test_rank_0_is_killed(self):
+        run, ranks = self.endless()
+        os.kill(ranks[0], signal.SIGKILL)
+        status, seconds = run.finish()
+        self.assertEqual(status, 137)
+        self.assertLess(seconds, 60)
+        self.assertRegex(run.text["stderr"], rf"rank 0 \(host \S+, pid {ranks[0]}\) is gone")
+        self.assert_gone(ranks)
+
+    def test_a_stopped_rank_is_named_before_any_limit_and_when_it_is_back(self):
+        run, ranks = self.endless()
+        os.kill(ranks[1], signal.SIGSTOP)
+        run.wait_for(rf"rank 1 \(host \S+, pid {ranks[1]}\) has not been heard of for \d+ s")
+        os.kill(ranks[1], signal.SIGCONT)
+        run.wait_for(r"rank 1 \(.*\) is heard of again")
+        os.kill(run.process.pid, signal.SIGINT)
+        self.assertEqual(run.finish()[0], 130)
+        self.assert_gone(ranks)
+
+    def test_a_stopped_rank_ends_the_run_after_the_limit(self):
+        run, ranks = self.endless("--comm.train_timeout_seconds=3")
+        os.kill(ranks[1], signal.SIGSTOP)
+        status, _ = run.finish()
+        self.assertEqual(status, 1)
+        self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped .*comm\.train_timeout_seconds")
+        self.assert_gone(ranks)
+
+    def test_a_request_to_stop_reaches_all(self):
+        run, ranks = self.endless()
+        os.kill(run.process.pid, signal.SIGTERM)
+        self.assertEqual(run.finish()[0], 143)
+        self.assert_gone(ranks)
+
+    def test_the_launcher_is_killed(self):
+        run, ranks = self.endless()
+        run.process.kill()
+        self.assert_gone(ranks)
+
+    def test_starting_and_stopping_leaves_nothing(self):
+        before = set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))
+        for i in range(int(os.environ.get("TITAN_CYCLES", "3"))):
+            run = self.launch("--training.steps=1")
+            self.assertEqual(run.finish()[0], 0, run.text)
+        after = set(os.listdir("/tmp")) | set(os.listdir("/dev/shm"))
+        self.assertEqual({name for name in after - before if "titan" in name or "gloo" in name or "torch" in name}, set())
+
+
+class RanksByHandTest(TitanTest):
+    """Each rank is started alone, as a launcher would."""
+
+    def rank(self, number, world_size, *args, port=None, address="127.0.0.1", prefix=(), env=None):
+        variables = {"RANK": str(number), "WORLD_SIZE": str(world_size), "MASTER_ADDR": address, "MASTER_PORT": str(port), **(env or {})}
+        return Running(self, [*prefix, *self.arguments("--comm.init_timeout_seconds=60", *args)], variables)
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            run = self.rank(0, 2, "--comm.init_timeout_seconds=5", port=port)
+            self.assertEqual(run.finish()[0], 1)
+        self.assertIn(f"port {port}", run.text["stderr"])
+        self.assertIn("MASTER_PORT", run.text["stderr"])
+
+    def test_a_rank_that_never_starts(self):
+        port = free_port()
+        runs = [self.rank(number, 3, "--comm.init_timeout_seconds=8", port=port) for number in (0, 1)]
+        for run in runs:
+            self.assertEqual(run.finish()[0], 1)
+        self.assertRegex(runs[0].text["stderr"], r"\brank 2\b|\branks? .*\b2\b")
+
+    def test_ranks_that_disagree_on_how_many_they_are(self):
+        port = free_port()
+        runs = [self.rank(0, 2, "--comm.init_timeout_seconds=15", port=port), self.rank(1, 3, "--comm.init_timeout_seconds=15", port=port)]
+        for run in runs:
+            self.assertNotEqual(run.finish()[0], 0)
+        self.assertRegex(runs[0].text["stderr"], r"\b3\b")
+
+    def test_different_configs(self):
+        port = free_port()
+        runs = [self.rank(0, 2, port=port), self.rank(1, 2, "--training.steps=7", port=port)]
+        for run in runs:
+            self.assertEqual(run.finish()[0], 2, run.text)
+            self.assertIn("training.steps is 4 on rank 0 and 7 on rank 1", run.text["stderr"])
+
+    def test_two_machines_are_two_network_namespaces(self):
+        names = [f"titan{os.getpid()}{letter}" for letter in "ab"]
+        self.make_namespaces(names)
+        port = 29511
+        runs = []
+        for number, name in enumerate(names):
+            local = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "GLOO_SOCKET_IFNAME": f"veth{number}"}
+            runs.append(self.rank(number, 2, port=port, address="10.77.0.1", env=local, prefix=("ip", "netns", "exec", name)))
+        for run in runs:
+            self.assertEqual(run.finish()[0], 0, run.text)
+        self.assertRegex(runs[0].text["stdout"], r"step: +4 ")
+
+    def make_namespaces(self, names):
+        """Two of them, connected by a cable: 10.77.0.1 and 10.77.0.2."""
+        if shutil.which("ip") is None or os.geteuid() != 0:
+            self.skipTest("needs root and the command ip")
+        commands = [f"ip netns add {name}" for name in names]
+        commands += [f"ip link add veth0 netns {names[0]} type veth peer name veth1 netns {names[1]}"]
+        for number, name in enumerate(names):
+            self.addCleanup(subprocess.run, ["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, check=False)
+            commands += [f"ip -n {name} addr add 10.77.0.{number + 1}/24 dev veth{number}", f"ip -n {name} link set veth{number} up",
+                         f"ip -n {name} link set lo up"]
+        for command in commands:
+            done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                self.skipTest(f"'{command}' is not permitted here: {done.stderr.strip()}")
+
+
+if __name__ == "__main__":
+    unittest.main()
