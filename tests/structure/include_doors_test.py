@@ -29,7 +29,8 @@ THIRD_PARTY = {
     r"(cuda|cublas|cudnn|nvml)\w*(\.|/)|nccl|(ATen|c10)/cuda/": ["src/cuda/*"],
     r"gloo/": ["src/comm/*"],
     r"(arrow|parquet)/": ["src/parquet/*"],
-    r"(zlib|zstd|zstd_errors)\.h": ["src/components/sources/*", "tests/*"],
+    r"zlib\.h": ["src/components/sources/*", "src/components/dcp/*", "tests/*"],
+    r"(zstd|zstd_errors)\.h": ["src/components/sources/*", "tests/*"],
     r"(gtest|gmock)/": ["tests/*"],
 }
 # Headers that cost every file that sees them 10 to 30 seconds of compile time.

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace titan::components {
+
+/// Whether the bytes are UTF-8 as Python's "surrogatepass" takes it: shortest forms, surrogates
+/// allowed.
+bool is_python_text(std::string_view bytes);
+
+/// The text with each character as one byte; false when a character is beyond 255. `text` is
+/// valid UTF-8.
+bool to_latin1(std::string_view text, std::string& out);
+
+/// The bytes as text: each one a character of that number.
+std::string from_latin1(std::string_view bytes);
+
+}  // namespace titan::components

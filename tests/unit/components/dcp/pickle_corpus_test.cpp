@@ -1,0 +1,3 @@
+#include "fuzz/replay_corpus.h"
+
+TEST(PickleFuzzCorpus, Replays) { titan::test::replay_corpus("pickle"); }
