@@ -136,8 +136,10 @@ class Training {
 
   std::string forecast_beside_real_figures() const try {
     const auto bytes = static_cast<std::int64_t>(memory_->peak().max_active_gib * kGiB);
+    config::JobConfig config = config_;
+    if (hardware_.accelerator == nullptr) config.training.device = config::Device::kCpu;
     return forecast::forecast_text(
-        forecast::make_forecast(config_, world_size_, /*alternatives=*/true), bytes);
+        forecast::make_forecast(config, world_size_, /*alternatives=*/true), bytes);
   } catch (const std::exception& error) {
     return concat("(no forecast: ", error.what(), ")");
   }

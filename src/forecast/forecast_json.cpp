@@ -14,6 +14,7 @@ Json to_json(const MemoryFigures& memory) {
           {"optimizer_state", memory.optimizer_state},
           {"communication_buffers", memory.communication_buffers},
           {"activations", memory.activations},
+          {"host", memory.host},
           {"peak", memory.peak}};
 }
 

@@ -50,7 +50,12 @@ std::string memory_table(const Forecast& forecast) {
                     bytes_text(memory.optimizer_state), bytes_text(memory.communication_buffers),
                     bytes_text(memory.activations), bytes_text(memory.peak)});
   }
-  return "Memory of a rank at the peak of a step\n" + aligned(rows, 1);
+  const std::int64_t host = forecast.memory.front().host;
+  const std::string note =
+      host == 0 ? ""
+                : concat("   Parameters, gradients and optimizer state, ", bytes_text(host),
+                         ", are in the host's memory and not in the peak.\n");
+  return "Memory of a rank at the peak of a step\n" + aligned(rows, 1) + note;
 }
 
 std::string alternatives_table(const Forecast& forecast) {

@@ -14,6 +14,7 @@
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
 #include "titan/parallel/autocast.h"
+#include "titan/parallel/buffer_keeping.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/protocols/train_spec.h"
 #include "titan/tools/logging.h"
@@ -126,9 +127,11 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
   const parallel::DispatchModeScope mode(fake_tensors);
+  const bool gpu = config.training.device != config::Device::kCpu;
+  const parallel::BufferKeepingScope keeping(!gpu);
   const tools::RankLog quiet(0, /*shows_info=*/false);
 
-  Traffic traffic(dims, /*copies=*/config.training.device == config::Device::kCpu);
+  Traffic traffic(dims, /*copies=*/!gpu);
   const auto backend = comm::make_fake_backend(dims.world_size());
   comm::Groups groups(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   comm::RankContext context;
@@ -161,6 +164,10 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   memory.peak = peak.total();
   memory.communication_buffers = peak.buffers;
   memory.activations = peak.results - memory.parameters - memory.gradients - memory.optimizer_state;
+  if (gpu && config.training.enable_cpu_offload) {
+    memory.host = memory.parameters + memory.gradients + memory.optimizer_state;
+    memory.peak -= memory.host;
+  }
   step.communication = traffic.total();
   return step;
 }

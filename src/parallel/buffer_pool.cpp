@@ -5,10 +5,26 @@
 
 #include <utility>
 
+#include "titan/parallel/buffer_keeping.h"
+
 namespace titan::parallel {
 
+namespace {
+
+enum { kAsTheDevice, kKeeps, kKeepsNothing };
+thread_local int keeping = kAsTheDevice;
+
+}  // namespace
+
+BufferKeepingScope::BufferKeepingScope(bool keeps)
+    : outer_(std::exchange(keeping, keeps ? kKeeps : kKeepsNothing)) {}
+
+BufferKeepingScope::~BufferKeepingScope() { keeping = outer_; }
+
 BufferPool::BufferPool(at::Device device)
-    : device_(device), allocator_(c10::GetAllocator(device.type())) {}
+    : device_(device),
+      keeps_(keeping == kAsTheDevice ? device.is_cpu() : keeping == kKeeps),
+      allocator_(c10::GetAllocator(device.type())) {}
 
 c10::Storage BufferPool::make_storage() const {
   return c10::Storage(c10::Storage::use_byte_size_t(), 0, c10::DataPtr(nullptr, device_),
@@ -35,7 +51,7 @@ void BufferPool::drain(const c10::Storage& storage) {
   const auto bytes = static_cast<std::int64_t>(impl->nbytes());
   c10::DataPtr memory = impl->set_data_ptr(c10::DataPtr(nullptr, device_));
   impl->set_nbytes(static_cast<std::size_t>(0));
-  if (device_.is_cpu() && bytes > 0) free_.emplace(bytes, std::move(memory));
+  if (keeps_ && bytes > 0) free_.emplace(bytes, std::move(memory));
 }
 
 at::Tensor BufferPool::take(std::int64_t elements, at::ScalarType dtype) {

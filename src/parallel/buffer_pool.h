@@ -28,6 +28,7 @@ class BufferPool {
 
  private:
   at::Device device_;
+  bool keeps_;
   c10::Allocator* allocator_;
   std::multimap<std::int64_t, c10::DataPtr> free_;  // by bytes
 };

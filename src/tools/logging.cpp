@@ -70,14 +70,13 @@ thread_local bool rank_shows_info = true;
 
 }  // namespace
 
-RankLog::RankLog(std::int64_t rank, bool shows_info) {
-  rank_prefix = rank == 0 ? "" : concat("[rank ", rank, "] ");
-  rank_shows_info = shows_info;
-}
+RankLog::RankLog(std::int64_t rank, bool shows_info)
+    : outer_prefix_(std::exchange(rank_prefix, rank == 0 ? "" : concat("[rank ", rank, "] "))),
+      outer_shows_info_(std::exchange(rank_shows_info, shows_info)) {}
 
 RankLog::~RankLog() {
-  rank_prefix.clear();
-  rank_shows_info = true;
+  rank_prefix = outer_prefix_;
+  rank_shows_info = outer_shows_info_;
 }
 
 void write_log(LogLevel level, std::string_view message) {

@@ -33,6 +33,8 @@ struct MemoryFigures {
   std::int64_t communication_buffers = 0;
   /// Everything else at the peak: activations and temporary results.
   std::int64_t activations = 0;
+  /// Of parameters, gradients and optimizer state in the host's memory (CPU offload), not in `peak`.
+  std::int64_t host = 0;
   std::int64_t peak = 0;
 };
 

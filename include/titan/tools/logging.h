@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "titan/base/errors.h"
@@ -22,6 +23,10 @@ class RankLog {
   ~RankLog();
   RankLog(const RankLog&) = delete;
   RankLog& operator=(const RankLog&) = delete;
+
+ private:
+  std::string outer_prefix_;
+  bool outer_shows_info_;
 };
 
 /// Like `log_warning`, but each distinct message once in the life of the process.

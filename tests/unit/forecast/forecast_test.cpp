@@ -150,6 +150,18 @@ TEST(Forecast, AGpuKeepsLessOfNorms) {
   EXPECT_EQ(gpu.parameters, cpu.parameters);
 }
 
+TEST(Forecast, OffloadedStateIsTheHosts) {
+  config::JobConfig config = test::debug_job();
+  config.training.device = config::Device::kAuto;
+  const MemoryFigures kept = make_forecast(config, 4, false).memory.front();
+  config.training.enable_cpu_offload = true;
+  const MemoryFigures offloaded = make_forecast(config, 4, false).memory.front();
+  EXPECT_EQ(kept.host, 0);
+  EXPECT_EQ(offloaded.host, offloaded.parameters + offloaded.gradients + offloaded.optimizer_state);
+  EXPECT_EQ(offloaded.communication_buffers + offloaded.activations, offloaded.peak);
+  EXPECT_LT(offloaded.peak, kept.peak);
+}
+
 TEST(Forecast, LayoutsThatDoNotFitAreRefused) {
   config::JobConfig config = test::debug_job();
   config.parallelism.data_parallel_shard_degree = 3;

@@ -18,8 +18,8 @@ Forecast example() {
   forecast.local_batch_size = 2;
   forecast.seq_len = 8192;
   forecast.kernels = "gpu";
-  forecast.memory = {{"selective", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 10 * kGiB, 18 * kGiB},
-                     {"full", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 100, 8 * kGiB + 100}};
+  forecast.memory = {{"selective", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 10 * kGiB, 0, 18 * kGiB},
+                     {"full", kGiB / 2, kGiB / 2, kGiB, 6 * kGiB, 100, 0, 8 * kGiB + 100}};
   forecast.alternatives = {{"activation_checkpoint.mode = \"full\"", 8 * kGiB + 100},
                            {"training.local_batch_size = 1", 13 * kGiB}};
   forecast.communication = {{"fsdp", "all_gather", 64, 67, 32 * kGiB, 31 * kGiB},

@@ -1,0 +1,79 @@
+"""titan_train --estimate, and what else forecasts."""
+import json
+import os
+import resource
+import subprocess
+import unittest
+
+from titan import ROOT, TitanTest, environment
+
+LLAMA_405B = ["--model.name=llama3", "--model.flavor=405B", "--training.seq_len=8192", "--training.local_batch_size=1"]
+
+
+class Estimate(TitanTest):
+    def estimate(self, *args):
+        result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", *args], cwd=ROOT, env=environment(None), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return result.stdout
+
+    def test_the_largest_model_on_many_ranks(self):
+        forecast = json.loads(self.estimate(*LLAMA_405B, "--world-size=16384", "--json"))
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertLess(usage.ru_maxrss, 2 * 1024 * 1024, "KiB")
+        self.assertLess(usage.ru_utime, 60)
+        self.assertEqual(forecast["parameters"], 405_853_388_800)
+        memory = forecast["bytes_per_rank"]
+        self.assertGreater(memory["gradients"], 4 * 405_853_388_800 // 16384)
+        self.assertLess(memory["gradients"], 1.3 * 4 * 405_853_388_800 / 16384)  # 1,024 rows do not go round
+        modes = {mode["activation_checkpoint"]: mode["peak"] for mode in forecast["by_activation_checkpoint"]}
+        self.assertLess(modes["full"], modes["selective"])
+        self.assertLess(modes["selective"], modes["none"])
+
+    def test_state_shrinks_with_the_shards_and_not_with_the_replicas(self):
+        def parameters(*args):
+            return json.loads(self.estimate(*LLAMA_405B, "--json", *args))["bytes_per_rank"]["gradients"]
+
+        whole = parameters("--world-size=1")
+        self.assertEqual(parameters("--world-size=8"), whole // 8)
+        replicas = "--parallelism.data_parallel_replicate_degree=4"
+        self.assertEqual(parameters("--world-size=8", replicas), whole // 2)
+        self.assertEqual(parameters("--world-size=4", replicas), whole)
+
+    def test_tables_and_a_file(self):
+        tables = self.estimate("--job.config_file=configs/llama3/debug_model_cpu.toml", "--world-size=4",
+                               "--output", self.path("forecast.json"))
+        for text in ("on 4 ranks", "Memory of a rank", "What would save memory", "reduce_scatter"):
+            self.assertIn(text, tables)
+        with open(self.path("forecast.json")) as file:
+            self.assertEqual(json.load(file)["world_size"], 4)
+
+    def test_impossible_layouts_are_refused(self):
+        result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--world-size=6",
+                                 "--parallelism.data_parallel_shard_degree=4"], cwd=ROOT, text=True, capture_output=True)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("nearest valid layouts", result.stderr)
+
+
+class WhileTraining(TitanTest):
+    def test_a_run_with_pretended_ranks_says_what_a_real_one_needs(self):
+        result = self.train("--comm.mode=fake_backend", env={"NGPU": "64"})
+        self.assertIn("on 64 ranks", result.stdout)
+        self.assertIn("Memory of a rank at the peak of a step", result.stdout)
+        self.assertIn("Training completed", result.stdout)
+
+    def test_out_of_memory_shows_the_forecast(self):
+        # The logits alone are 4 GiB.
+        command = self.arguments("--training.local_batch_size=8192", "--activation_checkpoint.mode=none")
+        limit = 4 * 1024**3  # of addresses
+        result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, capture_output=True,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertIn("can't allocate memory", result.stderr)
+        self.assertIn("Memory in use was", result.stderr)
+        self.assertIn("the forecast for a step is", result.stderr)
+        self.assertIn('with activation_checkpoint.mode = "full"', result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
