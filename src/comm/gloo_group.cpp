@@ -1,13 +1,12 @@
 #include "gloo_group.h"
 
-#include <ATen/ops/add.h>
-#include <ATen/ops/maximum.h>
-#include <c10/core/GradMode.h>
-
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 #include <numeric>
 #include <utility>
+
+#include "ordered_reduction.h"
 
 namespace titan::comm {
 
@@ -28,23 +27,9 @@ at::Tensor flat(const at::Tensor& tensor) { return tensor.view({tensor.numel()})
 /// The same memory as bytes: Gloo lacks some element types and needs none.
 at::Tensor bytes_of(const at::Tensor& tensor) { return flat(tensor).view(at::kByte); }
 
-/// `result = rows[0] (+) rows[1] (+) ...`, from left to right, each sum rounded to the type: the
-/// bits of the local back end.
-void reduce_in_order(const at::Tensor& result, const std::vector<at::Tensor>& rows, ReduceOp op) {
-  const c10::NoGradGuard no_grad;
-  at::Tensor sum = result;
-  if (rows.size() == 1) {
-    sum.copy_(rows[0]);
-    return;
-  }
-  for (std::size_t i = 1; i < rows.size(); ++i) {
-    const at::Tensor& so_far = i == 1 ? rows[0] : sum;
-    if (op == ReduceOp::kSum) {
-      at::add_out(sum, so_far, rows[i]);
-    } else {
-      at::maximum_out(sum, so_far, rows[i]);
-    }
-  }
+void copy_own(const at::Tensor& to, const at::Tensor& from) {
+  if (from.nbytes() == 0 || to.const_data_ptr() == from.const_data_ptr()) return;
+  std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
 }
 
 /// A tensor's elements in `count` parts of equal length, the last ones shorter or empty.
@@ -59,43 +44,78 @@ std::vector<at::Tensor> parts_of(const at::Tensor& tensor, std::int64_t count) {
   return parts;
 }
 
-std::vector<std::int64_t> byte_counts(const std::vector<at::Tensor>& parts) {
-  std::vector<std::int64_t> counts;
-  for (const at::Tensor& part : parts) counts.push_back(static_cast<std::int64_t>(part.nbytes()));
-  return counts;
-}
-
-/// Bytes of one row, which a tensor without rows does not show by its size.
-std::int64_t row_bytes(const at::Tensor& tensor) {
-  const auto sizes = tensor.sizes();
-  return std::accumulate(sizes.begin() + 1, sizes.end(),
-                         static_cast<std::int64_t>(tensor.element_size()), std::multiplies<>());
-}
-
-std::vector<std::int64_t> times(std::vector<std::int64_t> numbers, std::int64_t factor) {
-  for (std::int64_t& number : numbers) number *= factor;
-  return numbers;
+std::vector<at::Tensor> split_rows(const at::Tensor& tensor,
+                                   const std::vector<std::int64_t>& splits) {
+  std::vector<at::Tensor> parts;
+  std::int64_t row = 0;
+  for (const std::int64_t rows : splits) {
+    parts.push_back(tensor.narrow(0, row, rows));
+    row += rows;
+  }
+  return parts;
 }
 
 }  // namespace
 
-/// A message to or from one peer. Unlike a collective it has to be told how long it may take.
-class GlooGroup::Message : public BackendWork {
+/// What the work under way needs of its group, should that end first.
+class GlooGroup::Wire {
  public:
-  Message(std::shared_ptr<Wire> wire, c10::intrusive_ptr<c10d::Work> work)
-      : wire_(std::move(wire)), work_(std::move(work)) {}
-  void wait() override { work_->wait(wire_->timeout); }
+  Wire(c10::intrusive_ptr<c10d::Backend> gloo, std::chrono::milliseconds limit)
+      : timeout(limit), gloo_(std::move(gloo)) {}
+
+  c10::intrusive_ptr<c10d::Work> send(const at::Tensor& tensor, std::int64_t to, int tag) {
+    std::vector<at::Tensor> tensors{bytes_of(tensor)};
+    return gloo_->send(tensors, static_cast<int>(to), tag);
+  }
+  c10::intrusive_ptr<c10d::Work> receive(const at::Tensor& tensor, std::int64_t from, int tag) {
+    std::vector<at::Tensor> tensors{bytes_of(tensor)};
+    return gloo_->recv(tensors, static_cast<int>(from), tag);
+  }
+
+  std::atomic<std::chrono::milliseconds> timeout;
+
+ private:
+  c10::intrusive_ptr<c10d::Backend> gloo_;
+};
+
+/// Messages under way. Unlike a collective of Gloo they have to be told how long they may take.
+class GlooGroup::Messages : public BackendWork {
+ public:
+  explicit Messages(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
+
+  /// Starts to send `sent[r]` to every other rank r and to receive `received[r]` from it. Empty
+  /// tensors, which are so on both sides, make no messages.
+  static std::unique_ptr<Messages> exchange(const std::shared_ptr<Wire>& wire, const Tensors& sent,
+                                            const Tensors& received, std::int64_t mine, int tag) {
+    auto messages = std::make_unique<Messages>(wire);
+    const auto count = static_cast<std::int64_t>(sent.size());
+    const std::lock_guard lock(one_at_a_time());
+    for (std::int64_t i = 1; i < count; ++i) {  // everybody begins with another peer
+      const std::int64_t from = (mine + count - i) % count;
+      const at::Tensor& theirs = received[static_cast<std::size_t>(from)];
+      if (theirs.numel() > 0) messages->works_.push_back(wire->receive(theirs, from, tag));
+      const std::int64_t to = (mine + i) % count;
+      const at::Tensor& ours = sent[static_cast<std::size_t>(to)];
+      if (ours.numel() > 0) messages->works_.push_back(wire->send(ours, to, tag));
+    }
+    return messages;
+  }
+
+  void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
+  void wait() override {
+    for (const auto& work : works_) work->wait(wire_->timeout);
+    works_.clear();
+  }
 
  private:
   std::shared_ptr<Wire> wire_;
-  c10::intrusive_ptr<c10d::Work> work_;
+  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
 };
 
 GlooGroup::GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
                      std::chrono::milliseconds timeout)
-    : C10dGroup(std::move(members), gloo, at::kCPU), wire_(std::make_shared<Wire>(timeout)) {
-  wire_->gloo = std::move(gloo);
-}
+    : C10dGroup(std::move(members), gloo, at::kCPU),
+      wire_(std::make_shared<Wire>(std::move(gloo), timeout)) {}
 
 void GlooGroup::set_timeout(std::chrono::milliseconds timeout) {
   const std::lock_guard lock(one_at_a_time());
@@ -103,85 +123,70 @@ void GlooGroup::set_timeout(std::chrono::milliseconds timeout) {
   C10dGroup::set_timeout(timeout);
 }
 
+// Messages of send and receive have a tag of their own. That ranks come to the second exchange of a
+// large all-reduce in another order than to their next collectives makes no difference then.
+int GlooGroup::next_tag() { return kMessageTag + 1 + static_cast<int>(exchanges_++ % 0x1000000); }
+
+GlooGroup::Tensors GlooGroup::rows_around(const at::Tensor& own,
+                                          std::shared_ptr<const at::Tensor>& scratch) {
+  if (size() == 1) return {flat(own)};
+  scratch = scratch_->lend(own.numel() * (size() - 1), own.scalar_type());
+  Tensors rows = parts_of(*scratch, size() - 1);
+  rows.insert(rows.begin() + rank(), flat(own));
+  return rows;
+}
+
 ProcessGroup::StartedWork GlooGroup::do_all_reduce(const at::Tensor& tensor, ReduceOp op) {
-  if (tensor.numel() == 0) return nullptr;
+  if (size() == 1 || tensor.numel() == 0) return nullptr;
   return tensor.nbytes() <= kSmallBytes ? all_reduce_small(tensor, op)
                                         : all_reduce_large(tensor, op);
 }
 
 ProcessGroup::StartedWork GlooGroup::all_reduce_small(const at::Tensor& tensor, ReduceOp op) {
-  const auto rows = scratch_->lend(tensor.numel() * size(), tensor.scalar_type());
-  std::shared_ptr<BackendWork> gathered = do_all_gather(*rows, tensor);
-  return finishing_.add([gathered, rows, tensor, op, count = size()] {
-    gathered->wait();
-    reduce_in_order(flat(tensor), parts_of(*rows, count), op);
+  std::shared_ptr<const at::Tensor> scratch;
+  const Tensors rows = rows_around(tensor, scratch);
+  const Tensors sent(rows.size(), tensor);
+  std::shared_ptr<BackendWork> messages = Messages::exchange(wire_, sent, rows, rank(), next_tag());
+  return finishing_.add([messages, scratch, rows, tensor, op, mine = rank()] {
+    messages->wait();
+    reduce_in_order(flat(tensor), rows, mine, op);
   });
 }
 
-// Each rank sums one part and shows it to the others. The second exchange is made of messages with a
-// tag of their own: ranks may come to it in another order than to their next collectives.
+// Each rank sums one part and shows it to the others.
 ProcessGroup::StartedWork GlooGroup::all_reduce_large(const at::Tensor& tensor, ReduceOp op) {
-  const auto mine = static_cast<std::size_t>(rank());
-  const std::vector<at::Tensor> parts = parts_of(tensor, size());
-  const auto rows = scratch_->lend(parts[mine].numel() * size(), tensor.scalar_type());
-  const std::vector<at::Tensor> received = parts_of(*rows, size());
-  std::shared_ptr<BackendWork> sent;
-  {
-    const std::lock_guard lock(one_at_a_time());
-    sent = C10dGroup::do_all_to_all(bytes_of(*rows), bytes_of(tensor), byte_counts(received),
-                                    byte_counts(parts));
-  }
-  const int tag = kMessageTag + 1 + static_cast<int>(large_all_reduces_++ % 0x1000000);
-  return finishing_.add([sent, rows, received, parts, op, mine, tag, wire = wire_] {
-    sent->wait();
-    reduce_in_order(parts[mine], received, op);
-    exchange_parts(*wire, parts, static_cast<std::int64_t>(mine), tag);
-  });
-}
-
-void GlooGroup::exchange_parts(Wire& wire, const std::vector<at::Tensor>& parts, std::int64_t mine,
-                               int tag) {
-  const c10::NoGradGuard no_grad;
-  const auto count = static_cast<std::int64_t>(parts.size());
-  const at::Tensor& own = parts[static_cast<std::size_t>(mine)];
-  std::vector<c10::intrusive_ptr<c10d::Work>> under_way;
-  {
-    const std::lock_guard lock(one_at_a_time());
-    for (std::int64_t i = 1; i < count; ++i) {  // everybody begins with another peer
-      const std::int64_t from = (mine + count - i) % count;
-      std::vector<at::Tensor> theirs{bytes_of(parts[static_cast<std::size_t>(from)])};
-      if (theirs[0].numel() > 0) {
-        under_way.push_back(wire.gloo->recv(theirs, static_cast<int>(from), tag));
-      }
-      std::vector<at::Tensor> ours{bytes_of(own)};
-      const auto to = static_cast<int>((mine + i) % count);
-      if (ours[0].numel() > 0) under_way.push_back(wire.gloo->send(ours, to, tag));
-    }
-  }
-  for (const auto& work : under_way) work->wait(wire.timeout);
+  const Tensors parts = parts_of(tensor, size());
+  const at::Tensor own = parts[static_cast<std::size_t>(rank())];
+  std::shared_ptr<const at::Tensor> scratch;
+  const Tensors rows = rows_around(own, scratch);
+  std::shared_ptr<BackendWork> messages =
+      Messages::exchange(wire_, parts, rows, rank(), next_tag());
+  return finishing_.add(
+      [messages, scratch, rows, parts, own, op, mine = rank(), tag = next_tag(), wire = wire_] {
+        messages->wait();
+        reduce_in_order(own, rows, mine, op);
+        Messages::exchange(wire, Tensors(parts.size(), own), parts, mine, tag)->wait();
+      });
 }
 
 ProcessGroup::StartedWork GlooGroup::do_all_gather(const at::Tensor& output,
                                                    const at::Tensor& input) {
-  if (input.numel() == 0) return nullptr;
-  const std::lock_guard lock(one_at_a_time());
-  return C10dGroup::do_all_gather(bytes_of(output), bytes_of(input));
+  const Tensors rows = parts_of(output, size());
+  auto messages = Messages::exchange(wire_, Tensors(rows.size(), input), rows, rank(), next_tag());
+  copy_own(rows[static_cast<std::size_t>(rank())], input);
+  return messages;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_reduce_scatter(const at::Tensor& output,
                                                        const at::Tensor& input) {
-  if (output.numel() == 0) return nullptr;
-  const auto rows = scratch_->lend(input.numel(), input.scalar_type());
-  const std::vector<std::int64_t> counts(static_cast<std::size_t>(size()),
-                                         static_cast<std::int64_t>(output.nbytes()));
-  std::shared_ptr<BackendWork> sent;
-  {
-    const std::lock_guard lock(one_at_a_time());
-    sent = C10dGroup::do_all_to_all(bytes_of(*rows), bytes_of(input), counts, counts);
-  }
-  return finishing_.add([sent, rows, output, count = size()] {
-    sent->wait();
-    reduce_in_order(flat(output), parts_of(*rows, count), ReduceOp::kSum);
+  const Tensors parts = parts_of(input, size());
+  std::shared_ptr<const at::Tensor> scratch;
+  const Tensors rows = rows_around(parts[static_cast<std::size_t>(rank())], scratch);
+  std::shared_ptr<BackendWork> messages =
+      Messages::exchange(wire_, parts, rows, rank(), next_tag());
+  return finishing_.add([messages, scratch, rows, output, mine = rank()] {
+    messages->wait();
+    reduce_in_order(flat(output), rows, mine, ReduceOp::kSum);
   });
 }
 
@@ -189,10 +194,12 @@ ProcessGroup::StartedWork GlooGroup::do_all_to_all(const at::Tensor& output,
                                                    const at::Tensor& input,
                                                    const std::vector<std::int64_t>& output_splits,
                                                    const std::vector<std::int64_t>& input_splits) {
-  const std::lock_guard lock(one_at_a_time());
-  return C10dGroup::do_all_to_all(bytes_of(output), bytes_of(input),
-                                  times(output_splits, row_bytes(output)),
-                                  times(input_splits, row_bytes(input)));
+  const Tensors sent = split_rows(input, input_splits);
+  const Tensors received = split_rows(output, output_splits);
+  auto messages = Messages::exchange(wire_, sent, received, rank(), next_tag());
+  const auto mine = static_cast<std::size_t>(rank());
+  copy_own(received[mine], sent[mine]);
+  return messages;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std::int64_t root) {
@@ -203,18 +210,18 @@ ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std:
 
 ProcessGroup::StartedWork GlooGroup::do_send(const at::Tensor& tensor, std::int64_t to) {
   if (tensor.numel() == 0) return nullptr;
-  std::vector<at::Tensor> tensors{bytes_of(tensor)};
-  const auto peer = static_cast<int>(to);
+  auto messages = std::make_unique<Messages>(wire_);
   const std::lock_guard lock(one_at_a_time());
-  return std::make_unique<Message>(wire_, wire_->gloo->send(tensors, peer, kMessageTag));
+  messages->add(wire_->send(tensor, to, kMessageTag));
+  return messages;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_receive(const at::Tensor& tensor, std::int64_t from) {
   if (tensor.numel() == 0) return nullptr;
-  std::vector<at::Tensor> tensors{bytes_of(tensor)};
-  const auto peer = static_cast<int>(from);
+  auto messages = std::make_unique<Messages>(wire_);
   const std::lock_guard lock(one_at_a_time());
-  return std::make_unique<Message>(wire_, wire_->gloo->recv(tensors, peer, kMessageTag));
+  messages->add(wire_->receive(tensor, from, kMessageTag));
+  return messages;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_barrier() {
