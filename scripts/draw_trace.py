@@ -11,7 +11,7 @@ from html import escape
 
 LANES = ["phase", "compute", "waiting", "collectives"]
 COLORS = {"forward": "#4c78a8", "backward": "#f58518", "optimizer": "#54a24b", "data": "#b279a2", "compute": "#9ecae9",
-          "waiting": "#e45756", "all_gather": "#72b7b2", "all_to_all": "#eeca3b", "all_reduce": "#bab0ac"}
+          "waiting": "#e45756", "send": "#72b7b2", "recv": "#eeca3b"}
 WIDTH, LEFT, LANE = 1200, 110, 34
 
 
@@ -68,7 +68,7 @@ def draw(lanes, begin, end):
     y = 10 + LANE * len(LANES) + 18
     out.append(f'<text x="{LEFT}" y="{y}">one step: {(end - begin) / 1000:.0f} ms; collectives under way {busy / 1000:.0f} ms, '
                f'waited for {waited / 1000:.0f} ms</text>')
-    legend = ["forward", "backward", "optimizer", "compute", "waiting", "all_gather", "all_to_all"]
+    legend = ["forward", "backward", "optimizer", "compute", "waiting", "send", "recv"]
     for i, kind in enumerate(legend):
         x = LEFT + i * 130
         out.append(f'<rect x="{x}" y="{y + 14}" width="12" height="12" fill="{COLORS[kind]}"/>'

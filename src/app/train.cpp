@@ -1,6 +1,7 @@
 #include "train.h"
 
 #include <ATen/Context.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
 #include <filesystem>
@@ -182,6 +183,7 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;
   }
   if (config.comm.mode == config::CommMode::kFakeBackend && !dry_run_fits(command)) return 0;
+  const c10::DeviceGuard current_device(hardware.device);
   const std::unique_ptr<JobRank> rank = join_job(setup);
   const tools::StopSignals stop_signals;
   training.run(*rank, stop_signals);

@@ -1,20 +1,32 @@
 #include "titan/comm/groups.h"
 
+#include <array>
 #include <numeric>
 
 namespace titan::comm {
 
+namespace {
+
+using mesh::MeshDim;
+
+/// A group that several dimensions share has the name that says most about what it is used for.
+constexpr std::array kByExpressiveness = {
+    MeshDim::kFsdp, MeshDim::kDpReplicate, MeshDim::kTp,  MeshDim::kCp,    MeshDim::kPp,
+    MeshDim::kEp,   MeshDim::kEfsdp,       MeshDim::kEtp, MeshDim::kBatch, MeshDim::kLoss};
+static_assert(kByExpressiveness.size() == mesh::kMeshDimNames.size());
+
+}  // namespace
+
 Groups::Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
                std::chrono::milliseconds timeout, CollectiveObserver* observer) {
-  std::vector<std::int64_t> all(static_cast<std::size_t>(dims.world_size()));
-  std::iota(all.begin(), all.end(), 0);
-  world_ = &group_of("world", all, backend, timeout, observer);
-  for (std::size_t i = 0; i < mesh::kMeshDimNames.size(); ++i) {
-    const auto dim = static_cast<mesh::MeshDim>(i);
+  for (const mesh::MeshDim dim : kByExpressiveness) {
     if (!dims.exists(dim) || dims.size(dim) == 1) continue;
     by_dim_[dim] = &group_of(std::string(mesh::to_string(dim)), dims.ranks(dim, rank), backend,
                              timeout, observer);
   }
+  std::vector<std::int64_t> all(static_cast<std::size_t>(dims.world_size()));
+  std::iota(all.begin(), all.end(), 0);
+  world_ = &group_of("world", all, backend, timeout, observer);
 }
 
 ProcessGroup& Groups::group_of(const std::string& name, const std::vector<std::int64_t>& ranks,

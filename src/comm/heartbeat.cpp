@@ -33,11 +33,6 @@ std::int64_t unix_milliseconds() {
   return std::chrono::duration_cast<milliseconds>(now).count();
 }
 
-bool says_time_is_over(std::string error) {
-  std::ranges::transform(error, error.begin(), [](unsigned char c) { return std::tolower(c); });
-  return error.find("timed out") != std::string::npos || error.find("timeout") != std::string::npos;
-}
-
 }  // namespace
 
 class Heartbeat::Loop {

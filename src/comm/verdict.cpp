@@ -1,6 +1,7 @@
 #include "comm/verdict.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <functional>
 
@@ -148,14 +149,21 @@ std::string absence_of(const PeerView& peer) {
   return {};
 }
 
+bool says_time_is_over(std::string error) {
+  std::ranges::transform(error, error.begin(), [](unsigned char c) { return std::tolower(c); });
+  return error.find("timed out") != std::string::npos || error.find("timeout") != std::string::npos;
+}
+
 std::string describe_failure(const FailedCollective& failed, const std::vector<PeerView>& peers) {
-  const char* option =
+  const std::string option =
       failed.step <= 1 ? "comm.init_timeout_seconds" : "comm.train_timeout_seconds";
+  const std::string advice =
+      says_time_is_over(failed.error) ? "; raise " + option + " where that is too short" : "";
   std::string error = failed.error.substr(0, 500);
   std::ranges::replace(error, '\n', ' ');
   return concat(culprit_sentence(failed, peers), ". Rank ", failed.rank, " waited ",
                 seconds_text(failed.waited_seconds), " in ", collective_text(failed), " at step ",
-                failed.step, "; raise ", option, " where that is too short. (", error, ")");
+                failed.step, advice, ". (", error, ")");
 }
 
 }  // namespace titan::comm

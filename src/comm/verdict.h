@@ -40,6 +40,9 @@ std::string place_of(const RankReport& report);
 /// for a rank that is alive.
 std::string absence_of(const PeerView& peer);
 
+/// Whether a back end's error is that of a limit, not of a broken connection.
+bool says_time_is_over(std::string error);
+
 /// Who is to blame for the failure, in one sentence, and how long this rank waited and what limits
 /// that, in another.
 std::string describe_failure(const FailedCollective& failed, const std::vector<PeerView>& peers);

@@ -42,6 +42,13 @@ void append(Problems& problems, const Problems& more) {
   problems.insert(problems.end(), more.begin(), more.end());
 }
 
+/// A forecast reads no data, so that it does not matter where they are.
+JobConfig without_data(JobConfig config) {
+  config.training.dataset = "c4_test";
+  config.validation.enable = false;
+  return config;
+}
+
 /// The folder is opened much later, by the tokenizer; a wrong one is worth knowing now.
 void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& problems) {
   const std::string& path = result.config.model.hf_assets_path;
@@ -109,7 +116,9 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
-    append(problems, cross_field_problems(result.config, result.origins, result.world_size));
+    const JobConfig judged =
+        result.action == Action::kEstimate ? without_data(result.config) : result.config;
+    append(problems, cross_field_problems(judged, result.origins, result.world_size));
     append(problems, availability_problems(result.config, result.origins, result.world_size));
   }
   throw_if_any(problems);

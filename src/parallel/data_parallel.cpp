@@ -41,7 +41,7 @@ void wrap_language_model(nn::Module& model, Fsdp& fsdp, bool reshard, bool resha
   nn::Module* output = child(model, "output");
   // Backward begins with them, so that they stay.
   if (norm != nullptr && output != nullptr) fsdp.wrap({norm, output}, reshard_last);
-  fsdp.wrap_root(model);
+  fsdp.wrap_root();
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& con
     options.param_dtype = torch_dtype(training.mixed_precision_param);
     options.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
     options.device = context.device;
-    const auto fsdp = Fsdp::create(options);
+    const auto fsdp = Fsdp::create(model, options);
     const ReshardAfterForward policy = parallelism.fsdp_reshard_after_forward;
     wrap_language_model(model, *fsdp, reshards(policy, dims.pp_enabled()),
                         policy == ReshardAfterForward::kAlways);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <unordered_map>
 #include <utility>
 
 #include "buffer_pool.h"
@@ -20,20 +21,28 @@ namespace {
 std::vector<std::vector<nn::Parameter*>> unsharded_parameters(
     const std::vector<nn::Module*>& modules) {
   std::vector<std::vector<nn::Parameter*>> result;
+  std::unordered_map<const void*, std::size_t> index;  // by tensor
   for (nn::Module* module : modules) {
     for (const auto& [name, place] : module->parameter_slots()) {
       if (place->box) continue;
-      const auto tied = std::ranges::find_if(result, [place = place](const auto& places) {
-        return places.front()->tensor.is_same(place->tensor);
-      });
-      if (tied == result.end()) {
-        result.push_back({place});
-      } else {
-        tied->push_back(place);
-      }
+      const auto [known, fresh] =
+          index.try_emplace(place->tensor.unsafeGetTensorImpl(), result.size());
+      if (fresh) result.emplace_back();
+      result[known->second].push_back(place);
     }
   }
   return result;
+}
+
+/// Leaves out the parameters that modules elsewhere below `root` share.
+void keep_own(std::vector<std::vector<nn::Parameter*>>& parameters, nn::Module& root) {
+  std::unordered_map<const void*, std::size_t> places;  // by tensor
+  for (const auto& [name, place] : root.parameter_slots()) {
+    ++places[place->tensor.unsafeGetTensorImpl()];
+  }
+  std::erase_if(parameters, [&](const std::vector<nn::Parameter*>& own) {
+    return own.size() < places[own.front()->tensor.unsafeGetTensorImpl()];
+  });
 }
 
 void cast(nn::Tensors& tensors, at::ScalarType dtype) {
@@ -44,13 +53,13 @@ void cast(nn::Tensors& tensors, at::ScalarType dtype) {
 
 }  // namespace
 
-std::shared_ptr<Fsdp> Fsdp::create(const FsdpOptions& options) {
+std::shared_ptr<Fsdp> Fsdp::create(nn::Module& root, const FsdpOptions& options) {
   TITAN_CHECK(options.shard != nullptr, "FSDP needs a group to shard over");
-  return std::shared_ptr<Fsdp>(new Fsdp(options));
+  return std::shared_ptr<Fsdp>(new Fsdp(root, options));
 }
 
-Fsdp::Fsdp(const FsdpOptions& options)
-    : options_(options), pool_(std::make_unique<BufferPool>(options.device)) {}
+Fsdp::Fsdp(nn::Module& root, const FsdpOptions& options)
+    : root_(root), options_(options), pool_(std::make_unique<BufferPool>(options.device)) {}
 
 Fsdp::~Fsdp() = default;
 
@@ -58,10 +67,11 @@ void Fsdp::wrap(const std::vector<nn::Module*>& modules, bool reshard_after_forw
   add_unit(modules, reshard_after_forward);
 }
 
-void Fsdp::wrap_root(nn::Module& root) { add_unit({&root}, /*reshard_after_forward=*/false); }
+void Fsdp::wrap_root() { add_unit({&root_}, /*reshard_after_forward=*/false); }
 
 void Fsdp::add_unit(const std::vector<nn::Module*>& modules, bool reshard_after_forward) {
   auto parameters = unsharded_parameters(modules);
+  keep_own(parameters, root_);
   if (parameters.empty()) return;
   const std::size_t index = units_.size();
   units_.push_back(

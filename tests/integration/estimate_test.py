@@ -30,6 +30,10 @@ class Estimate(TitanTest):
         self.assertLess(modes["full"], modes["selective"])
         self.assertLess(modes["selective"], modes["none"])
 
+    def test_a_shipped_config_needs_no_data_to_be_estimated(self):
+        self.assertIn("8,030,261,248 parameters",
+                      self.estimate("--job.config_file=configs/llama3/llama3_8b.toml", "--world-size=8"))
+
     def test_state_shrinks_with_the_shards_and_not_with_the_replicas(self):
         def parameters(*args):
             return json.loads(self.estimate(*LLAMA_405B, "--json", *args))["bytes_per_rank"]["gradients"]

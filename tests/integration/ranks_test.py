@@ -34,7 +34,7 @@ class RanksTest(TitanTest):
         return self.figures("--comm.mode=local_tensor", "--training.steps=4", *args, env={"NGPU": str(ranks)})
 
     def test_every_layout_agrees_with_one_process_on_the_same_tokens(self):
-        for ranks, layouts in ((2, [(1, 2), (2, 1)]), (4, [(1, 4), (2, 2), (4, 1)])):
+        for ranks, layouts in ((2, [(1, 2), (2, 1)]), (4, [(1, 4), (2, 2), (4, 1)]), (8, [(1, 8)])):
             # A rank reads its own contiguous part; one process reads the rows of a step one after the other.
             windows = self.windows(ranks)
             in_turn = [windows[r * ROWS_PER_RANK + s * 2 + b]

@@ -34,19 +34,20 @@ class BufferPool;
 /// parameters"). The twin of PyTorch's fully_shard (FSDP2); Zhao et al. 2023. Gradients are summed
 /// over all ranks.
 ///
-/// Use: wrap inner modules, then the root; then `to_empty`, `init_weights`. Hooks keep the object
-/// alive as long as the model.
+/// Use: create it for a model on the meta device, wrap inner modules, then the root; then `to_empty`,
+/// `init_weights`. Hooks keep the object alive as long as the model.
 class Fsdp : public std::enable_shared_from_this<Fsdp> {
  public:
-  static std::shared_ptr<Fsdp> create(const FsdpOptions& options);
+  static std::shared_ptr<Fsdp> create(nn::Module& root, const FsdpOptions& options);
   ~Fsdp();
 
-  /// Makes one unit of all parameters below these modules that no earlier unit has. They run one
-  /// after the other: parameters are gathered before the first and given back after the last, in
-  /// forward only when `reshard_after_forward`.
+  /// Makes one unit of all parameters below these modules that no earlier unit has and no module
+  /// elsewhere shares (tied weights are left to the root). The modules run one after the other:
+  /// parameters are gathered before the first and given back after the last, in forward only when
+  /// `reshard_after_forward`.
   void wrap(const std::vector<nn::Module*>& modules, bool reshard_after_forward);
   /// The rest of the model's parameters; call it last. They stay gathered from forward to backward.
-  void wrap_root(nn::Module& root);
+  void wrap_root();
 
   /// Whether the coming backward passes sum gradients over the ranks, or keep them, unsharded, for
   /// a later one that does.
@@ -56,7 +57,7 @@ class Fsdp : public std::enable_shared_from_this<Fsdp> {
   std::int64_t take_peak_unsharded_bytes();
 
  private:
-  explicit Fsdp(const FsdpOptions& options);
+  Fsdp(nn::Module& root, const FsdpOptions& options);
   void add_unit(const std::vector<nn::Module*>& modules, bool reshard_after_forward);
   void before_forward(std::size_t unit, nn::Tensors& inputs);
   void after_forward(std::size_t unit, nn::Tensors& outputs);
@@ -66,6 +67,7 @@ class Fsdp : public std::enable_shared_from_this<Fsdp> {
   void settle_reductions(std::size_t still_running);
   void note_unsharded_bytes();
 
+  nn::Module& root_;
   FsdpOptions options_;
   std::unique_ptr<BufferPool> pool_;
   std::vector<std::unique_ptr<FsdpUnit>> units_;  // in forward order

@@ -12,48 +12,39 @@
 namespace titan::comm::test {
 namespace {
 
-/// LibTorch's flight recorder is one per process and not made for ranks that are threads: they start
-/// one after the other.
-Work in_turn(const std::function<Work()>& start) {
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  return start();
-}
-
 TEST(C10dGroup, EveryCollectiveReachesTheBackEnd) {
   LocalWorld world(2);
   on_threads(2, [&](std::int64_t rank) {
     const auto group = make_plain_gloo(world.store(), "world", rank, 2, kPatience);
     const auto mine = static_cast<double>(rank + 1);
     const at::Tensor sum = at::full({3}, mine);
-    in_turn([&] { return group->all_reduce(sum); }).wait();
+    group->all_reduce(sum).wait();
     EXPECT_EQ(sum[2].item<float>(), 3);
     const at::Tensor most = at::full({3}, mine);
-    in_turn([&] { return group->all_reduce(most, ReduceOp::kMax); }).wait();
+    group->all_reduce(most, ReduceOp::kMax).wait();
     EXPECT_EQ(most[2].item<float>(), 2);
 
     const at::Tensor gathered = at::empty({4});
-    in_turn([&] { return group->all_gather(gathered, at::full({2}, mine)); }).wait();
+    group->all_gather(gathered, at::full({2}, mine)).wait();
     EXPECT_EQ(gathered[1].item<float>(), 1);
     EXPECT_EQ(gathered[2].item<float>(), 2);
     const at::Tensor part = at::empty({2});
-    in_turn([&] { return group->reduce_scatter(part, at::arange(4).to(at::kFloat)); }).wait();
+    group->reduce_scatter(part, at::arange(4).to(at::kFloat)).wait();
     EXPECT_EQ(part[1].item<float>(), static_cast<float>(4 * rank + 2));
 
     // Rank 0 keeps one row and sends two; rank 1 sends none.
     const bool first = rank == 0;
     const at::Tensor rows = at::empty({first ? 1 : 2, 2});
-    in_turn([&] {
-      return group->all_to_all(
-          rows, first ? at::full({3, 2}, 7.0) : at::empty({0, 2}), {first ? 1 : 2, 0},
-          first ? std::vector<std::int64_t>{1, 2} : std::vector<std::int64_t>{0, 0});
-    }).wait();
+    group
+        ->all_to_all(rows, first ? at::full({3, 2}, 7.0) : at::empty({0, 2}), {first ? 1 : 2, 0},
+                     first ? std::vector<std::int64_t>{1, 2} : std::vector<std::int64_t>{0, 0})
+        .wait();
     EXPECT_TRUE(rows.eq(7).all().item<bool>());
 
     const at::Tensor word = at::full({1}, mine);
-    in_turn([&] { return group->broadcast(word, 1); }).wait();
+    group->broadcast(word, 1).wait();
     EXPECT_EQ(word.item<float>(), 2);
-    in_turn([&] { return first ? group->send(word.mul_(2), 1) : group->receive(word, 0); }).wait();
+    (first ? group->send(word.mul_(2), 1) : group->receive(word, 0)).wait();
     EXPECT_EQ(word.item<float>(), 4);
   });
 }

@@ -63,7 +63,7 @@ TEST(LocalBackend, AWaitThatLastsTooLongSaysWhatItWaitedFor) {
     if (rank == 1) return;
     group.set_timeout(std::chrono::milliseconds(10));
     EXPECT_THAT(test::message_of<RunError>([&] { group.barrier(); }),
-                HasSubstr("barrier #1 of world failed: timed out after 10 ms"));
+                HasSubstr("barrier #1 of fsdp failed: timed out after 10 ms"));
   });
 }
 

@@ -42,6 +42,13 @@ TEST(Verdict, BeforeTheFirstStepAnotherLimitHolds) {
   EXPECT_THAT(describe_failure(failed, {}), HasSubstr("comm.init_timeout_seconds"));
 }
 
+TEST(Verdict, ABrokenConnectionIsNoMatterOfLimits) {
+  FailedCollective failed = kFailed;
+  failed.error = "Connection reset by peer";
+  EXPECT_THAT(describe_failure(failed, {absent(3, PeerView::Condition::kGone)}),
+              testing::AllOf(HasSubstr("Connection reset by peer"), Not(HasSubstr("raise"))));
+}
+
 TEST(Verdict, WhatALateRankIsBusyWith) {
   PeerView late = peer(3, 8811, "data");
   late.report->phase.seconds = 31.4;

@@ -30,7 +30,7 @@ struct ShardedLlama {
     model = std::make_unique<models::llama3::Transformer>(args, at::kFloat);
     FsdpOptions options;
     options.shard = &group;
-    fsdp = Fsdp::create(options);
+    fsdp = Fsdp::create(*model, options);
     fsdp->wrap({&model->submodule("tok_embeddings")}, reshard);
     for (const auto& [name, layer] : model->submodule("layers").named_children()) {
       std::int64_t elements = 0;
@@ -41,7 +41,7 @@ struct ShardedLlama {
       fsdp->wrap({layer}, reshard);
     }
     fsdp->wrap({&model->submodule("norm"), &model->submodule("output")}, false);
-    fsdp->wrap_root(*model);
+    fsdp->wrap_root();
     model->to_empty(at::kCPU);
     const c10::NoGradGuard no_grad;
     model->init_weights(at::make_generator<at::CPUGeneratorImpl>(7), std::nullopt);

@@ -124,7 +124,7 @@ class FullDisk {
 TEST_F(TraceRecorderTest, ATraceIsWholeOrNotThere) {
   record();
   const auto whole = std::filesystem::file_size(path_);
-  for (const rlim_t room : {rlim_t{0}, rlim_t{10}, rlim_t{whole / 2}, rlim_t{whole - 100}}) {
+  for (const rlim_t room : {rlim_t{0}, rlim_t{10}, rlim_t{whole / 2}, rlim_t{whole * 9 / 10}}) {
     recorder_.start();
     train_a_little();
     const FullDisk disk(room);
