@@ -209,9 +209,7 @@ class PickleMachine {
   }
 
   bool push_global(std::string_view module, std::string_view name) {
-    constexpr std::size_t kLongest = 255;
-    if (module.empty() || module.size() > kLongest || !is_python_text(module) || name.empty() ||
-        name.size() > kLongest || !is_python_text(name)) {
+    if (!is_class_name(module) || !is_class_name(name)) {
       fail("a class without a proper name");
     }
     PickleNode& node = add(Kind::kGlobal);

@@ -48,6 +48,12 @@ bool is_python_text(std::string_view bytes) {
   return true;
 }
 
+bool is_class_name(std::string_view name) {
+  constexpr std::size_t kLongest = 255;
+  return !name.empty() && name.size() <= kLongest && is_python_text(name) &&
+         name.find('\n') == std::string_view::npos;
+}
+
 bool to_latin1(std::string_view text, std::string& out) {
   out.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {

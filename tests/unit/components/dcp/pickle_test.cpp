@@ -90,6 +90,13 @@ TEST(Pickle, ErrorsNameByteOpcodeAndReason) {
   EXPECT_THAT(error_of("\x80\x02NNNs."), HasSubstr("no dict"));
   EXPECT_THAT(error_of("\x80\x02N)R."), HasSubstr("made by something else"));
   EXPECT_THAT(error_of("\x80\x02u."), HasSubstr("no mark"));
+  EXPECT_THAT(error_of("\x80\x02"
+                       "c\na\n."),
+              HasSubstr("without a proper name"));
+  EXPECT_THAT(error_of("\x80\x04\x8c\x01"
+                       "a\x8c\x02"
+                       "b\n\x93."),
+              HasSubstr("without a proper name"));
   EXPECT_THAT(error_of("\x80\x04\x8c\x01\xff."), HasSubstr("not UTF-8"));
   EXPECT_THAT(error_of("\x80\x02X\xff\xff\xff\xff."), HasSubstr("needs 4294967295 bytes"));
   EXPECT_THAT(error_of("\x80\x02\x8a\x09\x01\x01\x01\x01\x01\x01\x01\x01\x01."),
