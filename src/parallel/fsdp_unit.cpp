@@ -86,17 +86,18 @@ void FsdpUnit::start_unshard(BufferPool& pool) {
   const c10::NoGradGuard no_grad;
   if (!members_.front().full.defined()) make_full_tensors(pool);
   const at::ScalarType dtype = members_.front().full.scalar_type();
-  gather_input_ = pool.take(chunk_, dtype);
   gathered_ = pool.take(chunk_ * options_.shard->size(), dtype);
+  // Shards are laid where the all-gather wants them, so that it need not copy them.
+  const at::Tensor own = gathered_.narrow(0, chunk_ * options_.shard->rank(), chunk_);
   std::int64_t offset = 0;
   for (const Member& member : members_) {
-    gather_input_.narrow(0, offset, member.local).copy_(member.shard.detach().reshape(-1));
+    own.narrow(0, offset, member.local).copy_(member.shard.detach().reshape(-1));
     if (member.local < member.chunk) {
-      gather_input_.narrow(0, offset + member.local, member.chunk - member.local).zero_();
+      own.narrow(0, offset + member.local, member.chunk - member.local).zero_();
     }
     offset += member.chunk;
   }
-  gather_ = options_.shard->all_gather(gathered_, gather_input_);
+  gather_ = options_.shard->all_gather(gathered_, own);
 }
 
 /// Copies one parameter between the layout of a collective, `[ranks, chunk_]`, and its own: from
@@ -126,7 +127,6 @@ void FsdpUnit::finish_unshard(BufferPool& pool) {
   if (unsharded_) return;
   const c10::NoGradGuard no_grad;
   gather_.wait();
-  pool.drain(gather_input_.storage());
   pool.fill(storage_, storage_bytes_);
   std::int64_t offset = 0;
   for (Member& member : members_) {
@@ -135,7 +135,6 @@ void FsdpUnit::finish_unshard(BufferPool& pool) {
     for (nn::Parameter* place : member.places) place->tensor = member.full;
   }
   pool.drain(gathered_.storage());
-  gather_input_ = at::Tensor();
   gathered_ = at::Tensor();
   unsharded_ = true;
 }

@@ -61,7 +61,6 @@ class FsdpUnit {
   c10::Storage storage_;  // of all full parameters
   std::int64_t storage_bytes_ = 0;
   comm::Work gather_;
-  at::Tensor gather_input_;
   at::Tensor gathered_;
 
   comm::Work reduction_;
