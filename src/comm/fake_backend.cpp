@@ -18,7 +18,11 @@ class FakeGroup : public ProcessGroup {
   StartedWork do_all_reduce(const at::Tensor&, ReduceOp) override { return nullptr; }
 
   StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override {
-    output.view({size(), input.numel()}).copy_(input.view({1, input.numel()}));
+    // The input may be this rank's place in the output already.
+    const at::Tensor rows = output.view({size(), input.numel()});
+    if (!input.is_alias_of(output)) rows.select(0, rank()).copy_(input.reshape(-1));
+    rows.narrow(0, 0, rank()).copy_(input.view({1, input.numel()}));
+    rows.narrow(0, rank() + 1, size() - rank() - 1).copy_(input.view({1, input.numel()}));
     return nullptr;
   }
 

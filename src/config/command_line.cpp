@@ -62,6 +62,9 @@ void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& prob
   }
 }
 
+constexpr std::int64_t kMostThreads = 4096;
+constexpr std::int64_t kMostPretended = 1'000'000;
+
 /// The number of ranks of a job without a launcher's; it is a dry run of one step by default.
 std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated_ranks,
                       bool world_size_given, Problems& problems) {
@@ -73,6 +76,14 @@ std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated
     problems.push_back({result.origins.of("comm.mode"),
                         "comm.mode: the number of ranks comes from the environment variable NGPU, "
                         "which is not set"});
+  }
+  const bool threads = result.config.comm.mode == CommMode::kLocalTensor;
+  const std::int64_t most = threads ? kMostThreads : kMostPretended;
+  if (simulated_ranks.value_or(1) > most) {
+    problems.push_back({concat("NGPU=", *simulated_ranks),
+                        concat("comm.mode has at most ", most, " ranks",
+                               threads ? " that are threads of one process" : "")});
+    return 1;
   }
   return simulated_ranks.value_or(1);
 }

@@ -3,6 +3,11 @@
 #include "config/describer.h"
 
 namespace titan::config {
+namespace {
+
+constexpr double kLongestTimeout = 30 * 86400;  // seconds
+
+}  // namespace
 
 void Parallelism::describe(Describer<Parallelism>& option) {
   option("data_parallel_replicate_degree", &Parallelism::data_parallel_replicate_degree,
@@ -105,10 +110,10 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
 void Comm::describe(Describer<Comm>& option) {
   option("init_timeout_seconds", &Comm::init_timeout_seconds,
          "Time-out of collectives until the first step is done.")
-      .at_least(1);
+      .between(1, kLongestTimeout);
   option("train_timeout_seconds", &Comm::train_timeout_seconds,
          "Time-out of collectives after the first step.")
-      .at_least(1);
+      .between(1, kLongestTimeout);
   option("trace_buf_size", &Comm::trace_buf_size,
          "Collectives the flight recorder remembers; 0 turns it off.")
       .at_least(0);

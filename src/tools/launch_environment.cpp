@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdlib>
 #include <string_view>
 
@@ -19,7 +20,10 @@ constexpr std::uint16_t kOpenMpiPort = 29'511;
 
 std::string host_name() {
   std::array<char, 256> name = {};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+  std::string host = ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+  std::ranges::replace_if(
+      host, [](unsigned char c) { return std::isspace(c) != 0; }, '_');  // for lists and messages
+  return host.empty() ? "unknown" : host;
 }
 
 /// torchrun gives both local variables. Ranks started by hand with the four of `env://` are on this

@@ -29,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kTimeToEnd(5);             // after another rank has failed
 constexpr std::chrono::seconds kTimeToFollow(30);         // after another has stopped as asked
+constexpr std::chrono::seconds kTimeToObey(3);            // after the second request to stop
+constexpr std::chrono::seconds kTimeToOutlive(120);       // after another has ended well
 constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
 
 std::set<std::int64_t> parse_log_ranks(const std::string& text) {
@@ -176,12 +178,18 @@ class RankLauncher {
       }
       return;
     }
+    // Who asks twice does not want to wait: a rank that is stopped hears no request.
+    if (signal != SIGUSR1 && asked_to_stop_) deadline_ = Clock::now() + kTimeToObey;
     if (signal != SIGUSR1) asked_to_stop_ = signal;
     send(signal);
   }
 
   void bury(const RankProcess& rank) {
-    if (!rank.failed()) return;
+    if (!rank.failed()) {
+      // Ranks end together: one that outlives the others for long will not end.
+      if (!deadline_) deadline_ = Clock::now() + kTimeToOutlive;
+      return;
+    }
     rank.send(SIGKILL);  // what it has started
     if (failed_ != nullptr) return;
     const bool as_asked = asked_to_stop_ && rank.exit_status() == 128 + *asked_to_stop_;

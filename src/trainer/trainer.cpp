@@ -217,7 +217,9 @@ void Trainer::log_device() const {
 void Trainer::log_ready() const {
   const config::Training& training = config_.training;
   tools::log_info("Precision: parameters ", config::to_string(training.dtype), ", compute ",
-                  autocast_ ? "bfloat16 (autocast)" : c10::toString(compute_dtype()));
+                  autocast_                          ? "bfloat16 (autocast)"
+                  : compute_dtype() == at::kBFloat16 ? "bfloat16"
+                                                     : "float32");
   tools::log_info(
       "Trainer is initialized with local batch size ", training.local_batch_size,
       ", global batch size ", training.local_batch_size * data_ranks_ * accumulation_steps_,

@@ -146,6 +146,17 @@ class NprocTest(TitanTest):
         self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
 
+    def test_a_second_request_to_stop_ends_a_rank_that_does_not_hear(self):
+        run, ranks = self.endless()
+        os.kill(ranks[1], signal.SIGSTOP)
+        for _ in range(2):
+            os.kill(run.process.pid, signal.SIGTERM)
+            time.sleep(0.5)  # two signals at once are one
+        status, _ = run.finish()
+        self.assertEqual(status, 137)
+        self.assertIn("was killed by signal 9", run.text["stderr"])
+        self.assert_gone(ranks)
+
     def test_the_launcher_is_killed(self):
         run, ranks = self.endless()
         run.process.kill()

@@ -18,8 +18,7 @@ TEST(SimulatedRanks, TakeTheirNumberFromTheEnvironmentAndTrainOneStep) {
 
 TEST(SimulatedRanks, TrainAsLongAsTheCommandLineSays) {
   ConfigFiles files;
-  const CommandLine line =
-      files.parse({"--comm.mode=fake_backend", "--training.steps=7"}, 1, 4096);
+  const CommandLine line = files.parse({"--comm.mode=fake_backend", "--training.steps=7"}, 1, 4096);
   EXPECT_EQ(line.world_size, 4096);
   EXPECT_EQ(line.config.training.steps, 7);
 }
@@ -27,6 +26,16 @@ TEST(SimulatedRanks, TrainAsLongAsTheCommandLineSays) {
 TEST(SimulatedRanks, ANumberThatIsNotSaidIsNotGuessed) {
   EXPECT_THAT(ConfigFiles().problems({"--comm.mode=local_tensor"}),
               HasSubstr("comes from the environment variable NGPU, which is not set"));
+}
+
+TEST(SimulatedRanks, AreBounded) {
+  ConfigFiles files("[comm]\nmode = \"local_tensor\"\n");
+  const CommandLine line = files.parse({"--job.config_file=config.toml"}, 1, 4096);
+  EXPECT_EQ(line.world_size, 4096);
+  EXPECT_EQ(test::message_of<ConfigError>(
+                [&] { files.parse({"--job.config_file=config.toml"}, 1, 99'999'999); }),
+            "1 problem in the configuration:\n"
+            "  NGPU=99999999: comm.mode has at most 4096 ranks that are threads of one process");
 }
 
 TEST(SimulatedRanks, OfARealJobAreNobody) {
