@@ -1,6 +1,5 @@
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "engine.h"
@@ -18,8 +17,6 @@ std::string loader_error() {
 }  // namespace
 
 Engine& load_engine() {
-  // LibTorch would print warnings with C++ stacks about peers that end; we say the same in a sentence.
-  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/0);
   std::error_code failed;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
   const std::string path = program.parent_path() / "libtitan_engine.so";

@@ -3,14 +3,15 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
 #include "titan/base/errors.h"
 #include "titan/tools/launch_environment.h"
+#include "titan/tools/launch_ranks.h"
 #include "titan/tools/logging.h"
 
 namespace titan::app {
@@ -33,21 +34,17 @@ class FirstFailure {
   std::exception_ptr failure_;
 };
 
-/// Whether a rank is in a list such as "0,2".
-bool listed(const std::string& list, std::int64_t rank) {
-  return ("," + list + ",").find(concat(",", rank, ",")) != std::string::npos;
-}
-
 }  // namespace
 
 void run_rank_threads(const JobSetup& setup, const std::function<void(JobRank&)>& body) {
   const std::int64_t seed = seed_of(setup.config);
-  const std::string log_ranks = tools::environment_variable("LOG_RANK").value_or("0");
+  const std::set<std::int64_t> shown =
+      tools::parse_log_ranks(tools::environment_variable("LOG_RANK").value_or("0"));
   const int cores = std::max<int>(1, at::get_num_threads() / static_cast<int>(setup.world_size));
   comm::LocalWorld world(setup.world_size);
   FirstFailure first_failure;
   const auto run = [&](std::int64_t number) {
-    const tools::RankLog log(number, listed(log_ranks, number));
+    const tools::RankLog log(number, shown.contains(number));
     at::set_num_threads(cores);  // of this thread
     try {
       const auto rank = thread_rank(setup, world, number, seed);

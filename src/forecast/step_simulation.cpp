@@ -16,15 +16,12 @@
 #include "titan/parallel/autocast.h"
 #include "titan/parallel/buffer_keeping.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/dtype.h"
 #include "titan/protocols/train_spec.h"
 #include "titan/tools/logging.h"
 
 namespace titan::forecast {
 namespace {
-
-at::ScalarType torch_dtype(config::DType dtype) {
-  return dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
 
 std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
   std::int64_t bytes = 0;
@@ -41,7 +38,7 @@ class Simulation {
       : config_(config), context_(context), spec_(protocols::get_train_spec(config.model.name)) {
     const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
     args->update_from_config(config);
-    model_.push_back(spec_.build_model(*args, torch_dtype(config.training.dtype)));
+    model_.push_back(spec_.build_model(*args, parallel::torch_dtype(config.training.dtype)));
     total_parameters_ = args->size_of(*model_[0], config.training.seq_len).parameters;
     if (config.training.device != config::Device::kCpu) keep_what_gpu_kernels_keep(*model_[0]);
     spec_.parallelize(*model_[0], context, config);
@@ -100,7 +97,7 @@ class Simulation {
     const parallel::AutocastScope scope(context_.device.type(), autocast, at::kBFloat16);
     nn::Tensors inputs = {tokens};
     if (model_[0]->attends_within_documents()) {
-      const at::ScalarType compute = torch_dtype(training.mixed_precision_param);
+      const at::ScalarType compute = parallel::torch_dtype(training.mixed_precision_param);
       for (const at::Tensor& mask : model_[0]->attention_masks(tokens, compute)) {
         inputs.push_back(mask);
       }

@@ -4,6 +4,7 @@
 #include "titan/config/distributed.h"
 #include "titan/config/training.h"
 #include "titan/parallel/ddp.h"
+#include "titan/parallel/dtype.h"
 #include "titan/parallel/fsdp.h"
 #include "titan/tools/logging.h"
 
@@ -13,10 +14,6 @@ namespace {
 
 using config::ReshardAfterForward;
 using mesh::MeshDim;
-
-at::ScalarType torch_dtype(config::DType dtype) {
-  return dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
 
 nn::Module* child(nn::Module& model, const std::string& wanted) {
   for (const auto& [name, module] : model.named_children()) {

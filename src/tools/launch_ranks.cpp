@@ -33,23 +33,6 @@ constexpr std::chrono::seconds kTimeToObey(3);            // after the second re
 constexpr std::chrono::seconds kTimeToOutlive(120);       // after another has ended well
 constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
 
-std::set<std::int64_t> parse_log_ranks(const std::string& text) {
-  std::set<std::int64_t> ranks;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    std::int64_t rank = 0;
-    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, rank);
-    if (error != std::errc() || stop != text.data() + end || rank < 0) {
-      throw ConfigError(
-          "environment variable LOG_RANK: must be a list of ranks such as 0,2, not '" +
-          text.substr(0, 80) + "'");
-    }
-    ranks.insert(rank);
-    begin = end + 1;
-  }
-  return ranks;
-}
-
 std::uint16_t free_port() {
   const Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address = {};
@@ -225,6 +208,23 @@ class RankLauncher {
 };
 
 }  // namespace
+
+std::set<std::int64_t> parse_log_ranks(const std::string& text) {
+  std::set<std::int64_t> ranks;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    std::int64_t rank = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, rank);
+    if (error != std::errc() || stop != text.data() + end || rank < 0) {
+      throw ConfigError(
+          "environment variable LOG_RANK: must be a list of ranks such as 0,2, not '" +
+          text.substr(0, 80) + "'");
+    }
+    ranks.insert(rank);
+    begin = end + 1;
+  }
+  return ranks;
+}
 
 int launch_ranks(const RankLaunch& launch) {
   TITAN_CHECK(!launch.command.empty() && launch.ranks > 0, "nothing to launch");

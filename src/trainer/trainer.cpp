@@ -23,6 +23,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/dtype.h"
 #include "titan/profiling/profiler.h"
 #include "titan/profiling/range.h"
 #include "titan/tools/accelerator.h"
@@ -40,10 +41,6 @@ namespace {
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 /// After so many skipped steps in a row nothing will be learned any more.
 constexpr std::int64_t kMostSkippedInARow = 10;
-
-at::ScalarType torch_dtype(config::DType dtype) {
-  return dtype == config::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
 
 /// Microbatches of one step on each data-parallel rank.
 std::int64_t accumulation_steps(const config::Training& training, std::int64_t data_ranks) {
@@ -131,7 +128,7 @@ std::unique_ptr<protocols::DataLoader> Trainer::build_dataloader(protocols::Data
 void Trainer::build_model() {
   const config::Model& model = config_.model;
   tools::log_info("Building ", model.name, " ", model.flavor, " with ", model_args_->to_json());
-  auto whole = spec_.build_model(*model_args_, torch_dtype(config_.training.dtype));
+  auto whole = spec_.build_model(*model_args_, parallel::torch_dtype(config_.training.dtype));
   model_size_ = model_args_->size_of(*whole, config_.training.seq_len);
   TITAN_CHECK(model_size_.flops_per_token > 0, "a model must report its operations per token");
   const tools::Colors colors = tools::console_colors(config_.metrics.disable_color_printing);
@@ -198,7 +195,8 @@ void Trainer::build_validation() {
 
 at::ScalarType Trainer::compute_dtype() const {
   const bool sharded = environment_.context.dims.fsdp_enabled();
-  return torch_dtype(sharded ? config_.training.mixed_precision_param : config_.training.dtype);
+  return parallel::torch_dtype(sharded ? config_.training.mixed_precision_param
+                                       : config_.training.dtype);
 }
 
 void Trainer::log_device() const {

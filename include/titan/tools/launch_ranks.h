@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,14 @@ struct RankLaunch {
   std::string log_ranks = "0";
 };
 
+/// The ranks in a list such as "0,2" (the environment variable LOG_RANK). Throws ConfigError.
+std::set<std::int64_t> parse_log_ranks(const std::string& text);
+
 /// Starts the ranks with torchrun's environment variables and a free port to meet at, and waits for
 /// them. Their standard error is passed on line by line behind "[rank k] ". When one fails, the
 /// others are asked to end (SIGTERM) and killed after 5 s; its last message is then repeated, last.
-/// SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed on. Should this process be killed, the kernel kills the
+/// SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed on; 3 s after a second request to stop, and 120 s after
+/// another rank has ended well, ranks that still run are killed. Should this process be killed, the kernel kills the
 /// ranks.
 ///
 /// Returns the exit status of the rank that failed first, 128 + the signal where a signal killed

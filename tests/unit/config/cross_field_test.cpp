@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broken_rules.h"
 #include "titan/config/option.h"
 #include "titan/config/validate.h"
 
@@ -10,18 +11,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-/// What the rules say of a config after `change`, without the places they blame.
-template <class Change>
-std::vector<std::string> broken_rules(std::int64_t world_size, const Change& change) {
-  JobConfig config;
-  change(config);
-  std::vector<std::string> texts;
-  for (const Problem& problem : cross_field_problems(config, Origins(), world_size)) {
-    texts.push_back(problem.what);
-  }
-  return texts;
-}
 
 TEST(CrossField, TheDefaultsFitAnyNumberOfRanks) {
   for (const std::int64_t ranks : {1, 2, 3, 7, 8, 512, 1'000'000}) {

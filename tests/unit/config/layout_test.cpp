@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broken_rules.h"
 #include "titan/config/validate.h"
 
 namespace titan::config {
@@ -13,17 +14,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-template <class Change>
-std::vector<std::string> broken_rules(std::int64_t world_size, const Change& change) {
-  JobConfig config;
-  change(config);
-  std::vector<std::string> texts;
-  for (const Problem& problem : cross_field_problems(config, Origins(), world_size)) {
-    texts.push_back(problem.what);
-  }
-  return texts;
-}
 
 Parallelism with_layout(const Layout& layout) {
   Parallelism result;
