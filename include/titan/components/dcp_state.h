@@ -1,0 +1,42 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "titan/components/dcp_metadata.h"
+#include "titan/components/pickle.h"
+#include "titan/nn/parameter.h"
+
+namespace titan::components {
+
+/// A tensor of a state: all of it, or this rank's box of it. The box may be empty.
+struct StateTensor {
+  DcpPath path;       // ("optimizer", "state", "norm.weight", "exp_avg")
+  at::Tensor tensor;  // what this rank holds; saving reads it, loading fills it
+  std::optional<nn::TensorBox> box = std::nullopt;  // nothing: the whole
+
+  /// The path with dots in between: what the entry is called.
+  std::string key() const;
+};
+
+/// A value of a state that is no tensor.
+struct StateObject {
+  DcpPath path;  // ("train_state", "step")
+  PickleValue value;
+  std::string key() const;
+};
+
+/// What a rank has to save, flat. Ranks may hold the same entries, the same boxes or different ones.
+struct FlatState {
+  std::vector<StateTensor> tensors;
+  std::vector<StateObject> objects;
+};
+
+/// "optimizer.state.norm.weight.exp_avg".
+std::string dcp_key(const DcpPath& path);
+
+}  // namespace titan::components
