@@ -37,6 +37,7 @@ class MemoryFileSystem final : public base::FileSystem {
   void create_directories(const std::string&) override { refuse(); }
   void rename(const std::string&, const std::string&) override { refuse(); }
   void remove_file(const std::string&) override { refuse(); }
+  void remove_directory(const std::string&) override { refuse(); }
   void sync_directory(const std::string&) override { refuse(); }
 
  private:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -31,6 +32,8 @@ class FaultyFileSystem : public base::FileSystem {
   }
   /// Room for `bytes` more; then an append writes what fits and throws ENOSPC.
   void leave_space(std::uint64_t bytes) { space_ = bytes; }
+  /// Nobody can tell any more how much room there is.
+  void hide_space() { hides_space_ = true; }
   /// From now on everything works.
   void repair() {
     last_failing_ = 0;
@@ -70,6 +73,16 @@ class FaultyFileSystem : public base::FileSystem {
   void remove_file(const std::string& path) override {
     count("remove", path);
     real_.remove_file(path);
+  }
+  void remove_directory(const std::string& path) override {
+    count("remove the folder", path);
+    real_.remove_directory(path);
+  }
+  /// What `leave_space` left, if less.
+  std::uint64_t free_bytes(const std::string& path) override {
+    count("ask for the free space of", path);
+    return hides_space_ ? std::numeric_limits<std::uint64_t>::max()
+                        : std::min<std::uint64_t>(space_, real_.free_bytes(path));
   }
   void sync_directory(const std::string& path) override {
     count("sync the folder", path);
@@ -134,7 +147,8 @@ class FaultyFileSystem : public base::FileSystem {
   int first_failing_ = 0;
   int last_failing_ = 0;
   int error_ = 0;
-  std::uint64_t space_ = std::numeric_limits<std::uint64_t>::max();
+  bool hides_space_ = false;
+  std::atomic<std::uint64_t> space_ = std::numeric_limits<std::uint64_t>::max();
 };
 
 }  // namespace titan::test

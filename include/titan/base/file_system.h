@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,9 @@ class WritableFile {
   virtual ~WritableFile() = default;
   /// Hands all bytes to the operating system. Throws RunError (disk full, quota, ...).
   virtual void append(std::string_view bytes) = 0;
+  /// Has the disk begin with what was appended so far, so that `sync` finds less to do. A hint: does
+  /// not wait and does not fail.
+  virtual void start_write_back() {}
   /// Makes everything appended so far durable (fsync).
   virtual void sync() = 0;
   virtual void close() = 0;
@@ -56,6 +60,13 @@ class FileSystem {
   virtual void create_directories(const std::string& path) = 0;
   virtual void rename(const std::string& from, const std::string& to) = 0;
   virtual void remove_file(const std::string& path) = 0;
+  /// Removes an empty folder.
+  virtual void remove_directory(const std::string& path) = 0;
+  /// Bytes that this user may still write to the file system that holds the folder; the largest
+  /// number where nobody knows.
+  virtual std::uint64_t free_bytes(const std::string& path) {
+    return std::numeric_limits<std::uint64_t>::max();
+  }
   /// Makes creations, renames and removals inside the folder durable.
   virtual void sync_directory(const std::string& path) = 0;
 };

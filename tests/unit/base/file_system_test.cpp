@@ -142,6 +142,30 @@ TEST_F(PosixFileSystem, AFileInTheWayOfAFolder) {
   }
 }
 
+TEST_F(PosixFileSystem, RemovesEmptyFoldersOnly) {
+  files_.create_directories(folder_ / "a/b");
+  EXPECT_EQ(message_of<RunError>([&] { files_.remove_directory(folder_ / "a"); }),
+            "cannot remove the folder '" + (folder_ / "a") + "': Directory not empty");
+  files_.remove_directory(folder_ / "a/b");
+  files_.remove_directory(folder_ / "a");
+  EXPECT_FALSE(files_.exists(folder_ / "a"));
+}
+
+TEST_F(PosixFileSystem, KnowsHowMuchRoomThereIs) {
+  EXPECT_GT(files_.free_bytes(folder_.path()), 0U);
+  EXPECT_THAT(message_of<RunError>([&] { files_.free_bytes(folder_ / "missing"); }),
+              testing::HasSubstr("No such file"));
+}
+
+TEST_F(PosixFileSystem, WriteBackChangesNothing) {
+  const auto file = files_.open_for_writing(folder_ / "file", /*truncate=*/true);
+  file->append("some");
+  file->start_write_back();
+  file->append("thing");
+  file->close();
+  EXPECT_EQ(read_whole_file(files_, folder_ / "file", 100), "something");
+}
+
 TEST_F(PosixFileSystem, RenamesOverAndRemoves) {
   write(folder_ / "from", "new");
   write(folder_ / "to", "old");

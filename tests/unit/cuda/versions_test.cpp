@@ -47,6 +47,7 @@ class DriverFiles : public base::FileSystem {
   void create_directories(const std::string&) override {}
   void rename(const std::string&, const std::string&) override {}
   void remove_file(const std::string&) override {}
+  void remove_directory(const std::string&) override {}
   void sync_directory(const std::string&) override {}
 
  private:
