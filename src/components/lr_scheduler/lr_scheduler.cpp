@@ -23,6 +23,11 @@ class LambdaLR : public protocols::LRSchedulers {
   }
 
   double last_lr() const override { return last_lr_; }
+  std::int64_t last_epoch() const override { return last_epoch_; }
+  void restore(std::int64_t last_epoch) override {
+    last_epoch_ = last_epoch;
+    set_lr();
+  }
 
  private:
   void set_lr() {

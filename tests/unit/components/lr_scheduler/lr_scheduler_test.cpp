@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "titan/components/lr_schedule.h"
+#include "titan/protocols/parameter_state.h"
 
 namespace titan::components {
 namespace {
@@ -20,6 +21,7 @@ class Recorder : public protocols::Optimizers {
   void zero_grad() override {}
   double base_lr() const override { return 0.5; }
   void set_lr(double lr) override { rates.push_back(lr); }
+  std::vector<protocols::ParameterState> state() override { return {}; }
   void add_step_pre_hook(std::function<void()>) override {}
   void add_step_post_hook(std::function<void()>) override {}
 
