@@ -1,10 +1,14 @@
 #include "titan/nn/attention.h"
 
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <tuple>
 
 #include "titan/base/errors.h"
 #include "titan/nn/init.h"
+#include "titan/nn/key_value_cache.h"
 #include "titan/nn/rope.h"
 
 namespace titan::nn {
@@ -27,11 +31,11 @@ at::Tensor flash_packed(const Tensors& inputs) {
 
 at::Tensor fused(const Tensors& inputs) {
   const bool has_mask = inputs.size() == 4;
+  const bool is_causal = !has_mask && inputs[0].size(2) > 1;
   const bool is_grouped = inputs[0].size(1) != inputs[1].size(1);
   const std::optional<at::Tensor> mask = has_mask ? std::optional(inputs[3]) : std::nullopt;
   return at::scaled_dot_product_attention(inputs[0], inputs[1], inputs[2], mask, /*dropout_p=*/0.0,
-                                          /*is_causal=*/!has_mask, /*scale=*/std::nullopt,
-                                          is_grouped)
+                                          is_causal, /*scale=*/std::nullopt, is_grouped)
       .transpose(1, 2)
       .contiguous();
 }
@@ -71,12 +75,31 @@ Tensors Attention::forward(const Tensors& inputs) {
   const at::Tensor query = heads(*wq_);
   const at::Tensor key = heads(*wk_);
   const at::Tensor value = heads(*wv_);
-  const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
+  const auto [query_rotated, key_rotated] = apply_rotary_emb(
+      query, key, cache_ == nullptr ? freqs_cis : freqs_cis.slice(0, cache_->length()));
 
-  Tensors qkv = {query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)};
-  qkv.insert(qkv.end(), inputs.begin() + 2, inputs.end());
+  Tensors qkv = attention_inputs(query_rotated.transpose(1, 2), key_rotated.transpose(1, 2),
+                                 value.transpose(1, 2), inputs);
   const at::Tensor output = (*inner_attention_)(std::move(qkv)).at(0);
   return {wo_->call(output.view({batch, length, -1}))};
+}
+
+/// Queries, keys and values `[B, heads, S, d]`, the latter two with what the cache holds, and masks.
+Tensors Attention::attention_inputs(const at::Tensor& query, const at::Tensor& key,
+                                    const at::Tensor& value, const Tensors& inputs) {
+  Tensors result = {query, key, value};
+  if (cache_ == nullptr) {
+    result.insert(result.end(), inputs.begin() + 2, inputs.end());
+    return result;
+  }
+  const std::int64_t before = cache_->length();
+  std::tie(result[1], result[2]) = cache_->append(key, value);
+  const std::int64_t length = query.size(2);
+  if (before > 0 && length > 1) {
+    const auto allowed = query.options().dtype(at::kBool);
+    result.push_back(at::ones({length, before + length}, allowed).tril(before));
+  }
+  return result;
 }
 
 }  // namespace titan::nn

@@ -12,9 +12,9 @@
 namespace titan::trainer {
 
 Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
-                 const protocols::Tokenizer& tokenizer, components::LogitsFunction logits,
+                 const protocols::Tokenizer& tokenizer, components::TextModel model,
                  Options options)
-    : tokenizer_(tokenizer), logits_(std::move(logits)), options_(std::move(options)) {
+    : tokenizer_(tokenizer), model_(std::move(model)), options_(std::move(options)) {
   for (const std::string& prompt : options_.prompts) {
     std::vector<std::int64_t> ids = tokenizer_.encode(prompt, /*add_bos=*/true, /*add_eos=*/false);
     if (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
@@ -32,8 +32,8 @@ void Samples::write(std::int64_t step) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
       base::mix_bits(options_.seed + base::mix_bits(static_cast<std::uint64_t>(step))));
   for (std::size_t i = 0; i < prompt_ids_.size(); ++i) {
-    const std::vector<std::int64_t> ids = components::generate(
-        logits_, prompt_ids_[i], options_.sampling, options_.device, generator);
+    const std::vector<std::int64_t> ids =
+        components::generate(model_, prompt_ids_[i], options_.sampling, generator);
     if (!options_.writes) continue;
     const std::string& prompt = options_.prompts[i];
     const std::string text = tokenizer_.decode(ids, /*skip_special_tokens=*/true);

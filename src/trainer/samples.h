@@ -19,7 +19,6 @@ class Samples {
   struct Options {
     std::vector<std::string> prompts;
     components::SamplingOptions sampling;
-    at::Device device = at::kCPU;
     std::uint64_t seed = 0;
     /// All ranks compute alike; one writes.
     bool writes = true;
@@ -28,15 +27,14 @@ class Samples {
   /// Empties an existing file. `files` and `tokenizer` outlive the object. Throws ConfigError for a
   /// prompt of no tokens, RunError when the file cannot be written.
   Samples(base::FileSystem& files, const std::string& dump_folder,
-          const protocols::Tokenizer& tokenizer, components::LogitsFunction logits,
-          Options options);
+          const protocols::Tokenizer& tokenizer, components::TextModel model, Options options);
 
   void write(std::int64_t step);
 
  private:
   std::unique_ptr<base::WritableFile> file_;
   const protocols::Tokenizer& tokenizer_;
-  components::LogitsFunction logits_;
+  components::TextModel model_;
   Options options_;
   std::vector<std::vector<std::int64_t>> prompt_ids_;
 };

@@ -185,12 +185,14 @@ void Trainer::build_validation() {
   options.sampling.temperature = validation.sample_temperature;
   options.sampling.context = config_.training.seq_len;
   options.sampling.eos_id = tokenizer_->eos_id();
-  options.device = environment_.context.device;
   options.seed = static_cast<std::uint64_t>(config_.debug.seed.value_or(0));
   options.writes = environment_.context.rank == 0;
-  const auto logits = [this](const at::Tensor& tokens) { return forward_pass_->logits(tokens); };
+  components::TextModel text_model;
+  text_model.logits = [this](const at::Tensor& tokens) { return forward_pass_->logits(tokens); };
+  text_model.cached = model_parts_.front().get();
+  text_model.device = environment_.context.device;
   samples_ = std::make_unique<Samples>(base::posix_file_system(), config_.job.dump_folder,
-                                       *tokenizer_, logits, options);
+                                       *tokenizer_, std::move(text_model), options);
 }
 
 at::ScalarType Trainer::compute_dtype() const {

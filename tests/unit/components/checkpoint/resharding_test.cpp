@@ -106,8 +106,8 @@ TEST_F(Resharding, StridesDoNotMatter) {
   at::Tensor into = at::empty({30, 40}).set_requires_grad(true);
   const at::Tensor part = at::empty({20, 30}).t();
   const DcpCheckpoint checkpoint(files_, folder_ / "step-1");
-  const std::vector<StateTensor> wanted = {
-      {{"b"}, into}, {{"a"}, part, nn::TensorBox{{30, 40}, {0, 15}}}};
+  const std::vector<StateTensor> wanted = {{{"b"}, into},
+                                           {{"a"}, part, nn::TensorBox{{30, 40}, {0, 15}}}};
   checkpoint.read(wanted, nullptr);
   EXPECT_TRUE(at::equal(into, parameter));
   EXPECT_TRUE(at::equal(part, turned.narrow(1, 15, 20)));

@@ -2,11 +2,13 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/log.h>
 #include <ATen/ops/one_hot.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include <set>
 
 namespace titan::components {
 namespace {
@@ -20,8 +22,7 @@ at::Tensor count_up(const at::Tensor& tokens) {
 
 Ids run(const LogitsFunction& logits, const Ids& prompt, const SamplingOptions& options,
         std::uint64_t seed = 1) {
-  return generate(logits, prompt, options, at::kCPU,
-                  at::make_generator<at::CPUGeneratorImpl>(seed));
+  return generate({logits}, prompt, options, at::make_generator<at::CPUGeneratorImpl>(seed));
 }
 
 TEST(Generate, PutsTheChosenTokensBehindThePrompt) {
@@ -63,6 +64,25 @@ TEST(Generate, SamplesInProportionAndRepeatably) {
   EXPECT_NEAR(static_cast<double>(std::count(ids.begin(), ids.end(), 1)) / 2000, 0.75, 0.04);
   EXPECT_EQ(run(logits, {0}, options), ids);
   EXPECT_NE(run(logits, {0}, options, 2), ids);
+}
+
+TEST(Generate, TopKDrawsFromTheLikeliestOnly) {
+  // Ids 0 to 4 in the odds 1 : 2 : 3 : 2.5 : 1.
+  const LogitsFunction logits = [](const at::Tensor& tokens) {
+    return at::log(at::tensor({1.0, 2.0, 3.0, 2.5, 1.0})).expand({1, tokens.size(1), 5});
+  };
+  SamplingOptions options;
+  options.max_new_tokens = 400;
+  options.context = 1;
+  const auto drawn = [&](std::int64_t top_k) {
+    options.top_k = top_k;
+    const Ids ids = run(logits, {0}, options);
+    return std::set<std::int64_t>(ids.begin(), ids.end());
+  };
+  EXPECT_EQ(drawn(1), (std::set<std::int64_t>{2}));
+  EXPECT_EQ(drawn(3), (std::set<std::int64_t>{1, 2, 3}));
+  EXPECT_EQ(drawn(0).size(), 5);
+  EXPECT_EQ(drawn(99).size(), 5) << "more than there are: all";
 }
 
 }  // namespace
