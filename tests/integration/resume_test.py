@@ -12,7 +12,8 @@ from titan import ROOT, TitanTest, environment
 
 # How often the job of test_a_job_killed_at_random_moments is killed; many more by hand.
 KILLS = int(os.environ.get("TITAN_KILLS", "6"))
-SAVING = ["--checkpoint.enable", "--checkpoint.interval=3", "--metrics.log_freq=1", "--debug.log_hashes"]
+SAVING = ["--checkpoint.enable", "--checkpoint.interval=3", "--metrics.log_freq=1", "--debug.log_hashes",
+          "--checkpoint.last_save_model_only"]
 FOUR_RANKS = ["--comm.mode=local_tensor", "--parallelism.data_parallel_replicate_degree=2",
               "--parallelism.data_parallel_shard_degree=2"]
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace titan::protocols {
@@ -37,8 +38,9 @@ class LRSchedulers {
   virtual double last_lr() const = 0;
   /// Steps taken so far.
   virtual std::int64_t last_epoch() const = 0;
-  /// Goes on behind so many steps, and sets the learning rate of the next.
-  virtual void restore(std::int64_t last_epoch) = 0;
+  /// Goes on behind so many steps. The next has the learning rate `lr`, whatever the schedule says
+  /// (nothing: what it says).
+  virtual void restore(std::int64_t last_epoch, std::optional<double> lr) = 0;
 };
 
 }  // namespace titan::protocols

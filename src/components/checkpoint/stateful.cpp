@@ -16,6 +16,16 @@ std::int64_t integer(const DcpCheckpoint& checkpoint, const std::string& key) {
   return *number;
 }
 
+/// The first number of a list; nothing where there is no such thing.
+std::optional<double> first_real(const DcpCheckpoint& checkpoint, const std::string& key) {
+  if (checkpoint.find(key) == nullptr) return std::nullopt;
+  const PickleValue value = checkpoint.object(key);
+  const auto* list = value.get_if<PickleList>();
+  if (list == nullptr || list->items.empty()) return std::nullopt;
+  const auto* number = list->items.front().get_if<double>();
+  return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
 class TrainState : public Stateful {
  public:
   TrainState(std::int64_t& step, std::int64_t& tokens_seen, std::int64_t ranks)
@@ -67,7 +77,12 @@ class LRSchedulerState : public Stateful {
   }
 
   void restore(const DcpCheckpoint& checkpoint) override {
-    schedulers_.restore(integer(checkpoint, "lr_scheduler.last_epoch"));
+    // As in PyTorch the coming step has the rate that was set when the checkpoint was saved, even where
+    // another number of steps has changed the schedule since. Another base rate is one to be used.
+    const bool same_base = first_real(checkpoint, "lr_scheduler.base_lrs") == optimizers_.base_lr();
+    schedulers_.restore(
+        integer(checkpoint, "lr_scheduler.last_epoch"),
+        same_base ? first_real(checkpoint, "lr_scheduler._last_lr") : std::nullopt);
   }
 
  private:

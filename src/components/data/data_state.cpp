@@ -1,5 +1,6 @@
 #include "titan/components/data_state.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -80,8 +81,17 @@ std::int64_t integer_in(const PickleValue& state, const char* key) {
   return *integer;
 }
 
+/// Rows that the loader has handed out; 0 where it does not say.
+std::int64_t rows_made(const PickleValue& state) {
+  const PickleValue* sampler = state.find("_sampler_iter_state");
+  const PickleValue* rows = sampler == nullptr ? nullptr : sampler->find("samples_yielded");
+  const auto* count = rows == nullptr ? nullptr : rows->get_if<std::int64_t>();
+  return count == nullptr ? 0 : std::max<std::int64_t>(*count, 0);
+}
+
 /// Continues where HuggingFaceTextDataset stood.
-DataPosition position_from_python(const PickleValue& state, const DataStateReader& reader) {
+DataPosition position_from_python(const PickleValue& state, std::int64_t rows,
+                                  const DataStateReader& reader) {
   const PickleValue* buffer = state.find("token_buffer");
   const auto* tokens = buffer == nullptr ? nullptr : buffer->get_if<PickleList>();
   if (tokens == nullptr) throw RunError("the data position holds no list 'token_buffer'");
@@ -89,6 +99,7 @@ DataPosition position_from_python(const PickleValue& state, const DataStateReade
       reader.loader.position_after(reader.rank, reader.ranks, integer_in(state, "sample_idx"));
   TITAN_CHECK(position.streams.size() == 1, "documents are counted in one stream");
   StreamPosition& stream = position.streams.front();
+  stream.windows = rows;
   for (const PickleValue& item : tokens->items) {
     const auto* id = item.get_if<std::int64_t>();
     if (id == nullptr || *id < 0 || *id > kIdBits) {
@@ -135,7 +146,7 @@ DataPosition read_data_state(std::string_view pickle, const DataStateReader& rea
   if (dataset == nullptr || dataset->is_none()) {
     throw RunError("the data position says nothing of the data set");
   }
-  return position_from_python(*dataset, reader);
+  return position_from_python(*dataset, rows_made(state), reader);
 }
 
 }  // namespace titan::components

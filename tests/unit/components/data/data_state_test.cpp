@@ -76,6 +76,7 @@ TEST(DataState, GoesOnWherePythonStood) {
   const StreamPosition& stream = position.streams.front();
   EXPECT_EQ(stream.left.front().begin, 58);
   EXPECT_THAT(stream.leftover_tokens, ElementsAre(3, 4 | protocols::kDocumentStart));
+  EXPECT_EQ(stream.windows, 6);
 }
 
 TEST(DataState, PythonIsNotToldWhatItCannotSay) {

@@ -28,6 +28,20 @@ class Recorder : public protocols::Optimizers {
   std::vector<double> rates;
 };
 
+TEST(LRSchedulers, GoesOnWithTheRateThatWasSetAndThenByTheSchedule) {
+  config::LRScheduler config;
+  config.warmup_steps = 2;
+  Recorder optimizers;
+  const auto schedulers = build_lr_schedulers(optimizers, config, 4);
+  schedulers->restore(1, 0.125);
+  EXPECT_EQ(schedulers->last_epoch(), 1);
+  EXPECT_EQ(optimizers.rates.back(), 0.125);
+  schedulers->step();
+  const double by_schedule = schedulers->last_lr();
+  schedulers->restore(2, std::nullopt);
+  EXPECT_EQ(schedulers->last_lr(), by_schedule);
+}
+
 TEST(LRSchedulers, SetsTheRateOfTheFirstStepAtOnceAndOfEachNextOne) {
   config::LRScheduler config;
   config.warmup_steps = 2;
