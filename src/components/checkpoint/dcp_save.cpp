@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "components/checkpoint/checkpoint_folder.h"
+#include "components/checkpoint/number_bytes.h"
 #include "components/checkpoint/rank_meeting.h"
 #include "components/checkpoint/save_plan.h"
 #include "components/checkpoint/state_file.h"
-#include "components/dcp/little_endian.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 
@@ -40,12 +40,6 @@ std::vector<std::string> path_parts(const std::string& path) {
     begin = end + 1;
   }
   return parts;
-}
-
-std::string number_bytes(std::uint64_t number) {
-  std::string bytes;
-  put_little(bytes, number, 8);
-  return bytes;
 }
 
 void check_room(base::FileSystem& files, const std::string& folder, std::uint64_t needed) {
@@ -118,12 +112,12 @@ StateFile DcpSaver::Inside::prepare(const std::string& folder, const FlatState& 
   ranks.meet(
       [&] {
         file.emplace(state, assignment);
-        return number_bytes(file->size());
+        return number_bytes({file->size()});
       },
       [&](const Answers& all) {
         prepare_checkpoint_folder(files, folder);
         std::uint64_t sum = 0;
-        for (const std::string& number : all) sum += get_little(number);
+        for (const std::string& number : all) sum += numbers_of(number).at(0);
         check_room(files, folder, sum);
         return Answers(all.size());
       });
@@ -135,12 +129,12 @@ std::string DcpSaver::Inside::write(const std::string& folder, StateFile& file) 
   // A rank on another machine may see another disk.
   check_room(files, folder, file.size());
   file.write(files, own_file(folder));
-  std::string places;
+  std::vector<std::uint64_t> places;
   for (const StateFile::Part& part : file.parts()) {
-    put_little(places, static_cast<std::uint64_t>(part.offset), 8);
-    put_little(places, static_cast<std::uint64_t>(part.length), 8);
+    places.push_back(static_cast<std::uint64_t>(part.offset));
+    places.push_back(static_cast<std::uint64_t>(part.length));
   }
-  return places;
+  return number_bytes(places);
 }
 
 /// Writes `.metadata`; returns its length and that of all files.
@@ -150,14 +144,13 @@ std::uint64_t DcpSaver::Inside::commit(const std::string& folder, const Answers&
   metadata.save_id = new_save_id();
   std::uint64_t bytes = 0;
   for (std::size_t rank = 0; rank < places.size(); ++rank) {
-    const std::string_view numbers = places[rank];
+    const std::vector<std::uint64_t> numbers = numbers_of(places[rank]);
     const std::vector<SavePlan::Slot>& slots = plan.slots[rank];
-    TITAN_CHECK(numbers.size() == 16 * slots.size(), "rank ", rank, " wrote ", numbers.size() / 16,
+    TITAN_CHECK(numbers.size() == 2 * slots.size(), "rank ", rank, " wrote ", numbers.size() / 2,
                 " entries, not ", slots.size());
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      const DcpPlace place{file_name_of(rank),
-                           static_cast<std::int64_t>(get_little(numbers.substr(16 * i, 8))),
-                           static_cast<std::int64_t>(get_little(numbers.substr(16 * i + 8, 8)))};
+      const DcpPlace place{file_name_of(rank), static_cast<std::int64_t>(numbers[2 * i]),
+                           static_cast<std::int64_t>(numbers[2 * i + 1])};
       bytes += static_cast<std::uint64_t>(place.length);
       auto& value = metadata.entries[slots[i].entry].value;
       if (auto* tensor = std::get_if<DcpTensor>(&value)) {
@@ -176,7 +169,7 @@ std::uint64_t DcpSaver::Inside::commit(const std::string& folder, const Answers&
 Answers DcpSaver::Inside::finish(const std::string& folder, const Answers& places) {
   std::string verdict;
   try {
-    verdict = kSaved + number_bytes(commit(folder, places));
+    verdict = kSaved + number_bytes({commit(folder, places)});
   } catch (const std::exception& error) {
     const char state = discard_checkpoint(files, folder) ? kDiscarded : kUnknown;
     verdict = state + std::string(error.what());
@@ -210,7 +203,7 @@ SaveFigures DcpSaver::save(const std::string& folder, const FlatState& state) {
     in.remove_own_file(folder);
     throw;
   }
-  if (verdict.starts_with(kSaved)) return {get_little(std::string_view(verdict).substr(1))};
+  if (verdict.starts_with(kSaved)) return {numbers_of(std::string_view(verdict).substr(1)).at(0)};
   if (verdict.starts_with(kDiscarded)) in.remove_own_file(folder);
   throw RunError(concat(in.ranks.size() > 1 ? "rank 0: " : "", verdict.substr(1)));
 }
