@@ -8,6 +8,7 @@ losses and gradient norms within 1e-5. Token ids, initial weights and learning r
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,10 +55,12 @@ def run(titan_train, case, folder):
     command = [titan_train, "--job.config_file", toml, "--job.dump_folder", folder, "--model.hf_assets_path", ASSETS,
                "--training.device=cpu", "--metrics.log_freq=1", "--debug.log_hashes"]
     environment = dict(os.environ, OMP_NUM_THREADS=str(case["threads"]))
+    if "resumes" in case:  # a checkpoint that the original has written
+        shutil.copytree(os.path.join(os.path.dirname(__file__), "checkpoints", case["resumes"]), os.path.join(folder, "checkpoint"))
     ranks = case.get("ranks", 1)
     if ranks > 1:
         environment["NGPU"] = str(ranks)
-        command += ["--comm.mode=local_tensor", f"--training.steps={len(case['steps'])}"]
+        command += ["--comm.mode=local_tensor", f"--training.steps={case['steps'][-1]['step']}"]
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         sys.exit(f"titan_train exited with {result.returncode}:\n{result.stdout[-4000:]}")
@@ -88,6 +91,8 @@ def compare(case, records, hashes, exact):
             result.same(f"first batch {i} {part}", sha256, by_step[1].get(f"batch.{i}.{part}"))
     for name, sha256 in case["initial"].items():
         result.same(f"initial {name}", sha256, by_step[0].get(name))
+    for name, sha256 in case.get("loaded", {}).items():
+        result.same(f"loaded {name}", sha256, by_step[min(by_step)].get(name))
     for expected, actual in zip(case["steps"], metrics):
         step = expected["step"]
         result.same(f"step {step} lr", float(expected["lr"]), actual["lr"])

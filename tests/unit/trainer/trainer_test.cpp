@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 
 #include "support/temporary_folder.h"
 #include "support/throws.h"
@@ -190,6 +191,58 @@ TEST_F(TrainerTest, SkippingEveryStepEndsTheRun) {
 TEST_F(TrainerTest, NoStepsToTrainIsNoError) {
   config_.training.steps = 0;
   EXPECT_THAT(train(6), SizeIs(0));
+}
+
+/// Checkpoints every 2 steps; steps whose loss is NaN, counted over all that are tried.
+class Rollback : public TrainerTest {
+ protected:
+  Rollback() {
+    config_.debug.on_nan = config::OnNan::kRollback;
+    config_.checkpoint.enable = true;
+    config_.checkpoint.interval = 2;
+  }
+
+  std::vector<protocols::StepMetrics> train_with_nan_at(std::set<int> tries) {
+    loss_ = [this, tries](const at::Tensor& logits, const at::Tensor& labels) {
+      const double factor =
+          tries.contains(++tried_) ? std::numeric_limits<double>::quiet_NaN() : 1.0;
+      return components::cross_entropy_loss(logits, labels) * factor;
+    };
+    return train(100);
+  }
+
+  int tried_ = 0;
+};
+
+std::vector<std::int64_t> numbers(const std::vector<protocols::StepMetrics>& steps) {
+  std::vector<std::int64_t> result;
+  for (const auto& step : steps) result.push_back(step.step);
+  return result;
+}
+
+TEST_F(Rollback, GoesBackToTheNewestCheckpointAndOnBehindTheStepThatFailed) {
+  const auto steps = train_with_nan_at({4});
+  EXPECT_THAT(numbers(steps), testing::ElementsAre(1, 2, 3, 3, 4, 5, 6));
+  EXPECT_NE(steps[2].loss, steps[3].loss) << "other data";
+  EXPECT_EQ(steps[2].lr, steps[3].lr);
+}
+
+TEST_F(Rollback, ACheckpointThatFailsAtOnceIsNotGoneBackToAgain) {
+  // Step 5 fails, and fails again right behind checkpoint 4: then it is 2.
+  const auto steps = train_with_nan_at({5, 6});
+  EXPECT_THAT(numbers(steps), testing::ElementsAre(1, 2, 3, 4, 3, 4, 5, 6));
+}
+
+TEST_F(Rollback, GivesUpWhereNothingHelps) {
+  EXPECT_THAT(message_of<RunError>([&] { train_with_nan_at({1}); }),
+              HasSubstr("there is no earlier checkpoint"));
+  std::set<int> from_the_fourth;
+  for (int i = 4; i < 100; ++i) from_the_fourth.insert(i);
+  tried_ = 0;
+  config_.job.dump_folder = folder_ / "other";
+  config_.model.name += "_again";
+  EXPECT_THAT(message_of<RunError>([&] { train_with_nan_at(from_the_fourth); }),
+              HasSubstr("there is no earlier checkpoint"));
 }
 
 }  // namespace
