@@ -46,7 +46,8 @@ struct CheckpointerSetup {
 /// the failure of the last save is thrown.
 class Checkpointer {
  public:
-  /// Throws ConfigError where the config asks for what this model cannot do.
+  /// Throws ConfigError where the config asks for what this model cannot do, RunError where rank 0 cannot
+  /// write to the folder.
   Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<Stateful>> states);
   /// Waits for what is under way.
   ~Checkpointer();

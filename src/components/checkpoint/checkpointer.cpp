@@ -40,6 +40,14 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::string seconds_text(double seconds) { return tools::fixed(seconds, 2) + " seconds"; }
 
+/// Fails before hours of training do.
+void check_writable(base::FileSystem& files, const std::string& folder) {
+  files.create_directories(folder);
+  const std::string probe = folder + "/.probe";
+  files.open_for_writing(probe, /*truncate=*/true)->close();
+  files.remove_file(probe);
+}
+
 }  // namespace
 
 /// A save under way, and what it has come to.
@@ -211,8 +219,8 @@ void Checkpointer::Inside::settle() {
     report(save.folder, figures, save.blocked + now - start, now - save.started);
     start_purge();
   } catch (const RunError& error) {
-    tools::log_error("Checkpoint ", save.folder, " could not be saved: ", error.what(),
-                     " Training goes on; the next save is tried.");
+    tools::log_error("Checkpoint ", save.folder, " could not be saved (training goes on, and the next save is tried): ",
+                     error.what());
   }
 }
 
@@ -240,6 +248,9 @@ Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<
               "a checkpoint begins with the model");
   if (made_for.config.last_save_in_hf && !made_for.save_hf) {
     throw ConfigError("checkpoint.last_save_in_hf: this model has no Hugging Face format.");
+  }
+  if (made_for.rank == 0 && !made_for.config.load_only) {
+    check_writable(made_for.files, made_for.folder);
   }
   tools::log_info("Checkpointing active. Checkpoints will be loaded from and saved to ",
                   made_for.folder);
@@ -309,8 +320,8 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
     inside_->save_now(path, inside_->everything(), inside_->saver);
     inside_->start_purge();
   } catch (const RunError& error) {
-    tools::log_error("Checkpoint ", path, " could not be saved: ", error.what(),
-                     " Training goes on; the next save is tried.");
+    tools::log_error("Checkpoint ", path, " could not be saved (training goes on, and the next save is tried): ",
+                     error.what());
   }
 }
 
