@@ -71,17 +71,18 @@ def measure(options, folder, times):
     dcp.load(state, checkpoint_id=ours, no_dist=True)
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as source:
         shutil.copyfile(ours / "__0_0.distcp", source.name)
-        for _ in range(options.rounds):
-            for path in (plain, theirs):
+        write = ("dd", f"if={source.name}", f"of={plain}", "bs=4M", "conv=fsync")
+        saves = [
+            ("dd write", plain, lambda: seconds_of(lambda: run(*write))),
+            ("our save", ours, lambda: float(run(options.program, "save", ours, options.mib, 1).stdout)),
+            ("python save", theirs, lambda: seconds_of(lambda: dcp.save(state, checkpoint_id=theirs, no_dist=True))),
+        ]
+        for turn in range(options.rounds):
+            # Who writes after another's write finds a disk that is still busy with it.
+            for name, path, save in saves[turn % 3 :] + saves[: turn % 3]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            run("sync")
-            write = ("dd", f"if={source.name}", f"of={plain}", "bs=4M", "conv=fsync")
-            times["dd write"].append(seconds_of(lambda: run(*write)))
-            shutil.rmtree(ours)
-            run("sync")
-            times["our save"].append(float(run(options.program, "save", ours, options.mib, 1).stdout))
-            run("sync")
-            times["python save"].append(seconds_of(lambda: dcp.save(state, checkpoint_id=theirs, no_dist=True)))
+                run("sync")
+                times[name].append(save())
             forget(plain, ours, theirs)
             times["dd read"].append(seconds_of(lambda: run("dd", f"if={plain}", "of=/dev/null", "bs=4M")))
             lines = run(options.program, "load", ours, 1).stdout.splitlines()
