@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "titan/components/dcp_metadata.h"
@@ -38,5 +39,10 @@ struct FlatState {
 
 /// "optimizer.state.norm.weight.exp_avg".
 std::string dcp_key(const DcpPath& path);
+
+/// What a checkpoint calls a type of elements: "bfloat16". Throws RunError for one that it cannot hold.
+std::string_view dtype_name(at::ScalarType type);
+/// The type of that name; nothing for one that LibTorch has no tensors of.
+std::optional<at::ScalarType> scalar_type_of(std::string_view name);
 
 }  // namespace titan::components
