@@ -85,7 +85,7 @@ int run(std::span<const std::string> args) {
     case config::Action::kGenerate:
       return load_engine().generate(command);
     case config::Action::kConvert:
-      throw ConfigError("not available in this build yet: convert");
+      return load_engine().convert(command);
     case config::Action::kTrain:
       if (command.nproc) return run_local_ranks(args, command);
       startup_times.finish("config");

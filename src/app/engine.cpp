@@ -3,6 +3,7 @@
 #include <c10/util/Logging.h>
 #include <stdlib.h>
 
+#include "convert.h"
 #include "estimate.h"
 #include "generate.h"
 #include "titan/app/register_all.h"
@@ -28,6 +29,7 @@ class TorchEngine : public Engine {
   }
   int tokenize(const config::CommandLine& command) override { return app::tokenize(command); }
   int generate(const config::CommandLine& command) override { return app::generate(command); }
+  int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);

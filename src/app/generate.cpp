@@ -20,9 +20,9 @@
 #include "titan/components/model_weights.h"
 #include "titan/components/weights.h"
 #include "titan/parallel/dtype.h"
-#include "titan/protocols/train_spec.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
+#include "weights_of_config.h"
 
 namespace titan::app {
 
@@ -62,7 +62,6 @@ std::vector<Prompt> read_prompts(const config::CommandLine& command,
 
 /// The model on `device` with the weights of the checkpoint.
 std::unique_ptr<protocols::ModelProtocol> load_model(const config::CommandLine& command,
-                                                     const protocols::TrainSpec& spec,
                                                      const protocols::ModelArgs& args,
                                                      at::Device device) {
   base::FileSystem& files = base::posix_file_system();
@@ -70,19 +69,17 @@ std::unique_ptr<protocols::ModelProtocol> load_model(const config::CommandLine& 
   const std::string& path = command.generate.checkpoint;
   const double start = base::monotonic_seconds();
   const components::WeightsFormat format = components::weights_format_of(files, path);
-  const auto reader = components::open_weights(files, format, path);
+  const auto weights = components::open_weights(files, format, path);
   std::unique_ptr<protocols::StateDictAdapter> adapter;
   if (format == components::WeightsFormat::kHf) {
-    if (!spec.build_state_dict_adapter) {
-      throw ConfigError(concat("--checkpoint: ", config.model.name,
-                               " has no names for Hugging Face's weights"));
-    }
-    adapter = spec.build_state_dict_adapter(args, path);
+    adapter = hf_adapter(config, args, path);
+    components::check_hf_config(files, path, *adapter);
   }
-  auto model = spec.build_model(args, parallel::torch_dtype(config.training.dtype));
+  auto model = protocols::get_train_spec(config.model.name)
+                   .build_model(args, parallel::torch_dtype(config.training.dtype));
   model->to_empty(device);
   model->init_buffers(device);
-  components::load_model_weights(*model, *reader, adapter.get());
+  components::load_model_weights(*model, *weights, adapter.get());
   tools::log_info("Loaded ", config.model.name, " ", config.model.flavor, " from ", path, " in ",
                   tools::fixed(base::monotonic_seconds() - start, 2), " s");
   return model;
@@ -155,15 +152,19 @@ int generate(const config::CommandLine& command) try {
   if (!spec.build_tokenizer) {
     throw ConfigError(concat("generate: ", config.model.name, " has no tokenizer"));
   }
-  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
-  for (const std::string& warning : args->update_from_config(config)) tools::log_warning(warning);
+  const auto args = model_args_of(config);
   const auto tokenizer = spec.build_tokenizer(config);
+  if (tokenizer->vocab_size() > args->vocab_size()) {
+    throw ConfigError(concat("model.hf_assets_path: the tokenizer has ", tokenizer->vocab_size(),
+                             " tokens, but ", config.model.name, " ", config.model.flavor,
+                             " embeds only ", args->vocab_size()));
+  }
   const std::vector<Prompt> prompts = read_prompts(command, *tokenizer);
 
   const Hardware hardware = choose_hardware(config, tools::read_launch_environment());
   const c10::DeviceGuard current_device(hardware.device);
   const c10::NoGradGuard no_grad;
-  const auto model = load_model(command, spec, *args, hardware.device);
+  const auto model = load_model(command, *args, hardware.device);
   generate_texts(command, prompts,
                  text_model(*model, hardware.device, parallel::torch_dtype(config.training.dtype)),
                  *tokenizer);
