@@ -111,10 +111,8 @@ std::uint64_t seed_of(const config::GenerateOptions& options) {
 std::string shown(const Prompt& prompt, const std::vector<std::int64_t>& ids,
                   const std::string& text, bool json) {
   if (!json) return concat(prompt.text, text, "\n");
-  const nlohmann::ordered_json line = {{"prompt", prompt.text},
-                                       {"text", text},
-                                       {"prompt_ids", prompt.ids},
-                                       {"ids", ids}};
+  const nlohmann::ordered_json line = {
+      {"prompt", prompt.text}, {"text", text}, {"prompt_ids", prompt.ids}, {"ids", ids}};
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -126,8 +124,7 @@ void generate_texts(const config::CommandLine& command, const std::vector<Prompt
   sampling.top_k = command.generate.top_k;
   sampling.context = command.config.training.seq_len;
   sampling.eos_id = tokenizer.eos_id();
-  at::Generator generator =
-      at::make_generator<at::CPUGeneratorImpl>(seed_of(command.generate));
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed_of(command.generate));
   std::int64_t tokens = 0;
   const double start = base::monotonic_seconds();
   for (const Prompt& prompt : prompts) {
@@ -137,8 +134,8 @@ void generate_texts(const config::CommandLine& command, const std::vector<Prompt
     print(shown(prompt, ids, tokenizer.decode(ids, /*skip_special_tokens=*/true), command.json));
   }
   const double seconds = base::monotonic_seconds() - start;
-  tools::log_info("Made ", tokens, " tokens in ", tools::fixed(seconds, 2), " s: ",
-                  tools::fixed(static_cast<double>(tokens) / std::max(seconds, 1e-9), 1),
+  tools::log_info("Made ", tokens, " tokens in ", tools::fixed(seconds, 2),
+                  " s: ", tools::fixed(static_cast<double>(tokens) / std::max(seconds, 1e-9), 1),
                   " tokens per second");
 }
 

@@ -69,7 +69,10 @@ void expect_example(base::FileSystem& files, const std::string& path) {
 
 class TorchWeights : public testing::TestWithParam<WeightsFormat> {
  protected:
-  TorchWeights() { disk_.create_directories("/out"); }
+  TorchWeights() {
+    disk_.create_directories("/out");
+    disk_.sync_directory("/");
+  }
 
   bool exists() { return disk_.exists(GetParam() == WeightsFormat::kPt ? path_ : metadata()); }
   std::string metadata() const { return path_ + "/.metadata"; }
