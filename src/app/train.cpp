@@ -58,7 +58,11 @@ class Training {
     tools::StartupTimes startup_times = startup_times_;  // each rank's own
     startup_times.finish("groups");
     trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times});
-    trainer.train(stop_signals);
+    if (config_.checkpoint.create_seed_checkpoint) {
+      trainer.create_seed_checkpoint();
+    } else {
+      trainer.train(stop_signals);
+    }
     // Who serves the store stays until the others need it no more.
     if (rank.groups) rank.groups->world().barrier();
     if (rank.watch) rank.watch->leave();

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/components/weights.h"
+
+namespace titan::components {
+
+/// `open_weights` of one format each.
+std::unique_ptr<WeightsReader> open_hf_weights(base::FileSystem& files, const std::string& path);
+
+/// `create_weights` of one format each.
+std::unique_ptr<WeightsWriter> create_hf_weights(base::FileSystem& files, const std::string& path,
+                                                 std::vector<WeightInfo> tensors);
+
+}  // namespace titan::components
