@@ -51,7 +51,8 @@ enum class WeightsFormat {
   kPt,   // one file that torch.save wrote: a dict of tensors
 };
 
-/// What lies at `path`, by what is there: a folder with `.metadata`, one with safetensors, or a file.
+/// What lies at `path`, by what is there: a folder with `.metadata`, one with safetensors, or a file
+/// (`.safetensors`, else of torch.save).
 /// Throws RunError for anything else.
 WeightsFormat weights_format_of(base::FileSystem& files, const std::string& path);
 
