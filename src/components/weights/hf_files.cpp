@@ -54,4 +54,18 @@ void prepare_empty_folder(base::FileSystem& files, const std::string& folder) {
   }
 }
 
+void clear_hf_folder(base::FileSystem& files, const std::string& folder) {
+  files.create_directories(folder);
+  const std::string index = concat(folder, "/", kSafetensorsIndexName);
+  if (files.exists(index)) {
+    files.remove_file(index);  // first: without it the rest is no model any more
+    files.sync_directory(folder);
+  }
+  for (const std::string& name : files.list_directory(folder)) {
+    const bool is_weights = name.starts_with("model-") &&
+                            (name.ends_with(".safetensors") || name.ends_with(".safetensors.tmp"));
+    if (is_weights) files.remove_file(folder + "/" + name);
+  }
+}
+
 }  // namespace titan::components

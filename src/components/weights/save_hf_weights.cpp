@@ -103,7 +103,7 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder, nn::Mod
   const std::vector<HfFile> plan = plan_hf_files(infos);
 
   Failure failure;
-  if (context.rank == 0) failure.guard([&] { prepare_empty_folder(files, folder); });
+  if (context.rank == 0) failure.guard([&] { clear_hf_folder(files, folder); });
   failure.exchange(context);
 
   Gatherer gatherer(model, context.group(mesh::MeshDim::kFsdp));

@@ -111,6 +111,21 @@ TEST(ModelWeights, TheFilesDoNotDependOnTheRanks) {
   EXPECT_TRUE(disk().exists(folder / "1/config.json"));
 }
 
+TEST(ModelWeights, ASaveReplacesWhatAnEarlierOneLeft) {
+  const test::TemporaryFolder folder;
+  disk().create_directories(folder / "hf");
+  for (const char* name :
+       {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors.tmp",
+        "model.safetensors.index.json", "tokenizer.json"}) {
+    base::write_file_atomically(disk(), folder / (std::string("hf/") + name), "cut off");
+  }
+  save(folder / "hf", 2, at::kFloat);
+  load_and_compare(folder / "hf", 2, at::kFloat);
+  EXPECT_THAT(disk().list_directory(folder / "hf"),
+              ::testing::ElementsAre("config.json", "model-00001-of-00001.safetensors",
+                                     "model.safetensors.index.json", "tokenizer.json"));
+}
+
 TEST(ModelWeights, AFailureOnOneRankIsAFailureOnAll) {
   const test::TemporaryFolder folder;
   std::atomic<int> failures = 0;
