@@ -62,7 +62,7 @@ class Source {
     const bool to_hf = command.convert.to == config::ModelFormat::kHf;
     if (from_hf == to_hf) return;
     const config::JobConfig& config = command.config;
-    const auto args = model_args_of(config);
+    const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
     const auto model = protocols::get_train_spec(config.model.name)
                            .build_model(*args, parallel::torch_dtype(config.training.dtype));
     const std::vector<protocols::TensorShape> shapes = components::model_tensors(*model);
