@@ -4,8 +4,10 @@
 #include <ATen/Context.h>
 
 #include <filesystem>
+#include <numeric>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "host_table.h"
 #include "titan/base/errors.h"
@@ -23,6 +25,8 @@ namespace titan::app {
 namespace {
 
 constexpr const char* kSeedKey = "titan/seed";
+/// Ranks wait for one another's disks.
+constexpr std::chrono::minutes kHostTimeout{60};
 
 std::chrono::seconds init_timeout(const JobSetup& setup) {
   return std::chrono::seconds(setup.config.comm.init_timeout_seconds);
@@ -95,6 +99,21 @@ void make_groups(const JobSetup& setup, JobRank& rank) {
   tools::log_info(mesh::created_text(rank.context.dims));
 }
 
+/// For checkpoints, which are saved while collectives of training are under way. Nobody watches it.
+void make_host_group(const JobSetup& setup, JobRank& rank) {
+  if (!setup.config.checkpoint.enable) return;
+  if (setup.device.is_cuda()) {
+    rank.host_backend =
+        comm::make_gloo_backend(*rank.store, rank.context.rank, setup.world_size);
+  }
+  comm::Backend& backend = rank.host_backend ? *rank.host_backend : *rank.backend;
+  std::vector<std::int64_t> all(static_cast<std::size_t>(setup.world_size));
+  std::iota(all.begin(), all.end(), 0);
+  rank.host_group = backend.make_group("checkpoint", all, init_timeout(setup), nullptr);
+  rank.host_group->set_timeout(kHostTimeout);
+  rank.context.host_group = rank.host_group.get();
+}
+
 /// The same on all ranks: the config's, or what rank 0 has drawn.
 std::int64_t common_seed(const JobSetup& setup, std::int64_t rank, comm::Store& store) {
   if (setup.config.debug.seed) return *setup.config.debug.seed;
@@ -133,6 +152,7 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   rank->backend = make_backend(setup, *rank->store);
   rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
   make_groups(setup, *rank);
+  make_host_group(setup, *rank);
   return rank;
 }
 
@@ -154,6 +174,7 @@ std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& wo
   watch.end_rank = [&world](const std::string& reason) { world.abort(reason); };
   result->watch = comm::make_watch(std::move(watch));
   make_groups(setup, *result);
+  make_host_group(setup, *result);
   return result;
 }
 

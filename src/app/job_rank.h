@@ -19,6 +19,8 @@ struct JobRank {
   std::unique_ptr<comm::Backend> backend;
   std::unique_ptr<comm::Watch> watch;
   std::unique_ptr<comm::Groups> groups;
+  std::unique_ptr<comm::Backend> host_backend;  // where `backend` is a GPU's
+  std::unique_ptr<comm::ProcessGroup> host_group;
   comm::RankContext context;
 };
 

@@ -42,7 +42,7 @@ void append(Problems& problems, const Problems& more) {
   problems.insert(problems.end(), more.begin(), more.end());
 }
 
-/// A forecast reads no data, so that it does not matter where they are.
+/// What reads no training data does not mind where they are.
 JobConfig without_data(JobConfig config) {
   config.training.dataset = "c4_test";
   config.validation.enable = false;
@@ -100,6 +100,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.generate = program.generate;
+  result.convert = program.convert;
   result.json = program.json;
   result.nproc = program.nproc;
   if (result.action == Action::kPlot) {
@@ -127,8 +129,9 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
-    const JobConfig judged =
-        result.action == Action::kEstimate ? without_data(result.config) : result.config;
+    const bool reads_data = result.action != Action::kEstimate &&
+                            result.action != Action::kGenerate && result.action != Action::kConvert;
+    const JobConfig judged = reads_data ? result.config : without_data(result.config);
     append(problems, cross_field_problems(judged, result.origins, result.world_size));
     append(problems, availability_problems(result.config, result.origins, result.world_size));
   }

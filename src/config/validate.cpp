@@ -286,6 +286,16 @@ void checkpoint_formats_hold_their_content(const Rules& rules) {
   }
 }
 
+void rollback_has_checkpoints(const Rules& rules) {
+  const Checkpoint& checkpoint = rules.config.checkpoint;
+  if (rules.config.debug.on_nan == OnNan::kRollback &&
+      (!checkpoint.enable || checkpoint.load_only)) {
+    rules.broken({"debug.on_nan", "checkpoint.enable", "checkpoint.load_only"},
+                 "debug.on_nan \"rollback\" goes back to checkpoints: set checkpoint.enable = true "
+                 "and checkpoint.load_only = false");
+  }
+}
+
 void seed_checkpoint_on_one_rank(const Rules& rules) {
   const Checkpoint& checkpoint = rules.config.checkpoint;
   if (checkpoint.create_seed_checkpoint && (!checkpoint.enable || rules.world_size != 1)) {
@@ -322,6 +332,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   mixture_is_the_only_source(rules);
   checkpoints_can_be_kept(rules);
   checkpoint_formats_hold_their_content(rules);
+  rollback_has_checkpoints(rules);
   seed_checkpoint_on_one_rank(rules);
   return problems;
 }

@@ -90,6 +90,16 @@ std::vector<NamedTensor> Module::named_buffers() const {
   return result;
 }
 
+std::vector<NamedTensor> Module::persistent_buffers() const {
+  std::vector<NamedTensor> result;
+  visit("", [&](const std::string& prefix, const Module& module) {
+    for (const Buffer& buffer : module.buffers_) {
+      if (buffer.persistent) result.push_back({joined(prefix, buffer.name), buffer.tensor});
+    }
+  });
+  return result;
+}
+
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> result;
   visit("",

@@ -5,6 +5,7 @@
 
 #include "batch_tensors.h"
 #include "titan/base/sha256.h"
+#include "titan/components/step_lines.h"
 #include "titan/parallel/full_tensor.h"
 
 namespace titan::trainer {
@@ -37,11 +38,13 @@ const char* dtype_name(at::ScalarType type) {
 }  // namespace
 
 HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
-                 const comm::RankContext& context)
+                 const comm::RankContext& context, std::int64_t first_step)
     : shard_(context.group(mesh::MeshDim::kFsdp)) {
   if (context.rank != 0) return;
   files.create_directories(dump_folder);
-  file_ = files.open_for_writing(dump_folder + "/hashes.jsonl", /*truncate=*/true);
+  const std::string path = dump_folder + "/hashes.jsonl";
+  components::drop_steps_from(files, path, first_step);
+  file_ = files.open_for_writing(path, /*truncate=*/first_step == 0);
 }
 
 void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& model_parts) {

@@ -7,6 +7,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/mix_bits.h"
+#include "titan/components/step_lines.h"
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {
@@ -25,7 +26,9 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
   }
   if (!options_.writes) return;
   files.create_directories(dump_folder);
-  file_ = files.open_for_writing(dump_folder + "/samples.jsonl", /*truncate=*/true);
+  const std::string path = dump_folder + "/samples.jsonl";
+  components::drop_steps_from(files, path, options_.first_step);
+  file_ = files.open_for_writing(path, /*truncate=*/options_.first_step == 0);
 }
 
 void Samples::write(std::int64_t step) {

@@ -22,9 +22,11 @@ class Samples {
     std::uint64_t seed = 0;
     /// All ranks compute alike; one writes.
     bool writes = true;
+    /// Samples of earlier steps stay, of a run that goes on.
+    std::int64_t first_step = 0;
   };
 
-  /// Empties an existing file. `files` and `tokenizer` outlive the object. Throws ConfigError for a
+  /// `files` and `tokenizer` outlive the object. Throws ConfigError for a
   /// prompt of no tokens, RunError when the file cannot be written.
   Samples(base::FileSystem& files, const std::string& dump_folder,
           const protocols::Tokenizer& tokenizer, components::TextModel model, Options options);

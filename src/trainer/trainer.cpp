@@ -15,6 +15,7 @@
 #include "determinism.h"
 #include "forward_pass.h"
 #include "hash_log.h"
+#include "job_checkpoints.h"
 #include "nonfinite.h"
 #include "phase.h"
 #include "rank_sums.h"
@@ -39,8 +40,8 @@ namespace titan::trainer {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-/// After so many skipped steps in a row nothing will be learned any more.
-constexpr std::int64_t kMostSkippedInARow = 10;
+/// After so many skipped steps in a row, or returns to a checkpoint, nothing will be learned any more.
+constexpr std::int64_t kMostInARow = 10;
 
 /// Microbatches of one step on each data-parallel rank.
 std::int64_t accumulation_steps(const config::Training& training, std::int64_t data_ranks) {
@@ -83,15 +84,16 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
   build_data();
   environment_.startup_times.finish("data");
   build_model();
-  build_metrics();
   optimizers_ = spec_.build_optimizers(model_parts_, config_);
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
+  environment_.startup_times.finish("model");
+  build_checkpointer();
+  build_metrics();
   build_validation();
   if (config.debug.log_hashes) {
     hash_log_ = std::make_unique<HashLog>(base::posix_file_system(), config.job.dump_folder,
-                                          environment_.context);
+                                          environment_.context, step_);
   }
-  environment_.startup_times.finish("model");
   log_device();
   log_ready();
 }
@@ -156,11 +158,24 @@ void Trainer::build_model() {
   model_parts_.push_back(std::move(whole));
 }
 
+void Trainer::build_checkpointer() {
+  checkpointer_ = make_checkpointer({config_, environment_.context, spec_, *model_args_,
+                                     model_parts_, *optimizers_, *lr_schedulers_, *dataloader_,
+                                     tokenizer_.get(), step_, tokens_seen_});
+  if (checkpointer_ == nullptr || config_.checkpoint.create_seed_checkpoint) return;
+  const Phase phase(environment_.context, "loading", step_);
+  const std::optional<std::int64_t> finished_at = checkpointer_->load();
+  step_ = finished_at.value_or(step_);
+  saved_step_ = step_;
+  environment_.startup_times.finish("checkpoint");
+}
+
 void Trainer::build_metrics() {
   protocols::MetricsSetup setup;
   setup.flops_per_token = model_size_.flops_per_token;
   setup.peak_flops = tools::peak_flops(environment_.device_facts.name);
   setup.total_steps = config_.training.steps;
+  setup.resumed_at = step_;
   setup.memory = &environment_.memory;
   setup.non_data_parallel_size = environment_.context.dims.non_data_parallel_size();
   setup.rank = environment_.context.rank;
@@ -187,6 +202,7 @@ void Trainer::build_validation() {
   options.sampling.eos_id = tokenizer_->eos_id();
   options.seed = static_cast<std::uint64_t>(config_.debug.seed.value_or(0));
   options.writes = environment_.context.rank == 0;
+  options.first_step = step_;
   components::TextModel text_model;
   text_model.logits = [this](const at::Tensor& tokens) { return forward_pass_->logits(tokens); };
   text_model.cached = model_parts_.front().get();
@@ -236,18 +252,20 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
   for (bool first = true; step_ < config_.training.steps && !stop_; first = false) {
     ++step_;
     if (profiler_) profiler_->begin_step();
-    if (!train_step(stop_signals)) {
+    const StepOutcome outcome = train_step(stop_signals);
+    if (outcome == StepOutcome::kNoData) {
       tools::log_warning("Ran out of data; last step was canceled.");
       --step_;
       break;
     }
     if (first) after_first_step();
-    if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
+    if (outcome == StepOutcome::kDone) after_step(stop_signals);
     if (profiler_) profiler_->end_step();
   }
   if (profiler_) profiler_->finish();
   if (hash_log_) hash_log_->write_weights(step_, model_parts_);
   metrics_->close();
+  save_at_end();
   if (stop_) {
     tools::log_warning("Stopped by a signal after step ", step_);
   } else {
@@ -256,6 +274,34 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
 } catch (const c10::OutOfMemoryError&) {
   if (profiler_) profiler_->out_of_memory();
   throw;
+}
+
+void Trainer::after_step(const tools::StopSignals& stop_signals) {
+  if (checkpointer_ && step_ < config_.training.steps && checkpointer_->is_due(step_)) {
+    const Phase phase(environment_.context, "checkpoint", step_);
+    checkpointer_->save(step_, components::SaveReason::kInterval);
+    saved_step_ = step_;
+    rollbacks_ = 0;
+  }
+  if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
+}
+
+void Trainer::save_at_end() {
+  if (checkpointer_ == nullptr) return;
+  const Phase phase(environment_.context, "checkpoint", step_);
+  if (step_ != saved_step_) {
+    const bool complete = step_ == config_.training.steps;
+    checkpointer_->save(
+        step_, complete ? components::SaveReason::kLast : components::SaveReason::kCutShort);
+  }
+  checkpointer_->finish();
+}
+
+void Trainer::create_seed_checkpoint() {
+  TITAN_CHECK(checkpointer_ != nullptr, "a seed checkpoint is a checkpoint");
+  checkpointer_->save(0, components::SaveReason::kLast);
+  checkpointer_->finish();
+  tools::log_info("Created seed checkpoint");
 }
 
 void Trainer::after_first_step() {
@@ -268,13 +314,13 @@ void Trainer::after_first_step() {
   environment_.context.groups->set_timeout(std::chrono::seconds(seconds));
 }
 
-bool Trainer::train_step(const tools::StopSignals& stop_signals) {
+Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals) {
   optimizers_->zero_grad();
   const double lr = lr_schedulers_->last_lr();
   const bool fetched = fetch_microbatches();
   const auto local_tokens = static_cast<double>(fetched ? count_valid_tokens(microbatches_) : 0);
   const std::vector<double> start = sums_->sum({local_tokens, fetched ? 0.0 : 1.0});
-  if (start[1] > 0) return false;
+  if (start[1] > 0) return StepOutcome::kNoData;
   // A step of prompts only has the loss 0, not 0 / 0.
   const double tokens = std::max(start[0], 1.0);
   const at::Tensor valid_tokens = at::scalar_tensor(
@@ -308,14 +354,17 @@ bool Trainer::train_step(const tools::StopSignals& stop_signals) {
   if (logs) {
     metrics.max_loss = sums_->max(local_tokens > 0 ? local_loss * (tokens / local_tokens) : 0);
   }
-  if (accept(metrics)) {
+  const bool finite = is_finite(metrics);
+  if (!finite && take_back(metrics)) return StepOutcome::kTakenBack;
+  if (finite) {
     const Phase phase(environment_.context, "optimizer", step_);
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+    if (checkpointer_) checkpointer_->before_change();
     optimizers_->step();
   }
   lr_schedulers_->step();
   if (logs) metrics_->log(metrics);
-  return true;
+  return StepOutcome::kDone;
 }
 
 bool Trainer::fetch_microbatches() {
@@ -349,23 +398,43 @@ void Trainer::validate(const tools::StopSignals& stop_signals) {
   samples_->write(step_);
 }
 
-bool Trainer::accept(const protocols::StepMetrics& metrics) {
-  if (std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm)) {
-    skipped_in_a_row_ = 0;
-    return true;
-  }
+bool Trainer::is_finite(const protocols::StepMetrics& metrics) {
+  const bool finite = std::isfinite(metrics.loss) && std::isfinite(metrics.grad_norm);
+  if (finite) skipped_in_a_row_ = 0;
+  return finite;
+}
+
+/// What `debug.on_nan` says. True when the job is back at an earlier step.
+bool Trainer::take_back(const protocols::StepMetrics& metrics) {
   const std::string report = describe_nonfinite(metrics, model_parts_);
-  const bool stop = config_.debug.on_nan == config::OnNan::kStop;
-  if (stop || ++skipped_in_a_row_ > kMostSkippedInARow) {
+  const auto give_up = [&](const std::string& why) {
     metrics_->log(metrics);
     metrics_->close();
-    throw RunError(report +
-                   (stop ? " Lower optimizer.lr, look at the data of this step, or skip such steps "
-                           "(debug.on_nan = \"skip\")."
-                         : concat(" That was the ", skipped_in_a_row_, "th such step in a row.")));
+    throw RunError(report + why);
+  };
+  switch (config_.debug.on_nan) {
+    case config::OnNan::kStop:
+      give_up(
+          " Lower optimizer.lr, look at the data of this step, or skip such steps "
+          "(debug.on_nan = \"skip\") or go back to a checkpoint (\"rollback\").");
+      break;
+    case config::OnNan::kSkip:
+      if (++skipped_in_a_row_ > kMostInARow) {
+        give_up(concat(" That was the ", skipped_in_a_row_, "th such step in a row."));
+      }
+      tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
+      return false;
+    case config::OnNan::kRollback:
+      if (++rollbacks_ > kMostInARow) {
+        give_up(concat(" The job has gone back ", rollbacks_ - 1,
+                       " times without reaching another checkpoint."));
+      }
+      tools::log_warning(report);
+      checkpointer_->roll_back(step_);
+      saved_step_ = step_;
+      return true;
   }
-  tools::log_warning(report, " This step's update is skipped (debug.on_nan = \"skip\").");
-  return false;
+  throw InternalError("unknown debug.on_nan");
 }
 
 }  // namespace titan::trainer

@@ -23,6 +23,9 @@ struct RankContext {
   mesh::ParallelDims dims{mesh::Degrees{}, 1};
   /// May be null in a job of one rank.
   Groups* groups = nullptr;
+  /// All ranks, on the CPU, for what goes on beside training; null in a job of one rank, and where nothing
+  /// does.
+  ProcessGroup* host_group = nullptr;
   /// Hears what this rank is doing, for messages about hangs; may be null.
   Watch* watch = nullptr;
   /// Whether this is the first of the ranks that are threads of this process: what a process has

@@ -65,6 +65,8 @@ class Module {
   std::vector<std::pair<std::string, Parameter*>> parameter_slots();
   /// All buffers, persistent or not, in the same order.
   std::vector<NamedTensor> named_buffers() const;
+  /// Those that checkpoints hold.
+  std::vector<NamedTensor> persistent_buffers() const;
   /// This module and all below it with their names; the root's name is empty.
   std::vector<std::pair<std::string, Module*>> named_modules();
   /// Direct children.

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "titan/base/errors.h"
+
 namespace titan::protocols {
 
 /// The label of a token that is not trained on.
@@ -79,6 +81,13 @@ class DataLoader {
   /// batch that those had. `ranks` holds the positions of all its data-parallel ranks in order;
   /// there may have been more or fewer than now. Throws RunError when the data is not the same.
   virtual void restore(const std::vector<DataPosition>& ranks) = 0;
+  /// Where rank `rank` of `ranks` stands when it has consumed `documents` documents of its first pass,
+  /// in order, tokens that fill no batch yet aside. Throws RunError where ranks read no contiguous
+  /// rows.
+  virtual DataPosition position_after(std::int64_t rank, std::int64_t ranks,
+                                      std::int64_t documents) {
+    throw RunError("this data is not dealt in rows");
+  }
 };
 
 }  // namespace titan::protocols

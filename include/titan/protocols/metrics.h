@@ -34,6 +34,8 @@ struct MetricsSetup {
   std::int64_t total_steps = 0;
   MemoryMonitor* memory = nullptr;
   std::int64_t rank = 0;
+  /// The step of the checkpoint that the run goes on from; 0: it begins.
+  std::int64_t resumed_at = 0;
   /// The rank whose figures stand for the run.
   std::int64_t reporting_rank = 0;
 };

@@ -9,6 +9,9 @@
 #include "titan/protocols/train_spec.h"
 #include "titan/tools/device_facts.h"
 
+namespace titan::components {
+class Checkpointer;
+}
 namespace titan::profiling {
 class Profiler;
 }
@@ -43,8 +46,11 @@ class Trainer {
   ~Trainer();
 
   /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a
-  /// signal came or the data ran out. Throws RunError (data, device, a non-finite loss).
+  /// signal came or the data ran out; what was trained is then saved, where checkpoints are. Throws RunError (data, device, a non-finite loss).
   void train(const tools::StopSignals& stop_signals);
+
+  /// Saves the initial weights as step 0, for jobs of any layout to begin with.
+  void create_seed_checkpoint();
 
  private:
   void build_data();
@@ -52,17 +58,22 @@ class Trainer {
   void build_model();
   void build_metrics();
   void build_validation();
+  void build_checkpointer();
   /// What matrices are multiplied in, where autocast does not say otherwise.
   at::ScalarType compute_dtype() const;
   void log_device() const;
   void log_ready() const;
 
-  bool train_step(const tools::StopSignals& stop_signals);
+  enum class StepOutcome { kDone, kNoData, kTakenBack };
+  StepOutcome train_step(const tools::StopSignals& stop_signals);
+  void after_step(const tools::StopSignals& stop_signals);
+  void save_at_end();
   void after_first_step();
   bool fetch_microbatches();
   at::Tensor forward_backward(std::size_t microbatch, const at::Tensor& valid_tokens);
   void validate(const tools::StopSignals& stop_signals);
-  bool accept(const protocols::StepMetrics& metrics);
+  bool is_finite(const protocols::StepMetrics& metrics);
+  bool take_back(const protocols::StepMetrics& metrics);
 
   const config::JobConfig& config_;
   TrainerEnvironment environment_;
@@ -87,11 +98,14 @@ class Trainer {
   std::unique_ptr<protocols::Validator> validator_;  // null without validation
   std::unique_ptr<Samples> samples_;                 // null without prompts
   std::unique_ptr<HashLog> hash_log_;
+  std::unique_ptr<components::Checkpointer> checkpointer_;  // null without checkpoints
 
   std::int64_t step_ = 0;
+  std::int64_t saved_step_ = 0;   // the last one that a checkpoint was made of, or loaded
   std::int64_t tokens_seen_ = 0;  // by this rank
   bool stop_ = false;             // agreed by all ranks
   std::int64_t skipped_in_a_row_ = 0;
+  std::int64_t rollbacks_ = 0;  // since the last checkpoint
   std::vector<protocols::Batch> microbatches_;  // reused from step to step
 };
 

@@ -18,7 +18,7 @@ DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
   auto source = open_source_(std::nullopt);
   own_units_ = source->units();
   add_units(std::move(source));
-  share_ = fresh_share();
+  share_ = fresh_share(options_.rank, options_.ranks);
   left_ = {share_};
   source_ = units_of(share_).source.get();
   if (share_.end >= 0 && share_.begin >= share_.end) {
@@ -45,21 +45,21 @@ DocumentStream::Units& DocumentStream::units_of(const UnitRange& range) {
   return units_.at(range.units);
 }
 
-/// What this rank reads in a whole pass.
-UnitRange DocumentStream::fresh_share() {
+/// What a rank reads in a whole pass.
+UnitRange DocumentStream::fresh_share(std::int64_t rank, std::int64_t ranks) {
   const Units& units = units_.at(own_units_);
   UnitRange share;
   share.units = own_units_;
   if (units.source->is_interleaved()) {
-    share.begin = options_.rank;
-    share.step = options_.ranks;
+    share.begin = rank;
+    share.step = ranks;
     share.end = units.count.value_or(-1);
   } else if (units.count) {
     // The first ranks get one more where the units do not divide evenly.
-    const std::int64_t each = *units.count / options_.ranks;
-    const std::int64_t rest = *units.count % options_.ranks;
-    share.begin = each * options_.rank + std::min(options_.rank, rest);
-    share.end = share.begin + each + (options_.rank < rest ? 1 : 0);
+    const std::int64_t each = *units.count / ranks;
+    const std::int64_t rest = *units.count % ranks;
+    share.begin = each * rank + std::min(rank, rest);
+    share.end = share.begin + each + (rank < rest ? 1 : 0);
   }
   return share;
 }
@@ -175,6 +175,28 @@ void DocumentStream::restart() {
   pass_ = 0;
   unit_is_open_ = false;
   saw_tokens_ = false;
+}
+
+StreamPosition DocumentStream::position_after(std::int64_t rank, std::int64_t ranks,
+                                              std::int64_t documents) {
+  Units& units = units_.at(own_units_);
+  if (ranks > 1 && !units.count) units.count = units.source->unit_count();
+  StreamPosition position;
+  position.data = source_->description();
+  position.share = fresh_share(rank, ranks);
+  const UnitRange& share = position.share;
+  if (own_units_ != "rows" || share.step != 1 || options_.shuffle_seed) {
+    throw RunError(concat(options_.name, " is read in ", options_.shuffle_seed ? "shuffled " : "",
+                          share.step == 1 ? "" : "interleaved ", own_units_,
+                          ": a number of documents says no place in it"));
+  }
+  if (documents < 0 || (share.end >= 0 && documents > share.end - share.begin)) {
+    throw RunError(concat("rank ", rank, " of ", ranks, " cannot have read ", documents, " ",
+                          own_units_, " of ", options_.name));
+  }
+  position.left = {share};
+  position.left.front().begin += documents;
+  return position;
 }
 
 namespace {

@@ -54,6 +54,10 @@ class DocumentStream {
   /// Continues for this rank where `old_ranks` stood, however many they were; hands out this rank's
   /// leftover tokens and windows.
   protocols::StreamPosition restore(const std::vector<protocols::StreamPosition>& old_ranks);
+  /// Where a rank stands that has consumed so many documents of an unshuffled pass. Throws RunError
+  /// where a unit is not one document.
+  protocols::StreamPosition position_after(std::int64_t rank, std::int64_t ranks,
+                                           std::int64_t documents);
 
  private:
   /// The data in units of one kind.
@@ -64,7 +68,7 @@ class DocumentStream {
 
   Units& units_of(const protocols::UnitRange& range);
   void add_units(std::unique_ptr<DocumentSource> source);
-  protocols::UnitRange fresh_share();
+  protocols::UnitRange fresh_share(std::int64_t rank, std::int64_t ranks);
   std::int64_t unit_at(const protocols::UnitRange& range);
   std::optional<std::uint64_t> order_seed(std::int64_t pass) const;
   bool open_next_unit();

@@ -73,4 +73,13 @@ void MixtureLoader::restore(const std::vector<protocols::DataPosition>& ranks) {
   }
 }
 
+protocols::DataPosition MixtureLoader::position_after(std::int64_t rank, std::int64_t ranks,
+                                                      std::int64_t documents) {
+  if (sources_.size() != 1) {
+    throw RunError(concat("documents were counted in one source of data, and ", sources_.size(),
+                          " are configured now"));
+  }
+  return {{sources_.front().packer.position_after(rank, ranks, documents)}};
+}
+
 }  // namespace titan::components

@@ -26,6 +26,8 @@ class MixtureLoader final : public protocols::DataLoader {
   protocols::DataPosition position() const override;
   void restart() override;
   void restore(const std::vector<protocols::DataPosition>& ranks) override;
+  protocols::DataPosition position_after(std::int64_t rank, std::int64_t ranks,
+                                         std::int64_t documents) override;
 
  private:
   WindowPacker& whose_turn();

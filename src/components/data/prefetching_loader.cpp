@@ -66,6 +66,16 @@ void PrefetchingLoader::restore(const std::vector<protocols::DataPosition>& rank
   start();
 }
 
+protocols::DataPosition PrefetchingLoader::position_after(std::int64_t rank, std::int64_t ranks,
+                                                          std::int64_t documents) {
+  stop();
+  protocols::DataPosition position = source_->position_after(rank, ranks, documents);
+  source_->restart();
+  position_ = source_->position();
+  start();
+  return position;
+}
+
 void PrefetchingLoader::start() {
   stopping_ = false;
   finished_ = false;

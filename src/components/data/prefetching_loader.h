@@ -31,6 +31,9 @@ class PrefetchingLoader final : public protocols::DataLoader {
   protocols::DataPosition position() const override { return position_; }
   void restart() override;
   void restore(const std::vector<protocols::DataPosition>& ranks) override;
+  /// Begins anew, as after `restart`: made for use just before `restore`.
+  protocols::DataPosition position_after(std::int64_t rank, std::int64_t ranks,
+                                         std::int64_t documents) override;
 
  private:
   struct Prepared {

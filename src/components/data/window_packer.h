@@ -29,6 +29,11 @@ class WindowPacker {
   protocols::StreamPosition position() const;
   void restart();
   void restore(const std::vector<protocols::StreamPosition>& old_ranks);
+  /// Without leftover tokens.
+  protocols::StreamPosition position_after(std::int64_t rank, std::int64_t ranks,
+                                           std::int64_t documents) {
+    return stream_.position_after(rank, ranks, documents);
+  }
 
  private:
   bool hold(std::size_t count);

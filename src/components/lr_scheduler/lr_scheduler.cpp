@@ -23,6 +23,14 @@ class LambdaLR : public protocols::LRSchedulers {
   }
 
   double last_lr() const override { return last_lr_; }
+  std::int64_t last_epoch() const override { return last_epoch_; }
+  void restore(std::int64_t last_epoch, std::optional<double> lr) override {
+    last_epoch_ = last_epoch;
+    set_lr();
+    if (!lr) return;
+    last_lr_ = *lr;
+    optimizers_.set_lr(last_lr_);
+  }
 
  private:
   void set_lr() {

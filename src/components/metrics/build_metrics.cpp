@@ -7,6 +7,7 @@
 #include "tensorboard_sink.h"
 #include "titan/base/errors.h"
 #include "titan/components/metrics.h"
+#include "titan/components/step_lines.h"
 #include "titan/config/run.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -61,11 +62,14 @@ std::unique_ptr<MetricsSink> make_wandb_sink(const std::string& folder,
 }
 
 std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& config,
-                                                     const MetricsOutput& output) {
+                                                     const MetricsOutput& output,
+                                                     std::int64_t resumed_at) {
   base::FileSystem& files = base::posix_file_system();
   std::vector<std::unique_ptr<MetricsSink>> sinks;
   if (output.rank == output.reporting_rank) {
-    sinks.push_back(std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/false));
+    const bool resumed = resumed_at > 0;
+    if (resumed) drop_steps_from(files, output.dump_folder + "/metrics.jsonl", resumed_at + 1);
+    sinks.push_back(std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/resumed));
   } else if (!config.save_for_all_ranks) {
     return sinks;
   }
@@ -85,7 +89,7 @@ std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& conf
 std::unique_ptr<protocols::MetricsProcessor> build_metrics_processor(
     const protocols::MetricsSetup& setup, const config::Metrics& config,
     const MetricsOutput& output) {
-  std::vector<std::unique_ptr<MetricsSink>> sinks = make_sinks(config, output);
+  std::vector<std::unique_ptr<MetricsSink>> sinks = make_sinks(config, output, setup.resumed_at);
   explain_mfu(setup);
   MetricsProcessor::Options options;
   options.log_freq = config.log_freq;

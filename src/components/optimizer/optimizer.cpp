@@ -10,6 +10,7 @@
 #include "adam.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/protocols/parameter_state.h"
 
 namespace titan::components {
 
@@ -19,6 +20,7 @@ using UpdateFn = void (*)(const AdamTensors&, const AdamSettings&);
 
 /// Parameters that share their settings.
 struct ParameterGroup {
+  std::vector<std::string> names;  // of the parameters
   AdamTensors tensors;
   double lr_scale = 1.0;
   double weight_decay = 0;
@@ -33,7 +35,8 @@ class AdamOptimizers : public protocols::Optimizers {
     settings_.beta2 = config.beta2;
     settings_.eps = config.eps;
     settings_.decoupled_weight_decay = config.name == config::OptimizerName::kAdamW;
-    steps_on_device_ = config.implementation == config::OptimizerImplementation::kFused;
+    fused_ = config.implementation == config::OptimizerImplementation::kFused;
+    foreach_ = config.implementation == config::OptimizerImplementation::kForeach;
   }
 
   void step() override {
@@ -51,6 +54,24 @@ class AdamOptimizers : public protocols::Optimizers {
 
   double base_lr() const override { return base_lr_; }
   void set_lr(double lr) override { lr_ = lr; }
+
+  std::vector<protocols::ParameterState> state() override {
+    const c10::NoGradGuard no_grad;
+    std::vector<protocols::ParameterState> result;
+    for (ParameterGroup& group : groups_) {
+      AdamTensors& all = group.tensors;
+      if (all.steps.empty()) create_state(all);
+      for (std::size_t i = 0; i < all.params.size(); ++i) {
+        result.push_back({group.names[i],
+                          {{"step", all.steps[i]},
+                           {"exp_avg", all.exp_avgs[i]},
+                           {"exp_avg_sq", all.exp_avg_sqs[i]}},
+                          settings(group)});
+      }
+    }
+    return result;
+  }
+
   void add_step_pre_hook(std::function<void()> hook) override {
     pre_hooks_.push_back(std::move(hook));
   }
@@ -76,12 +97,29 @@ class AdamOptimizers : public protocols::Optimizers {
     update_(now, settings_);
   }
 
-  /// Made at the first step, when the parameters are where they will stay.
+  /// The options of torch.optim.Adam and AdamW, in their order.
+  std::vector<std::pair<std::string, protocols::ParameterState::Setting>> settings(
+      const ParameterGroup& group) const {
+    return {{"lr", lr_ * group.lr_scale},
+            {"betas", std::pair(settings_.beta1, settings_.beta2)},
+            {"eps", settings_.eps},
+            {"weight_decay", group.weight_decay},
+            {"amsgrad", false},
+            {"maximize", false},
+            {"foreach", foreach_},
+            {"capturable", false},
+            {"differentiable", false},
+            {"fused", fused_},
+            {"decoupled_weight_decay", settings_.decoupled_weight_decay},
+            {"initial_lr", base_lr_ * group.lr_scale}};
+  }
+
+  /// Made when it is first asked for: then the parameters are where they will stay.
   void create_state(AdamTensors& all) const {
     for (const at::Tensor& param : all.params) {
       const auto options = at::TensorOptions()
                                .dtype(at::kFloat)
-                               .device(steps_on_device_ ? param.device() : at::Device(at::kCPU));
+                               .device(fused_ ? param.device() : at::Device(at::kCPU));
       all.steps.push_back(at::zeros({}, options));
       all.exp_avgs.push_back(at::zeros_like(param));
       all.exp_avg_sqs.push_back(at::zeros_like(param));
@@ -93,7 +131,8 @@ class AdamOptimizers : public protocols::Optimizers {
   double lr_;
   UpdateFn update_;
   AdamSettings settings_;
-  bool steps_on_device_;
+  bool fused_;  // and the steps are counted on the device
+  bool foreach_;
   std::vector<std::function<void()>> pre_hooks_;
   std::vector<std::function<void()>> post_hooks_;
 };
@@ -107,13 +146,14 @@ std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>&
   for (const config::ParamGroup& group : config.param_groups) {
     matchers.push_back(config::compile_pattern(group.pattern));
     groups.push_back(
-        {{}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
+        {{}, {}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
   }
-  groups.push_back({{}, 1.0, config.weight_decay});
+  groups.push_back({{}, {}, 1.0, config.weight_decay});
   for (const nn::NamedTensor& parameter : parameters) {
     if (!parameter.tensor.requires_grad()) continue;
     std::size_t index = 0;
     while (index < matchers.size() && !matchers[index](parameter.name)) ++index;
+    groups[index].names.push_back(parameter.name);
     groups[index].tensors.params.push_back(parameter.tensor);
   }
   for (std::size_t i = 0; i < matchers.size(); ++i) {

@@ -74,6 +74,7 @@ class ConfigFiles : private base::FileSystem {
   void create_directories(const std::string&) override { unexpected(); }
   void rename(const std::string&, const std::string&) override { unexpected(); }
   void remove_file(const std::string&) override { unexpected(); }
+  void remove_directory(const std::string&) override { unexpected(); }
   void sync_directory(const std::string&) override { unexpected(); }
 
   std::map<std::string, std::string> texts_;

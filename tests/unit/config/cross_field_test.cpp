@@ -282,6 +282,16 @@ INSTANTIATE_TEST_SUITE_P(
                c.checkpoint.initial_load_in_hf_quantized = true;
              },
              [](JobConfig& c) { c.checkpoint.initial_load_in_hf = true; }},
+        Rule{"\"rollback\" goes back to checkpoints", 1,
+             [](JobConfig& c) { c.debug.on_nan = OnNan::kRollback; },
+             [](JobConfig& c) { c.checkpoint.enable = true; }},
+        Rule{"\"rollback\" goes back to checkpoints", 1,
+             [](JobConfig& c) {
+               c.debug.on_nan = OnNan::kRollback;
+               c.checkpoint.enable = true;
+               c.checkpoint.load_only = true;
+             },
+             [](JobConfig& c) { c.checkpoint.load_only = false; }},
         Rule{"create_seed_checkpoint needs checkpoint.enable and one rank", 1,
              [](JobConfig& c) { c.checkpoint.create_seed_checkpoint = true; },
              [](JobConfig& c) { c.checkpoint.enable = true; }}));

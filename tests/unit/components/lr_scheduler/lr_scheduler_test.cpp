@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "titan/components/lr_schedule.h"
+#include "titan/protocols/parameter_state.h"
 
 namespace titan::components {
 namespace {
@@ -20,11 +21,26 @@ class Recorder : public protocols::Optimizers {
   void zero_grad() override {}
   double base_lr() const override { return 0.5; }
   void set_lr(double lr) override { rates.push_back(lr); }
+  std::vector<protocols::ParameterState> state() override { return {}; }
   void add_step_pre_hook(std::function<void()>) override {}
   void add_step_post_hook(std::function<void()>) override {}
 
   std::vector<double> rates;
 };
+
+TEST(LRSchedulers, GoesOnWithTheRateThatWasSetAndThenByTheSchedule) {
+  config::LRScheduler config;
+  config.warmup_steps = 2;
+  Recorder optimizers;
+  const auto schedulers = build_lr_schedulers(optimizers, config, 4);
+  schedulers->restore(1, 0.125);
+  EXPECT_EQ(schedulers->last_epoch(), 1);
+  EXPECT_EQ(optimizers.rates.back(), 0.125);
+  schedulers->step();
+  const double by_schedule = schedulers->last_lr();
+  schedulers->restore(2, std::nullopt);
+  EXPECT_EQ(schedulers->last_lr(), by_schedule);
+}
 
 TEST(LRSchedulers, SetsTheRateOfTheFirstStepAtOnceAndOfEachNextOne) {
   config::LRScheduler config;

@@ -1,0 +1,354 @@
+#include "titan/components/checkpointer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <set>
+#include <utility>
+
+#include "components/checkpoint/agreed_choice.h"
+#include "components/checkpoint/run_checkpoints.h"
+#include "components/checkpoint/choose_checkpoint.h"
+#include "components/checkpoint/staging.h"
+#include "titan/base/clock.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/components/dcp_save.h"
+#include "titan/tools/logging.h"
+#include "titan/tools/number_text.h"
+
+namespace titan::components {
+namespace {
+
+at::ScalarType torch_type(config::ExportDType dtype) {
+  switch (dtype) {
+    case config::ExportDType::kFloat16:
+      return at::kHalf;
+    case config::ExportDType::kBFloat16:
+      return at::kBFloat16;
+    case config::ExportDType::kFloat32:
+      return at::kFloat;
+  }
+  throw InternalError("unknown export type");
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::string seconds_text(double seconds) { return tools::fixed(seconds, 2) + " seconds"; }
+
+}  // namespace
+
+/// A save under way, and what it has come to.
+struct PendingSave {
+  std::string folder;
+  double started = 0;
+  double blocked = 0;               // seconds that training has waited for it
+  std::shared_future<void> copied;  // invalid when nothing is left to copy
+  std::future<SaveFigures> written;
+};
+
+struct Checkpointer::Inside {
+  Inside(CheckpointerSetup made_for, std::vector<std::unique_ptr<Stateful>> parts)
+      : setup(std::move(made_for)),
+        states(std::move(parts)),
+        run(setup.files, setup.folder),
+        saver(setup.files, setup.ranks),
+        last_saver(setup.files, setup.ranks) {}
+
+  Stateful& model() { return *states.front(); }
+
+  FlatState everything() {
+    FlatState state;
+    for (const auto& part : states) part->add_to(state);
+    return state;
+  }
+
+  FlatState model_only();
+  void load_states(const std::string& path, const std::vector<std::string>& names);
+  CheckpointChoice choose_for_rollback(std::int64_t step);
+
+  void save_now(const std::string& path, const FlatState& state, DcpSaver& with);
+  void start_save(const std::string& path);
+  void save_last(std::int64_t step, const std::string& path);
+  void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
+  void settle();
+  void start_purge();
+  void purge();
+
+  CheckpointerSetup setup;
+  std::vector<std::unique_ptr<Stateful>> states;  // the model first
+  RunCheckpoints run;
+  DcpSaver saver;
+  DcpSaver last_saver;  // of another structure
+  Staging staging;      // of every rank that does not write from where its tensors are
+  std::optional<PendingSave> pending;
+  std::future<void> purging;
+  std::optional<std::int64_t> last_rollback;
+  std::set<std::int64_t> bad_steps;  // checkpoints that led to a failure at once
+};
+
+FlatState Checkpointer::Inside::model_only() {
+  FlatState state;
+  model().add_to(state);
+  const at::ScalarType dtype = torch_type(setup.config.export_dtype);
+  if (dtype == at::kFloat) return state;  // as it is, as the original does
+  for (StateTensor& tensor : state.tensors) {
+    if (tensor.tensor.is_floating_point()) tensor.tensor = tensor.tensor.to(dtype);
+  }
+  return state;
+}
+
+void Checkpointer::Inside::load_states(const std::string& path,
+                                       const std::vector<std::string>& names) {
+  const DcpCheckpoint checkpoint(setup.files, path);
+  std::vector<Stateful*> wanted;
+  std::vector<StateTensor> tensors;
+  for (const auto& state : states) {
+    if (std::ranges::find(names, state->name()) == names.end()) continue;
+    wanted.push_back(state.get());
+    std::ranges::move(state->targets(checkpoint), std::back_inserter(tensors));
+  }
+  checkpoint.read(tensors, setup.ranks);
+  for (Stateful* state : wanted) state->restore(checkpoint);
+}
+
+CheckpointChoice Checkpointer::Inside::choose_for_rollback(std::int64_t step) {
+  std::vector<FoundCheckpoint> found = run.complete();
+  std::ranges::reverse(found);
+  for (const FoundCheckpoint& checkpoint : found) {
+    if (checkpoint.step >= step || bad_steps.contains(checkpoint.step)) continue;
+    if (run.content_of(checkpoint) != CheckpointContent::kEverything) continue;
+    return {CheckpointChoice::Source::kDcp, checkpoint.path, false, checkpoint.step, ""};
+  }
+  throw RunError(concat("step ", step, " failed and there is no earlier checkpoint in '",
+                        run.path(), "' to go back to (debug.on_nan = \"rollback\")."));
+}
+
+/// Writes from where the tensors are, or from copies of those on a GPU.
+void Checkpointer::Inside::save_now(const std::string& path, const FlatState& state,
+                                    DcpSaver& with) {
+  const double start = base::monotonic_seconds();
+  const bool on_gpu = std::ranges::any_of(
+      state.tensors, [](const StateTensor& tensor) { return !tensor.tensor.is_cpu(); });
+  SaveFigures figures;
+  if (on_gpu) {
+    const FlatState copies = staging.prepare(state);
+    staging.start();
+    staging.finish();
+    figures = with.save(path, copies);
+  } else {
+    figures = with.save(path, state);
+  }
+  const double seconds = base::monotonic_seconds() - start;
+  report(path, figures, seconds, seconds);
+}
+
+void Checkpointer::Inside::start_save(const std::string& path) {
+  PendingSave save;
+  save.folder = path;
+  save.started = base::monotonic_seconds();
+  FlatState copies = staging.prepare(everything());
+  staging.start();
+  if (setup.config.async_mode == config::AsyncMode::kAsync) {
+    staging.finish();
+    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies)] {
+      return saver.save(path, copies);
+    });
+  } else {
+    std::promise<void> copied;
+    save.copied = copied.get_future().share();
+    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies),
+                                                   done = std::move(copied)]() mutable {
+      staging.finish();
+      done.set_value();
+      return saver.save(path, copies);
+    });
+  }
+  save.blocked = base::monotonic_seconds() - save.started;
+  pending = std::move(save);
+}
+
+void Checkpointer::Inside::save_last(std::int64_t step, const std::string& path) {
+  const config::Checkpoint& config = setup.config;
+  if (!config.last_save_model_only) {
+    tools::log_info("Saving a full checkpoint at last step, step ", step, ".");
+    save_now(path, everything(), saver);
+    return;
+  }
+  tools::log_info("Saving a model only checkpoint in ", config::to_string(config.export_dtype),
+                  " at last step, step ", step, ".");
+  if (config.last_save_in_hf) {
+    const double start = base::monotonic_seconds();
+    setup.save_hf(path);
+    tools::log_info("Saved ", path, " for Hugging Face in ",
+                    seconds_text(base::monotonic_seconds() - start), ".");
+    return;
+  }
+  save_now(path, model_only(), last_saver);
+}
+
+void Checkpointer::Inside::report(const std::string& path, const SaveFigures& figures,
+                                  double blocked, double total) {
+  const double gigabytes = static_cast<double>(figures.bytes) / 1e9;
+  tools::log_info("Saved ", path, ": training waited ", seconds_text(blocked), ", in all ",
+                  seconds_text(total), ", ", tools::fixed(gigabytes, 3), " GB, ",
+                  tools::fixed(gigabytes / std::max(total, 1e-9), 2), " GB/s");
+}
+
+/// Waits for the save that is under way and says what has become of it.
+void Checkpointer::Inside::settle() {
+  if (!pending) return;
+  PendingSave save = std::move(*pending);
+  pending.reset();
+  const double start = base::monotonic_seconds();
+  try {
+    const SaveFigures figures = save.written.get();
+    const double now = base::monotonic_seconds();
+    report(save.folder, figures, save.blocked + now - start, now - save.started);
+    start_purge();
+  } catch (const RunError& error) {
+    tools::log_error("Checkpoint ", save.folder, " could not be saved: ", error.what(),
+                     " Training goes on; the next save is tried.");
+  }
+}
+
+void Checkpointer::Inside::start_purge() {
+  if (setup.rank != 0 || setup.config.keep_latest_k == 0) return;
+  if (purging.valid()) purging.wait();
+  purging = std::async(std::launch::async, [this] { purge(); });
+}
+
+void Checkpointer::Inside::purge() try {
+  for (const std::string& path : run.superfluous(setup.config.keep_latest_k)) {
+    const double start = base::monotonic_seconds();
+    run.remove(path);
+    tools::log_info("Checkpointer deleted ", path, " in ",
+                    seconds_text(base::monotonic_seconds() - start), ".");
+  }
+} catch (const RunError& error) {
+  tools::log_warning("Old checkpoints could not be removed: ", error.what());
+}
+
+Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<Stateful>> states)
+    : inside_(std::make_unique<Inside>(std::move(setup), std::move(states))) {
+  const CheckpointerSetup& made_for = inside_->setup;
+  TITAN_CHECK(!inside_->states.empty() && inside_->model().name() == "model",
+              "a checkpoint begins with the model");
+  if (made_for.config.last_save_in_hf && !made_for.save_hf) {
+    throw ConfigError("checkpoint.last_save_in_hf: this model has no Hugging Face format.");
+  }
+  tools::log_info("Checkpointing active. Checkpoints will be loaded from and saved to ",
+                  made_for.folder);
+}
+
+Checkpointer::~Checkpointer() {
+  // Threads of this object are at work with it.
+  if (inside_->pending) inside_->pending->written.wait();
+  if (inside_->purging.valid()) inside_->purging.wait();
+}
+
+std::optional<std::int64_t> Checkpointer::load() {
+  const CheckpointerSetup& setup = inside_->setup;
+  std::vector<std::string> names;
+  for (const auto& state : inside_->states) names.push_back(state->name());
+  const CheckpointChoice choice = agreed_choice(setup.ranks, [&] {
+    return choose_checkpoint(setup.files, inside_->run, setup.config, setup.last_step,
+                             setup.hf_assets_path);
+  });
+  const std::vector<std::string> wanted =
+      states_to_load(choice, setup.config.exclude_from_loading, names);
+  using Source = CheckpointChoice::Source;
+  if (choice.source == Source::kNothing) {
+    tools::log_info(choice.finished_at ? "Nothing is loaded: " : "Training starts from scratch: ",
+                    choice.reason, ".");
+    return choice.finished_at;
+  }
+  tools::log_info("Loading the checkpoint from ", choice.path, " (", joined(wanted), "): ",
+                  choice.reason, ".");
+  const double start = base::monotonic_seconds();
+  if (choice.source == Source::kHuggingFace) {
+    if (!setup.load_hf) {
+      throw ConfigError("checkpoint.initial_load_in_hf: this model has no Hugging Face format.");
+    }
+    setup.load_hf(choice.path);
+  } else {
+    inside_->load_states(choice.path, wanted);
+  }
+  tools::log_info("Finished loading the checkpoint in ",
+                  seconds_text(base::monotonic_seconds() - start), ".");
+  return choice.finished_at;
+}
+
+bool Checkpointer::is_due(std::int64_t step) const {
+  const config::Checkpoint& config = inside_->setup.config;
+  return step % config.interval == 0 || (step == 1 && config.enable_first_step_checkpoint);
+}
+
+void Checkpointer::save(std::int64_t step, SaveReason reason) {
+  if (inside_->setup.config.load_only) return;
+  inside_->settle();
+  const std::string path = inside_->run.of_step(step);
+  if (reason == SaveReason::kLast) {
+    inside_->save_last(step, path);
+    return;
+  }
+  if (reason == SaveReason::kCutShort) {
+    inside_->save_now(path, inside_->everything(), inside_->saver);
+    return;
+  }
+  tools::log_info("Saving the checkpoint (or staging if async is enabled).");
+  if (inside_->setup.config.async_mode != config::AsyncMode::kDisabled) {
+    inside_->start_save(path);
+    return;
+  }
+  try {
+    inside_->save_now(path, inside_->everything(), inside_->saver);
+    inside_->start_purge();
+  } catch (const RunError& error) {
+    tools::log_error("Checkpoint ", path, " could not be saved: ", error.what(),
+                     " Training goes on; the next save is tried.");
+  }
+}
+
+void Checkpointer::before_change() {
+  if (!inside_->pending) return;
+  PendingSave& save = *inside_->pending;
+  const double start = base::monotonic_seconds();
+  if (save.copied.valid()) {
+    save.copied.wait();
+    save.copied = {};
+  }
+  inside_->staging.let_stream_wait();
+  save.blocked += base::monotonic_seconds() - start;
+  if (save.written.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    inside_->settle();
+  }
+}
+
+void Checkpointer::finish() {
+  inside_->settle();
+  if (inside_->purging.valid()) inside_->purging.wait();
+}
+
+void Checkpointer::roll_back(std::int64_t step) {
+  inside_->settle();
+  if (inside_->last_rollback == step - 1) inside_->bad_steps.insert(step - 1);
+  const CheckpointChoice choice =
+      agreed_choice(inside_->setup.ranks, [&] { return inside_->choose_for_rollback(step); });
+  std::vector<std::string> names;
+  for (const auto& state : inside_->states) {
+    if (state->name() != "dataloader" && state->name() != "job_config") {
+      names.push_back(state->name());
+    }
+  }
+  tools::log_warning("Going back to ", choice.path, " (", joined(names),
+                     "); the data go on behind the step that failed.");
+  inside_->load_states(choice.path, names);
+  inside_->last_rollback = choice.finished_at;
+}
+
+}  // namespace titan::components

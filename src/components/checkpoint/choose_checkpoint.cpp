@@ -1,0 +1,144 @@
+#include "components/checkpoint/choose_checkpoint.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+
+namespace titan::components {
+namespace {
+
+using Source = CheckpointChoice::Source;
+
+std::string steps_text(const std::vector<FoundCheckpoint>& found) {
+  std::string text;
+  for (const FoundCheckpoint& checkpoint : found) {
+    text += concat(text.empty() ? "" : ", ", checkpoint.step);
+  }
+  return text.empty() ? "no complete checkpoint" : "the steps " + text;
+}
+
+/// A step that the user has named.
+CheckpointChoice choose_step(const RunCheckpoints& run,
+                             const std::vector<FoundCheckpoint>& found, std::int64_t step) {
+  const auto at = std::ranges::find(found, step, &FoundCheckpoint::step);
+  if (at == found.end()) {
+    throw RunError(concat("checkpoint.load_step = ", step, ": there is no complete checkpoint '",
+                          run.of_step(step), "'; '", run.path(), "' holds ",
+                          steps_text(found), "."));
+  }
+  const CheckpointContent content = run.content_of(*at);
+  if (content == CheckpointContent::kHuggingFace ||
+      (content == CheckpointContent::kModel && step != 0)) {
+    throw RunError(concat("checkpoint.load_step = ", step, ": '", at->path,
+                          "' holds a model only, as the last save of a run does "
+                          "(checkpoint.last_save_model_only): no run can go on from it. Choose an "
+                          "earlier step, or begin a new run with checkpoint.initial_load_path "
+                          "and another checkpoint.folder."));
+  }
+  std::string reason = "checkpoint.load_step asks for it";
+  if (at + 1 != found.end()) {
+    reason += concat("; later checkpoints in '", run.path(),
+                     "' stay until this run reaches their steps");
+  }
+  return {Source::kDcp, at->path, content == CheckpointContent::kModel, std::nullopt, reason};
+}
+
+/// The newest that a run can go on from; what is behind it holds a model only.
+CheckpointChoice choose_newest(const RunCheckpoints& run,
+                               const std::vector<FoundCheckpoint>& found, std::int64_t last_step) {
+  const FoundCheckpoint& newest = found.back();
+  const CheckpointContent content = run.content_of(newest);
+  const std::string newest_text = concat("the newest checkpoint in '", run.path(), "'");
+  if (content == CheckpointContent::kEverything) {
+    return {Source::kDcp, newest.path, false, std::nullopt, newest_text};
+  }
+  if (newest.step == 0 && content == CheckpointContent::kModel) {
+    return {Source::kDcp, newest.path, true, std::nullopt, "the seed checkpoint"};
+  }
+  if (newest.step >= last_step) {
+    const bool hf = content == CheckpointContent::kHuggingFace;
+    return {hf ? Source::kNothing : Source::kDcp, newest.path, true, newest.step,
+            concat("the run is complete: '", newest.path, "' is its last save")};
+  }
+  for (auto older = found.rbegin() + 1; older != found.rend(); ++older) {
+    if (run.content_of(*older) != CheckpointContent::kEverything) continue;
+    return {Source::kDcp, older->path, false, std::nullopt,
+            concat("the newest that a run can go on from; step ", newest.step,
+                   " holds a model only")};
+  }
+  throw RunError(concat(
+      "cannot resume: '", newest.path,
+      "' is the last save of a shorter run and holds a model only (checkpoint.last_save_model_only), "
+      "and no earlier checkpoint is left. To begin a new run with these weights: "
+      "checkpoint.initial_load_path = \"",
+      newest.path, "\" with another checkpoint.folder."));
+}
+
+CheckpointChoice choose_initial(base::FileSystem& files, const RunCheckpoints& run,
+                                const config::Checkpoint& config,
+                                const std::string& hf_assets_path) {
+  const std::string none = concat("'", run.path(), "' holds no complete checkpoint");
+  const Source source = config.initial_load_in_hf ? Source::kHuggingFace : Source::kDcp;
+  if (!config.initial_load_path && !config.initial_load_in_hf) {
+    return {Source::kNothing, "", false, std::nullopt, none};
+  }
+  const std::string path = config.initial_load_path.value_or(hf_assets_path);
+  const char* option = config.initial_load_path ? "checkpoint.initial_load_path"
+                                                : "model.hf_assets_path";
+  if (!files.is_directory(path)) {
+    throw RunError(concat(option, " = \"", path, "\": there is no such folder."));
+  }
+  const bool is_dcp = files.exists(path + "/.metadata");
+  if (source == Source::kDcp && !is_dcp) {
+    throw RunError(concat(option, " = \"", path,
+                          "\": this folder holds no complete DCP checkpoint (no .metadata). Give "
+                          "the folder of a step, as \".../step-1000\"; for Hugging Face's format "
+                          "set checkpoint.initial_load_in_hf = true."));
+  }
+  return {source, path, config.initial_load_model_only, std::nullopt,
+          concat(none, ", and ",
+                 config.initial_load_path ? option : "checkpoint.initial_load_in_hf",
+                 " says where to begin")};
+}
+
+}  // namespace
+
+CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
+                                   const config::Checkpoint& config, std::int64_t last_step,
+                                   const std::string& hf_assets_path) {
+  const std::vector<FoundCheckpoint> found = run.complete();
+  CheckpointChoice choice;
+  if (config.load_step >= 0) {
+    choice = choose_step(run, found, config.load_step);
+  } else if (!found.empty()) {
+    choice = choose_newest(run, found, last_step);
+  } else {
+    return choose_initial(files, run, config, hf_assets_path);
+  }
+  if (config.initial_load_path || config.initial_load_in_hf) {
+    choice.reason += "; the initial load that is configured was for the start of this run";
+  }
+  return choice;
+}
+
+std::vector<std::string> states_to_load(const CheckpointChoice& choice,
+                                        const std::vector<std::string>& excluded,
+                                        const std::vector<std::string>& states) {
+  for (const std::string& name : excluded) {
+    if (std::ranges::find(states, name) != states.end()) continue;
+    std::string known;
+    for (const std::string& state : states) known += (known.empty() ? "" : ", ") + state;
+    throw ConfigError(concat("checkpoint.exclude_from_loading: there is no part '", name,
+                             "'; parts are: ", known));
+  }
+  if (choice.model_only) return {"model"};
+  std::vector<std::string> wanted;
+  for (const std::string& state : states) {
+    if (std::ranges::find(excluded, state) == excluded.end()) wanted.push_back(state);
+  }
+  return wanted;
+}
+
+}  // namespace titan::components

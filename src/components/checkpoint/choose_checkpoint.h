@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "components/checkpoint/run_checkpoints.h"
+#include "titan/config/distributed.h"
+
+namespace titan::components {
+
+/// What a run begins with, and why.
+struct CheckpointChoice {
+  enum class Source { kNothing, kDcp, kHuggingFace };
+  Source source = Source::kNothing;
+  std::string path;
+  bool model_only = false;
+  /// The run whose checkpoint this is has ended at this step, and there is nothing left to do.
+  std::optional<std::int64_t> finished_at = std::nullopt;
+  std::string reason;  // "the newest checkpoint in ..."
+};
+
+/// Looks into the folder and at the config. `last_step`: training.steps. Throws ConfigError or RunError
+/// when what the config asks for is not there.
+CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
+                                   const config::Checkpoint& config, std::int64_t last_step,
+                                   const std::string& hf_assets_path);
+
+/// What the choice and `checkpoint.exclude_from_loading` leave of `states`. Throws ConfigError for a name
+/// that is not in `states`.
+std::vector<std::string> states_to_load(const CheckpointChoice& choice,
+                                        const std::vector<std::string>& excluded,
+                                        const std::vector<std::string>& states);
+
+}  // namespace titan::components

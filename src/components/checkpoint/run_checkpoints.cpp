@@ -1,0 +1,112 @@
+#include "components/checkpoint/run_checkpoints.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/components/dcp_load.h"
+
+namespace titan::components {
+namespace {
+
+constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kMetadata = ".metadata";
+constexpr std::string_view kHfIndex = "model.safetensors.index.json";
+
+/// The N of "step-N"; nothing for other names, "step-007" among them.
+std::optional<std::int64_t> step_of(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const std::string_view digits = name.substr(kPrefix.size());
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (error != std::errc() || end != digits.data() + digits.size() || digits.front() == '-' ||
+      std::to_string(step) != digits) {
+    return std::nullopt;
+  }
+  return step;
+}
+
+std::string file_in(const std::string& folder, std::string_view name) {
+  return concat(folder, "/", name);
+}
+
+struct StepFolder {
+  std::int64_t step = 0;
+  std::string path;
+};
+
+/// Whole or not, oldest first.
+std::vector<StepFolder> step_folders(base::FileSystem& files, const std::string& path) {
+  std::vector<StepFolder> found;
+  if (!files.is_directory(path)) return found;
+  for (const std::string& name : files.list_directory(path)) {
+    if (const auto step = step_of(name); step && files.is_directory(file_in(path, name))) {
+      found.push_back({*step, file_in(path, name)});
+    }
+  }
+  std::ranges::sort(found, {}, &StepFolder::step);
+  return found;
+}
+
+}  // namespace
+
+RunCheckpoints::RunCheckpoints(base::FileSystem& files, std::string path)
+    : files_(files), path_(std::move(path)) {}
+
+std::string RunCheckpoints::of_step(std::int64_t step) const {
+  return concat(path_, "/", kPrefix, step);
+}
+
+std::vector<FoundCheckpoint> RunCheckpoints::complete() const {
+  std::vector<FoundCheckpoint> result;
+  for (const StepFolder& folder : step_folders(files_, path_)) {
+    const bool dcp = files_.exists(file_in(folder.path, kMetadata));
+    if (dcp || files_.exists(file_in(folder.path, kHfIndex))) {
+      result.push_back({folder.step, folder.path, !dcp});
+    }
+  }
+  return result;
+}
+
+CheckpointContent RunCheckpoints::content_of(const FoundCheckpoint& checkpoint) const {
+  if (checkpoint.hugging_face) return CheckpointContent::kHuggingFace;
+  const DcpCheckpoint opened(files_, checkpoint.path);
+  return opened.find("train_state.step") != nullptr ? CheckpointContent::kEverything
+                                                    : CheckpointContent::kModel;
+}
+
+std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
+  const std::vector<FoundCheckpoint> whole = complete();
+  if (keep <= 0 || whole.empty()) return {};
+  const std::size_t kept = std::min(whole.size(), static_cast<std::size_t>(keep));
+  const std::int64_t oldest_kept = whole[whole.size() - kept].step;
+  std::vector<std::string> result;
+  for (const StepFolder& folder : step_folders(files_, path_)) {
+    const bool is_whole = std::ranges::binary_search(whole, folder.step, {}, &FoundCheckpoint::step);
+    if (folder.step < (is_whole ? oldest_kept : whole.back().step)) result.push_back(folder.path);
+  }
+  return result;
+}
+
+void RunCheckpoints::remove(const std::string& checkpoint) const {
+  for (const std::string_view mark : {kMetadata, kHfIndex}) {
+    if (!files_.exists(file_in(checkpoint, mark))) continue;
+    files_.remove_file(file_in(checkpoint, mark));
+    files_.sync_directory(checkpoint);
+  }
+  for (const std::string& name : files_.list_directory(checkpoint)) {
+    const std::string path = file_in(checkpoint, name);
+    if (files_.is_directory(path)) {
+      remove(path);
+    } else {
+      files_.remove_file(path);
+    }
+  }
+  files_.remove_directory(checkpoint);
+}
+
+}  // namespace titan::components

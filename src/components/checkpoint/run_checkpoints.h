@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace titan::base {
+class FileSystem;
+}
+
+namespace titan::components {
+
+/// What a complete checkpoint holds.
+enum class CheckpointContent {
+  kEverything,    // a run can go on from it
+  kModel,         // a DCP folder without the state of a run
+  kHuggingFace,   // safetensors
+};
+
+struct FoundCheckpoint {
+  std::int64_t step = 0;
+  std::string path;
+  bool hugging_face = false;
+};
+
+/// The folder of a run's checkpoints, one in each `step-N`. A checkpoint is complete when it has its
+/// `.metadata` (or the index of a Hugging Face folder), which is written last.
+class RunCheckpoints {
+ public:
+  RunCheckpoints(base::FileSystem& files, std::string path);
+
+  const std::string& path() const { return path_; }
+  std::string of_step(std::int64_t step) const;
+  /// The complete ones, oldest first. A folder that is not there holds none. Throws RunError.
+  std::vector<FoundCheckpoint> complete() const;
+  /// Reads the list of entries where that is needed to tell. Throws RunError for a damaged one.
+  CheckpointContent content_of(const FoundCheckpoint& checkpoint) const;
+
+  /// What may go: the complete checkpoints before the newest `keep`, and what is left of saves and
+  /// removals that were cut off before the newest. Oldest first.
+  std::vector<std::string> superfluous(std::int64_t keep) const;
+  /// Removes a checkpoint so that at no moment half of one looks whole. Throws RunError.
+  void remove(const std::string& checkpoint) const;
+
+ private:
+  base::FileSystem& files_;
+  std::string path_;
+};
+
+}  // namespace titan::components

@@ -1,0 +1,55 @@
+#include "job_checkpoints.h"
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "titan/base/file_system.h"
+#include "titan/components/stateful.h"
+#include "titan/config/print.h"
+#include "titan/tools/logging.h"
+
+namespace titan::trainer {
+
+namespace {
+
+std::vector<std::unique_ptr<components::Stateful>> states_of(const CheckpointedJob& job) {
+  const std::int64_t data_ranks = job.context.dims.size(mesh::MeshDim::kBatch);
+  components::DataReader reader{job.dataloader};
+  reader.rank = job.context.dims.coordinate(mesh::MeshDim::kBatch, job.context.rank);
+  reader.ranks = data_ranks;
+  reader.batch_rows = job.config.training.local_batch_size;
+  if (job.tokenizer != nullptr) reader.bos_id = job.tokenizer->bos_id();
+
+  std::vector<std::unique_ptr<components::Stateful>> states;
+  states.push_back(components::model_state(job.model_parts));
+  states.push_back(components::optimizer_state(job.optimizers, job.model_parts));
+  states.push_back(components::lr_scheduler_state(job.lr_schedulers, job.optimizers));
+  states.push_back(components::dataloader_state(reader));
+  states.push_back(components::train_state(job.step, job.tokens_seen, data_ranks));
+  states.push_back(components::rng_state(job.context.generator, job.context.rank));
+  states.push_back(components::job_config_state(config::values_by_option(job.config)));
+  return states;
+}
+
+}  // namespace
+
+std::unique_ptr<components::Checkpointer> make_checkpointer(const CheckpointedJob& job) {
+  const config::Checkpoint& checkpoint = job.config.checkpoint;
+  if (!checkpoint.enable) return nullptr;
+  if (job.config.comm.mode == config::CommMode::kFakeBackend) {
+    tools::log_info("Checkpoints are neither loaded nor saved: most ranks of this job are pretended.");
+    return nullptr;
+  }
+  base::FileSystem& files = base::posix_file_system();
+  const std::filesystem::path dump_folder = job.config.job.dump_folder;
+  components::CheckpointerSetup setup{files, checkpoint};
+  setup.folder = (dump_folder / checkpoint.folder).string();
+  setup.last_step = job.config.training.steps;
+  setup.hf_assets_path = job.config.model.hf_assets_path;
+  setup.ranks = job.context.host_group;
+  setup.rank = job.context.rank;
+  return std::make_unique<components::Checkpointer>(std::move(setup), states_of(job));
+}
+
+}  // namespace titan::trainer
