@@ -19,8 +19,8 @@ constexpr const char* kDataFile = "__0_0.distcp";
 /// TorchTitan's checkpoints and behind "model" in many others.
 std::optional<std::string> model_tensor_name(const DcpEntry& entry) {
   const std::string& key = entry.key;
-  for (const char* state :
-       {"optimizer.", "lr_scheduler.", "dataloader.", "train_state.", "rng_state."}) {
+  for (const char* state : {"optimizer.", "lr_scheduler.", "dataloader.", "train_state.",
+                            "rng_state.", "job_config."}) {
     if (key.starts_with(state)) return std::nullopt;
   }
   constexpr std::string_view kModel = "model.";

@@ -23,7 +23,9 @@ void check_destination(base::FileSystem& files, const std::string& path, std::ui
       throw RunError(concat("'", path, "' exists: it is not overwritten"));
     }
     if (!files.list_directory(path).empty()) {
-      throw RunError(concat("'", path, "' is not empty: nothing is written into it"));
+      throw RunError(concat("'", path,
+                            "' is not empty: name a new folder, or remove what is in it (a ",
+                            "conversion that was killed leaves its half)"));
     }
   }
   std::string existing = path;

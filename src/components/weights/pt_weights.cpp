@@ -136,6 +136,7 @@ class PtWeightsReader : public WeightsReader {
   void read_strided(const std::string& name, const StoredTensor& stored,
                     const std::vector<std::int64_t>& offsets, const at::Tensor& box) const {
     const auto bytes = static_cast<std::int64_t>(stored.storage_bytes);
+    const std::int64_t elements = bytes / stored.dtype.bytes;  // there may be bytes behind the last
     const at::Tensor raw = at::empty({bytes}, at::kByte);
     const std::span<char> out(static_cast<char*>(raw.mutable_data_ptr()), raw.nbytes());
     fetch(name, stored.storage_start, out);
@@ -144,8 +145,9 @@ class PtWeightsReader : public WeightsReader {
     check_storage(name, stored, check);
     std::int64_t first = stored.first;
     for (std::size_t d = 0; d < offsets.size(); ++d) first += offsets[d] * stored.strides[d];
-    box.copy_(
-        raw.view(*scalar_type_of(stored.dtype)).as_strided(box.sizes(), stored.strides, first));
+    box.copy_(raw.narrow(0, 0, elements * stored.dtype.bytes)
+                  .view(*scalar_type_of(stored.dtype))
+                  .as_strided(box.sizes(), stored.strides, first));
   }
 
   void add(const std::string& name, const StoredTensor& stored) {

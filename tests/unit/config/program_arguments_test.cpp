@@ -117,6 +117,19 @@ TEST(ProgramArguments, GenerateTakesACheckpointAndPrompts) {
             "  --seed=3: only goes with generate; training has --debug.seed");
 }
 
+TEST(ProgramArguments, LayoutsAndDataAreForTraining) {
+  const std::vector<std::string> words = {"--parallelism.data_parallel_shard_degree=8",
+                                          "--parallelism.tensor_parallel_degree=4",
+                                          "--training.dataset=unknown"};
+  std::vector<std::string> generate = {"generate", "--checkpoint=x", "--prompt=y"};
+  std::vector<std::string> convert = {"convert", "--from=hf", "--to=pt", "a", "b"};
+  for (std::vector<std::string>* command : {&generate, &convert}) {
+    command->insert(command->end(), words.begin(), words.end());
+    EXPECT_EQ(ConfigFiles().parse(*command, /*world_size=*/2).world_size, 1);
+  }
+  EXPECT_FALSE(ConfigFiles().problems(words).empty());
+}
+
 TEST(ProgramArguments, ConvertTakesTwoPathsAndTheirFormats) {
   const CommandLine line =
       ConfigFiles().parse({"convert", "--from", "hf", "a", "--model.flavor", "tiny", "--to=dcp",

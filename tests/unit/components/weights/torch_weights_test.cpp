@@ -155,12 +155,41 @@ TEST_P(TorchWeights, DamageIsNamed) {
   bytes[2000] = static_cast<char>(bytes[2000] ^ 1);
   disk_.open_for_writing(file, /*truncate=*/true)->append(bytes);
   const auto weights = open_weights(disk_, GetParam(), path_);
-  const std::string message =
-      message_of<RunError>([&] { read(*weights, {"a", at::kFloat, {1000}}); });
+  const std::string message = message_of<RunError>([&] {
+    read(*weights, {"a", at::kFloat, {1000}});
+  });
   EXPECT_THAT(message, testing::AllOf(HasSubstr(file), HasSubstr("'a'"), HasSubstr("byte")));
   disk_.open_for_writing(file, /*truncate=*/true)->append(bytes.substr(0, 3000));
   EXPECT_THAT(message_of<RunError>([&] { open_weights(disk_, GetParam(), path_); }),
               HasSubstr(file));
+}
+
+TEST_P(TorchWeights, NoDamagedByteIsMoreThanAnError) {
+  write(disk_, GetParam(), path_, {{"a", at::ones({3, 2})}, {"b", at::ones({})}});
+  const std::string file = GetParam() == WeightsFormat::kPt ? path_ : metadata();
+  const std::string bytes = base::read_whole_file(disk_, file, 1 << 20);
+  const auto open_and_read = [&] {
+    const auto weights = open_weights(disk_, GetParam(), path_);
+    for (const WeightInfo& info : weights->tensors()) {
+      std::int64_t elements = 1;
+      for (const std::int64_t size : info.sizes) elements *= size;
+      if (elements < 1000) read(*weights, info);
+    }
+  };
+  int errors = 0;
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    for (const int flip : {1, 0x80, 0xff}) {
+      std::string damaged = bytes;
+      damaged[at] = static_cast<char>(damaged[at] ^ flip);
+      disk_.open_for_writing(file, /*truncate=*/true)->append(damaged);
+      try {
+        open_and_read();
+      } catch (const RunError&) {
+        ++errors;
+      }
+    }
+  }
+  EXPECT_GT(errors, 500) << "of " << 3 * bytes.size();
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, TorchWeights,
