@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands tokenize
-# and plot come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
+# Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands (tokenize,
+# generate, convert, plot) come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
 #
 #   NGPU=1            ranks of this machine (TorchTitan's script says 8): more than one are started by torchrun, or by titan_train
 #                     itself where there is no Python
@@ -46,7 +46,7 @@ done
 # Whether these arguments train; the rest is for one process, however many ranks there are.
 trains() {
   local argument
-  [[ "${1:-}" != tokenize && "${1:-}" != plot ]] || return 1
+  [[ ! "${1:-}" =~ ^(tokenize|generate|convert|plot)$ ]] || return 1
   for argument in "$@"; do
     case "${argument//_/-}" in
       -h | --help | --help-markdown | --version | --check | --print-config | --show-lr) return 1 ;;
@@ -92,7 +92,7 @@ threads_of_a_rank() {
 
 arguments=()
 case "${1:-}" in
-  tokenize | plot) arguments+=("$1"); shift ;;
+  tokenize | generate | convert | plot) arguments+=("$1"); shift ;;
 esac
 if [[ "${arguments[*]}" == plot ]]; then
   : # draws runs, whatever their configs

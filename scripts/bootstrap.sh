@@ -9,7 +9,9 @@ set -euo pipefail
 
 readonly kTorchVersion=2.11.0
 readonly kArrowVersion=26.0.1 # of the `pyarrow` wheel, whose C++ libraries read Parquet
-readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb)
+# `transformers` and `safetensors` read and write the Llamas that ours is compared with (20 MB to fetch, 140 MB on disk). Pinned: other
+# versions round otherwise and save other files.
+readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb transformers==5.23.0 safetensors==0.8.0)
 readonly kOldestCompiler=12
 
 cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or TITAN_CACHE}/.cache}/titan_train}"
@@ -224,7 +226,7 @@ install_test_packages() {
     return 0
   fi
   for package in "${kTestPackages[@]}"; do
-    "$python" -c "import $package" 2>/dev/null || missing+=("$package")
+    "$python" -c "import ${package%%=*}" 2>/dev/null || missing+=("$package")
   done
   if ((${#missing[@]})); then
     say "the tests need ${missing[*]} in the active environment:  $python -m pip install ${missing[*]}"

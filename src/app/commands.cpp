@@ -82,6 +82,10 @@ int run(std::span<const std::string> args) {
       return load_engine().estimate(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
+    case config::Action::kGenerate:
+      return load_engine().generate(command);
+    case config::Action::kConvert:
+      return load_engine().convert(command);
     case config::Action::kTrain:
       if (command.nproc) return run_local_ranks(args, command);
       startup_times.finish("config");

@@ -3,7 +3,9 @@
 #include <c10/util/Logging.h>
 #include <stdlib.h>
 
+#include "convert.h"
 #include "estimate.h"
+#include "generate.h"
 #include "titan/app/register_all.h"
 #include "titan/protocols/train_spec.h"
 #include "tokenize.h"
@@ -26,6 +28,8 @@ class TorchEngine : public Engine {
     return app::train(command, startup_times);
   }
   int tokenize(const config::CommandLine& command) override { return app::tokenize(command); }
+  int generate(const config::CommandLine& command) override { return app::generate(command); }
+  int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);

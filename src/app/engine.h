@@ -16,6 +16,10 @@ class Engine {
   virtual int train(const config::CommandLine& command, tools::StartupTimes& startup_times) = 0;
   /// Writes the training data as token ids; returns 0. Throws ConfigError, RunError.
   virtual int tokenize(const config::CommandLine& command) = 0;
+  /// Prints what a model makes of prompts; returns 0. Throws ConfigError, RunError.
+  virtual int generate(const config::CommandLine& command) = 0;
+  /// Writes a model's weights in another format; returns 0. Throws ConfigError, RunError.
+  virtual int convert(const config::CommandLine& command) = 0;
   /// Prints what a step needs, or writes it; returns 0. Throws ConfigError, RunError.
   virtual int estimate(const config::CommandLine& command) = 0;
   /// Throws ConfigError for a model or flavor that is not registered.

@@ -1,12 +1,12 @@
 #include "train.h"
 
-#include <ATen/Context.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
 #include <filesystem>
 
 #include "estimate.h"
+#include "hardware.h"
 #include "job_rank.h"
 #include "memory_monitors.h"
 #include "rank_threads.h"
@@ -15,7 +15,6 @@
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
 #include "titan/forecast/forecast.h"
-#include "titan/tools/accelerator.h"
 #include "titan/tools/launch_environment.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/process.h"
@@ -28,28 +27,6 @@ namespace titan::app {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-
-/// The GPU that `training.device` allows and the machine has, or null for the CPU.
-tools::Accelerator* choose_accelerator(config::Device wanted) {
-  if (wanted == config::Device::kCpu) return nullptr;
-  const tools::AcceleratorSearch search = tools::find_accelerator();
-  if (search.accelerator == nullptr && wanted == config::Device::kCuda) {
-    throw RunError("training.device = \"cuda\", but " + search.reason + ".");
-  }
-  if (search.accelerator == nullptr) tools::log_info("Training on the CPU: ", search.reason);
-  return search.accelerator;
-}
-
-/// The reference's order of attention kernels on a GPU.
-void prefer_attention_kernels() {
-  using at::SDPBackend;
-  at::globalContext().setSDPPriorityOrder(
-      {static_cast<std::int64_t>(SDPBackend::cudnn_attention),
-       static_cast<std::int64_t>(SDPBackend::flash_attention),
-       static_cast<std::int64_t>(SDPBackend::efficient_attention),
-       static_cast<std::int64_t>(SDPBackend::math),
-       static_cast<std::int64_t>(SDPBackend::overrideable)});
-}
 
 void report_config(const config::CommandLine& command) {
   const config::Job& job = command.config.job;
@@ -64,39 +41,6 @@ void report_config(const config::CommandLine& command) {
     base::write_file_atomically(files, path, config::config_json(command.config));
     tools::log_info("Saved job configs to ", path.string());
   }
-}
-
-/// Where the ranks of this process run.
-struct Hardware {
-  tools::Accelerator* accelerator = nullptr;
-  at::Device device = at::kCPU;
-  tools::DeviceFacts facts;
-};
-
-Hardware choose_hardware(const config::JobConfig& config, const tools::LaunchEnvironment& launch) {
-  const bool threads = config.comm.mode == config::CommMode::kLocalTensor;
-  if (threads && config.training.device == config::Device::kCuda) {
-    throw ConfigError(
-        "comm.mode = \"local_tensor\": ranks that are threads of one process run on the CPU; they "
-        "cannot share a GPU. Leave training.device out, or set it to \"cpu\".");
-  }
-  Hardware hardware;
-  if (!threads) hardware.accelerator = choose_accelerator(config.training.device);
-  if (hardware.accelerator == nullptr) {
-    hardware.facts = tools::cpu_facts();
-    return hardware;
-  }
-  const int index = static_cast<int>(launch.local_rank);
-  if (index >= hardware.accelerator->device_count()) {
-    throw RunError(concat("local rank ", index, " has no GPU: this machine shows ",
-                          hardware.accelerator->device_count(),
-                          ". Start as many ranks as there are GPUs (NGPU), or set "
-                          "training.device = \"cpu\"."));
-  }
-  hardware.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
-  hardware.facts = hardware.accelerator->facts(index);
-  prefer_attention_kernels();
-  return hardware;
 }
 
 /// A rank's work, from building its trainer to the last step.

@@ -49,6 +49,23 @@ JobConfig without_data(JobConfig config) {
   return config;
 }
 
+/// What is left of a config where nothing is trained: layouts for many ranks and data that are elsewhere
+/// do not keep a model from being converted.
+JobConfig model_only(const JobConfig& config) {
+  JobConfig result;
+  result.model = config.model;
+  result.training.seq_len = config.training.seq_len;
+  result.training.dtype = config.training.dtype;
+  result.training.device = config.training.device;
+  return result;
+}
+
+/// The config as far as the action looks at it.
+JobConfig judged_config(Action action, const JobConfig& config) {
+  if (action == Action::kGenerate || action == Action::kConvert) return model_only(config);
+  return action == Action::kEstimate ? without_data(config) : config;
+}
+
 /// The folder is opened much later, by the tokenizer; a wrong one is worth knowing now.
 void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& problems) {
   const std::string& path = result.config.model.hf_assets_path;
@@ -100,6 +117,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.inputs = program.inputs;
   result.output = program.output;
   result.threads = program.threads;
+  result.generate = program.generate;
+  result.convert = program.convert;
   result.json = program.json;
   result.nproc = program.nproc;
   if (result.action == Action::kPlot) {
@@ -124,13 +143,14 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   } else if (result.action == Action::kEstimate) {
     world_size = simulated_ranks.value_or(world_size);
   }
-  result.world_size = program.world_size.value_or(program.nproc.value_or(world_size));
+  const bool is_alone = result.action == Action::kGenerate || result.action == Action::kConvert;
+  result.world_size =
+      is_alone ? 1 : program.world_size.value_or(program.nproc.value_or(world_size));
   if (result.action != Action::kPrintConfig) {
     look_at_assets(result, files, problems);
-    const JobConfig judged =
-        result.action == Action::kEstimate ? without_data(result.config) : result.config;
+    const JobConfig judged = judged_config(result.action, result.config);
     append(problems, cross_field_problems(judged, result.origins, result.world_size));
-    append(problems, availability_problems(result.config, result.origins, result.world_size));
+    append(problems, availability_problems(judged, result.origins, result.world_size));
   }
   throw_if_any(problems);
   return result;

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "config/argument_value.h"
+#include "config/command_arguments.h"
 #include "titan/base/errors.h"
+#include "titan/config/option.h"
 
 namespace titan::config {
 namespace {
@@ -25,6 +27,14 @@ struct Words {
   std::string output;
   std::string threads;
   std::string nproc;
+  CommandWords commands;
+};
+
+/// The arguments by who reads them.
+struct Sorted {
+  std::vector<std::string> own;         // the program's options
+  std::vector<std::string> rest;        // the config's
+  std::vector<std::string> positional;  // what `convert` converts
 };
 
 void declare(CLI::App& app, Words& words) {
@@ -44,7 +54,7 @@ void declare(CLI::App& app, Words& words) {
       "--estimate", words.estimate,
       "Print the memory and the communication that a step of this config needs, and leave; "
       "needs no device.");
-  app.add_flag("--json", words.json, "With --estimate: print JSON instead of tables.");
+  app.add_flag("--json", words.json, "With --estimate and generate: print JSON instead of text.");
   app.add_flag("--show-lr", words.show_lr, "Print the learning rate of every step and leave.");
   app.add_option("--output", words.output,
                  "plot: the SVG to write. tokenize: where PATH.bin and PATH.idx go. "
@@ -57,6 +67,7 @@ void declare(CLI::App& app, Words& words) {
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
+  declare_commands(app, words.commands);
   app.add_option("--threads", words.threads, "tokenize: threads; 0, the default, is one per core.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
@@ -86,9 +97,13 @@ std::optional<std::int64_t> read_count(const std::string& name, const std::strin
 /// Takes the command off the front of the arguments; without one, the program trains.
 Action take_command(std::span<const std::string>& args) {
   const std::string_view word = args.empty() ? "" : std::string_view(args.front());
-  if (word != "tokenize" && word != "plot") return Action::kTrain;
-  args = args.subspan(1);
-  return word == "plot" ? Action::kPlot : Action::kTokenize;
+  const Action action = word == "plot"       ? Action::kPlot
+                        : word == "tokenize" ? Action::kTokenize
+                        : word == "generate" ? Action::kGenerate
+                        : word == "convert"  ? Action::kConvert
+                                             : Action::kTrain;
+  if (action != Action::kTrain) args = args.subspan(1);
+  return action;
 }
 
 /// The program's option that an argument names, or nullptr: "-h", "--print_config", "--check=x".
@@ -98,24 +113,43 @@ const CLI::Option* own_option(const CLI::App& app, const std::string& argument) 
   return name == "-h" || name.starts_with("--") ? app.get_option_no_throw(name) : nullptr;
 }
 
-/// Moves what is not the program's own to `rest`. CLI11 does not get to see it: it would take
-/// "-hello", the value of another option, for -h.
-std::vector<std::string> own_arguments(const CLI::App& app, std::span<const std::string> args,
-                                       std::vector<std::string>& rest) {
-  std::vector<std::string> own;
-  bool value_follows = false;
-  for (const std::string& argument : args) {
-    const CLI::Option* option = own_option(app, argument);
-    if (option != nullptr) {
-      const bool has_value = argument.find('=') != std::string::npos;
-      own.push_back(option->get_name() + (has_value ? argument.substr(argument.find('=')) : ""));
-      value_follows = !has_value && option->get_items_expected_max() > 0;
+/// Whether the word behind an argument is the value of an option of the config.
+bool takes_next_word(const std::string& argument, std::string_view next) {
+  if (!argument.starts_with("--") || argument.find('=') != std::string::npos) return false;
+  std::string name = argument.substr(2);
+  std::ranges::replace(name, '-', '_');
+  const Option* option = find_option(name);
+  const bool is_switch = option != nullptr && option->type == ValueType::kBool;
+  return !is_switch || read_argument(*option, next).complaint.empty();
+}
+
+/// CLI11 sees the program's own options only: it would take "-hello", the value of another option,
+/// for -h.
+Sorted sort_arguments(const CLI::App& app, std::span<const std::string> args, Action command,
+                      std::vector<std::string>& prompts) {
+  Sorted result;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const std::string& argument = args[i];
+    const bool has_next = i + 1 < args.size() && !args[i + 1].starts_with("--") &&
+                          own_option(app, args[i + 1]) == nullptr;
+    if (const CLI::Option* option = own_option(app, argument)) {
+      const std::size_t equals = argument.find('=');
+      std::optional<std::string> value;
+      if (equals != std::string::npos) value = argument.substr(equals + 1);
+      if (!value && has_next && option->get_items_expected_max() > 0) value = args[++i];
+      if (value && option->get_name() == "--prompt") {
+        prompts.push_back(std::move(*value));
+      } else {
+        result.own.push_back(option->get_name() + (value ? "=" + *value : ""));
+      }
+    } else if (command == Action::kConvert && !argument.starts_with("--")) {
+      result.positional.push_back(argument);
     } else {
-      (value_follows && !argument.starts_with("--") ? own : rest).push_back(argument);
-      value_follows = false;
+      result.rest.push_back(argument);
+      if (has_next && takes_next_word(argument, args[i + 1])) result.rest.push_back(args[++i]);
     }
   }
-  return own;
+  return result;
 }
 
 Action action_of(const Words& words, Action command) {
@@ -153,9 +187,6 @@ void refuse_two_actions(const Words& words, Problems& problems) {
   }
   if (words.estimate && (words.check || words.print_config || words.show_lr)) {
     problems.push_back({"--estimate", "does not go with --check, --print-config or --show-lr"});
-  }
-  if (words.json && !words.estimate) {
-    problems.push_back({"--json", "only goes with --estimate"});
   }
 }
 
@@ -211,19 +242,24 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   CLI::App app;
   declare(app, words);
   const Action command = take_command(args);
-  std::vector<std::string> own = own_arguments(app, args, result.rest);
-  std::ranges::reverse(own);  // CLI11 reads from the back
+  Sorted sorted = sort_arguments(app, args, command, words.commands.prompts);
+  result.rest = std::move(sorted.rest);
+  std::ranges::reverse(sorted.own);  // CLI11 reads from the back
   try {
-    app.parse(std::move(own));
+    app.parse(std::move(sorted.own));
   } catch (const CLI::ParseError& error) {
     problems.push_back({"command line", error.what()});
   }
   result.action = action_of(words, command);
   result.json = words.json;
   refuse_two_actions(words, problems);
+  if (words.json && !words.estimate && result.action != Action::kGenerate) {
+    problems.push_back({"--json", "only goes with --estimate and generate"});
+  }
   if (result.action == Action::kPlot) take_inputs(result, problems);
   read_counts(app, words, result, problems);
   read_output(app, words, result, problems);
+  read_commands(app, words.commands, sorted.positional, result, problems);
   return result;
 }
 
@@ -245,6 +281,9 @@ std::string program_help() {
   CLI::App app(
       "titan_train            trains a large language model\n"
       "titan_train tokenize   writes the training data as token ids (--output)\n"
+      "titan_train generate   goes on with texts (--checkpoint, --prompt)\n"
+      "titan_train convert SOURCE DESTINATION  writes a model's weights in another format (--from, "
+      "--to)\n"
       "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG\n\n"
       "The options behind the program's own can stand in a TOML file, too.",
       "titan_train");

@@ -19,6 +19,8 @@ struct ProgramArguments {
   std::vector<std::string> inputs;
   std::optional<std::string> output;
   std::int64_t threads = 0;
+  GenerateOptions generate;
+  ConvertOptions convert;
   bool json = false;
   std::optional<std::int64_t> nproc;
   std::vector<std::string> rest;

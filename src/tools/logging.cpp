@@ -48,14 +48,19 @@ void survive_without_reader() {
   }
 }
 
-std::unique_ptr<spdlog::logger> make_logger() {
-  survive_without_reader();
+/// The sink flushes every line.
+void set_sink(spdlog::logger& logger, spdlog::sink_ptr sink) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<PythonLevelName>('*').set_pattern(
       "[titan] %Y-%m-%d %H:%M:%S,%e - %n - %* - %v");
-  auto logger = std::make_unique<spdlog::logger>(
-      "root", std::make_shared<spdlog::sinks::stdout_sink_mt>());  // flushes every line
-  logger->set_formatter(std::move(formatter));
+  logger.sinks() = {std::move(sink)};
+  logger.set_formatter(std::move(formatter));
+}
+
+std::unique_ptr<spdlog::logger> make_logger() {
+  survive_without_reader();
+  auto logger = std::make_unique<spdlog::logger>("root");
+  set_sink(*logger, std::make_shared<spdlog::sinks::stdout_sink_mt>());
   logger->set_error_handler([](const std::string&) {});
   return logger;
 }
@@ -69,6 +74,10 @@ thread_local std::string rank_prefix;  // "[rank 3] ", or nothing
 thread_local bool rank_shows_info = true;
 
 }  // namespace
+
+void log_to_standard_error() {
+  set_sink(logger(), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
 
 RankLog::RankLog(std::int64_t rank, bool shows_info)
     : outer_prefix_(std::exchange(rank_prefix, rank == 0 ? "" : concat("[rank ", rank, "] "))),

@@ -39,7 +39,8 @@ class DcpCheckpoint {
   /// RunError.
   ///
   /// Checksums are compared, of a part that several ranks have read between them too: `ranks` (null: this
-  /// rank alone reads) then exchange what they have seen. Throws RunError naming file, key and byte,
+  /// rank alone reads) then exchange what they have seen. Nothing is compared of a saved part that was
+  /// not read whole by all ranks together, nor of columns cut out of rows longer than 64 KiB. Throws RunError naming file, key and byte,
   /// on all ranks.
   void read(std::span<const StateTensor> tensors, comm::ProcessGroup* ranks) const;
 

@@ -51,6 +51,11 @@ enum class WeightsFormat {
   kPt,   // one file that torch.save wrote: a dict of tensors
 };
 
+/// What lies at `path`, by what is there: a folder with `.metadata`, one with safetensors, or a file
+/// (`.safetensors`, else of torch.save).
+/// Throws RunError for anything else.
+WeightsFormat weights_format_of(base::FileSystem& files, const std::string& path);
+
 /// Opens the weights at `path`. Of a DCP folder with more than a model only the model's tensors are
 /// listed. Throws RunError when there are none of that format.
 std::unique_ptr<WeightsReader> open_weights(base::FileSystem& files, WeightsFormat format,

@@ -16,6 +16,8 @@ namespace titan::config {
 enum class Action {
   kTrain,
   kTokenize,  ///< `titan_train tokenize`: the training data as token ids
+  kGenerate,  ///< `titan_train generate`: what a model makes of prompts
+  kConvert,   ///< `titan_train convert`: a model's weights in another format
   kPlot,      ///< `titan_train plot RUN...`: curves of runs
   kShowLr,
   kEstimate,  ///< memory and communication of a step, without a device
@@ -24,6 +26,29 @@ enum class Action {
   kHelp,
   kHelpMarkdown,
   kVersion
+};
+
+/// What `generate` is asked for.
+struct GenerateOptions {
+  std::string checkpoint;
+  std::vector<std::string> prompts;
+  double temperature = 1;
+  std::int64_t top_k = 0;  // 0: all tokens are drawn from
+  std::int64_t max_tokens = 64;
+  std::optional<std::int64_t> seed;
+};
+
+/// How a model's weights lie on disk.
+enum class ModelFormat { kHf, kDcp, kPt };
+constexpr auto words(ModelFormat) { return word_list("hf", "dcp", "pt"); }
+
+/// What `convert` is asked for.
+struct ConvertOptions {
+  ModelFormat from = ModelFormat::kHf;
+  ModelFormat to = ModelFormat::kDcp;
+  std::string source;
+  std::string destination;
+  std::optional<ExportDType> dtype;  // nothing: as it is
 };
 
 /// The command line, understood.
@@ -39,7 +64,9 @@ struct CommandLine {
   std::optional<std::string> output;
   /// `--threads` of `tokenize`; 0: one per core.
   std::int64_t threads = 0;
-  /// `--json` of `--estimate`.
+  GenerateOptions generate;
+  ConvertOptions convert;
+  /// `--json` of `--estimate` and `generate`.
   bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
   std::optional<std::int64_t> nproc;
@@ -53,7 +80,7 @@ struct CommandLine {
 /// Precedence: command line > later --job.config_file > earlier one > a file's `base` > defaults.
 /// memory_estimation.enable turns training into `--estimate`.
 ///
-/// Training, `tokenize`, `--show-lr`, `--estimate` and `--check` also apply the rules of validate.h for
+/// Training, the other commands, `--show-lr`, `--estimate` and `--check` also apply the rules of validate.h for
 /// `world_size` ranks; `--print-config` does not, so that a config for another build can be looked
 /// at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
 /// no options of the config.

@@ -48,6 +48,10 @@ class ModelProtocol : public nn::Module {
   /// Buffers are computed on `buffer_device`, or where they are. Without gradients.
   virtual void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) = 0;
 
+  /// The part of `init_weights` that no checkpoint replaces: computes the buffers that are not
+  /// persistent. For models whose weights are loaded. Without gradients.
+  virtual void init_buffers(std::optional<at::Device> buffer_device) {}
+
   /// Whether tokens attend within their own document only: then `attention_masks` is asked for.
   virtual bool attends_within_documents() const { return false; }
 

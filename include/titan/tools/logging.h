@@ -15,6 +15,10 @@ enum class LogLevel { kInfo, kWarning, kError };
 /// output is a closed pipe or a full disk, the line is lost.
 void write_log(LogLevel level, std::string_view message);
 
+/// From now on the log goes to standard error: for commands whose result is their standard output.
+/// Before other threads log.
+void log_to_standard_error();
+
 /// While it lives, what this thread logs says which rank it is, and where `shows_info` is false only
 /// warnings and errors are logged. For ranks that are threads of one process.
 class RankLog {

@@ -28,26 +28,26 @@ constexpr std::uint64_t kMostMetadata = std::uint64_t{1} << 31;
 constexpr std::int64_t kTaskBytes = 32 << 20;
 constexpr unsigned kMostThreads = 8;
 
-/// Files stay open as long as someone reads them.
-class OpenFiles {
+/// The file that a thread is reading. Each has its own: the kernel reads ahead for one reader of an open
+/// file, not for several.
+class CurrentFile {
  public:
-  OpenFiles(base::FileSystem& files, const std::string& folder) : files_(files), folder_(folder) {}
+  CurrentFile(base::FileSystem& files, const std::string& folder)
+      : files_(files), folder_(folder) {}
 
-  std::shared_ptr<base::ReadableFile> open(const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    std::shared_ptr<base::ReadableFile> file = open_[name].lock();
-    if (!file) {
-      file = files_.open_for_reading(concat(folder_, "/", name));
-      open_[name] = file;
+  const base::ReadableFile& open(const std::string& name) {
+    if (!file_ || name != name_) {
+      file_ = files_.open_for_reading(concat(folder_, "/", name));
+      name_ = name;
     }
-    return file;
+    return *file_;
   }
 
  private:
   base::FileSystem& files_;
   const std::string& folder_;
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::weak_ptr<base::ReadableFile>> open_;
+  std::string name_;
+  std::unique_ptr<base::ReadableFile> file_;
 };
 
 /// Runs `worker` in several threads; each takes numbers below `count` from `next` until there are none.
@@ -165,15 +165,12 @@ struct DcpCheckpoint::Inside {
 
 /// Returns what has been seen of storages that were not read whole.
 SeenStorages DcpCheckpoint::Inside::read(const std::vector<ReadPiece>& pieces) const {
-  OpenFiles open_files(files, folder);
   std::vector<StoredTensor> stored(pieces.size());
   run_in_threads(pieces.size(), [&](const NextNumber& next) {
-    std::shared_ptr<base::ReadableFile> file;
+    CurrentFile file(files, folder);
     for (std::size_t i = 0; next(i);) {
-      naming(pieces[i].key, [&] {
-        file = open_files.open(pieces[i].chunk->place.file);
-        stored[i] = open_chunk(*file, pieces[i]);
-      });
+      naming(pieces[i].key,
+             [&] { stored[i] = open_chunk(file.open(pieces[i].chunk->place.file), pieces[i]); });
     }
   });
   std::vector<Task> tasks;
@@ -182,12 +179,12 @@ SeenStorages DcpCheckpoint::Inside::read(const std::vector<ReadPiece>& pieces) c
   }
   run_in_threads(tasks.size(), [&](const NextNumber& next) {
     StoredBoxReader reader;
-    std::shared_ptr<base::ReadableFile> file;
+    CurrentFile file(files, folder);
     for (std::size_t i = 0; next(i);) {
       const ReadPiece& piece = pieces[tasks[i].piece];
       naming(piece.key, [&] {
-        file = open_files.open(piece.chunk->place.file);
-        run_task(piece, stored[tasks[i].piece], tasks[i], *file, reader);
+        run_task(piece, stored[tasks[i].piece], tasks[i], file.open(piece.chunk->place.file),
+                 reader);
       });
     }
   });

@@ -21,11 +21,16 @@ constexpr std::int64_t kMostAtOnce = 512;
 /// `logits` are those of one token, fp32 on the CPU.
 std::int64_t choose_token(const at::Tensor& logits, const SamplingOptions& options,
                           at::Generator generator) {
+  if (!logits.isfinite().all().item<bool>()) {
+    throw RunError("the model's logits are not finite: no token can be chosen");
+  }
   if (options.temperature == 0) return logits.argmax().item<std::int64_t>();
   const bool narrows = options.top_k > 0 && options.top_k < logits.size(0);
   const auto [values, ids] = narrows ? at::topk(logits, options.top_k)
                                      : std::tuple<at::Tensor, at::Tensor>(logits, at::Tensor());
-  const at::Tensor probabilities = (values / options.temperature).softmax(0);
+  // Small temperatures overflow unless the largest is 0.
+  const at::Tensor probabilities =
+      ((values.to(at::kDouble) - values.max()) / options.temperature).softmax(0);
   const auto drawn =
       at::multinomial(probabilities, 1, /*replacement=*/false, generator).item<std::int64_t>();
   return narrows ? ids[drawn].item<std::int64_t>() : drawn;

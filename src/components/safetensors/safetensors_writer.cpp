@@ -63,6 +63,7 @@ void SafetensorsWriter::discard() {
 void SafetensorsWriter::append(std::string_view bytes) {
   TITAN_CHECK(bytes.size() <= missing_, "more bytes than '", path_, "' was declared with");
   file_->append(bytes);
+  file_->start_write_back();  // the disk works while the next tensor is made
   missing_ -= bytes.size();
 }
 

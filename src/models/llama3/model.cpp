@@ -62,8 +62,12 @@ at::Tensor Transformer::make_freqs_cis(at::Device device) const {
                                   args_.rope_scaling, device);
 }
 
-void Transformer::init_weights(at::Generator generator, std::optional<at::Device> buffer_device) {
+void Transformer::init_buffers(std::optional<at::Device> buffer_device) {
   freqs_cis_ = make_freqs_cis(buffer_device.value_or(freqs_cis_.device()));
+}
+
+void Transformer::init_weights(at::Generator generator, std::optional<at::Device> buffer_device) {
+  init_buffers(buffer_device);
   nn::normal_(tok_embeddings_->weight(), generator);
   for (TransformerBlock* block : blocks_) block->init_weights(generator);
   norm_->reset_parameters();

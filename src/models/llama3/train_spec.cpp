@@ -2,16 +2,26 @@
 
 #include "titan/base/errors.h"
 #include "titan/models/llama3/model.h"
+#include "titan/models/llama3/state_dict_adapter.h"
 
 namespace titan::models::llama3 {
 
 namespace {
 
+const TransformerModelArgs& llama_args(const protocols::ModelArgs& args) {
+  const auto* result = dynamic_cast<const TransformerModelArgs*>(&args);
+  TITAN_CHECK(result != nullptr, "llama3 was given another model's arguments");
+  return *result;
+}
+
 std::unique_ptr<protocols::ModelProtocol> build_model(const protocols::ModelArgs& args,
                                                       at::ScalarType dtype) {
-  const auto* llama_args = dynamic_cast<const TransformerModelArgs*>(&args);
-  TITAN_CHECK(llama_args != nullptr, "llama3 was given another model's arguments");
-  return std::make_unique<Transformer>(*llama_args, dtype);
+  return std::make_unique<Transformer>(llama_args(args), dtype);
+}
+
+std::unique_ptr<protocols::StateDictAdapter> build_state_dict_adapter(
+    const protocols::ModelArgs& args, const std::string& hf_assets_path) {
+  return std::make_unique<LlamaStateDictAdapter>(llama_args(args));
 }
 
 }  // namespace
@@ -28,6 +38,7 @@ protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
   spec.build_loss = builders.build_loss;
   spec.build_validator = builders.build_validator;
   spec.build_metrics_processor = builders.build_metrics_processor;
+  spec.build_state_dict_adapter = build_state_dict_adapter;
   return spec;
 }
 

@@ -55,7 +55,7 @@ TEST(ProgramArguments, AnEstimateIsForAnyNumberOfRanks) {
   EXPECT_EQ(line.output, "x.json");
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable"}).action, Action::kEstimate);
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable", "--check"}).action, Action::kCheck);
-  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate");
+  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate and generate");
   EXPECT_EQ(ConfigFiles().problems({"--estimate", "--check"}),
             "  --estimate: does not go with --check, --print-config or --show-lr");
 }
@@ -86,6 +86,66 @@ TEST(ProgramArguments, OptionsOfACommandGoWithItOnly) {
             "  plot: needs at least one run: its dump folder or metrics.jsonl");
   EXPECT_EQ(ConfigFiles().problems({"--show-lr", "--check"}),
             "  --show-lr: does not go with --check or --print-config");
+}
+
+TEST(ProgramArguments, GenerateTakesACheckpointAndPrompts) {
+  const CommandLine line =
+      ConfigFiles().parse({"generate", "--checkpoint", "out/step-10", "--prompt", "[a, b]",
+                           "--prompt=--x", "--prompt", "", "--temperature=0.5", "--top-k", "3",
+                           "--max_tokens", "9", "--seed=0", "--json", "--model.flavor", "tiny"});
+  EXPECT_EQ(line.action, Action::kGenerate);
+  EXPECT_EQ(line.generate.checkpoint, "out/step-10");
+  EXPECT_EQ(line.generate.prompts, (std::vector<std::string>{"[a, b]", "--x", ""}));
+  EXPECT_EQ(line.generate.temperature, 0.5);
+  EXPECT_EQ(line.generate.top_k, 3);
+  EXPECT_EQ(line.generate.max_tokens, 9);
+  EXPECT_EQ(line.generate.seed, 0);
+  EXPECT_EQ(line.config.model.flavor, "tiny");
+  EXPECT_TRUE(line.json);
+  EXPECT_EQ(ConfigFiles().problems({"generate"}),
+            "  generate: needs --checkpoint PATH: where the weights are\n"
+            "  generate: needs --prompt TEXT: what to go on with");
+  EXPECT_EQ(ConfigFiles().problems({"generate", "--checkpoint", "--prompt=x", "--temperature=-1",
+                                    "--top-k=x", "--max-tokens=0", "--seed=-2"}),
+            "  --checkpoint=: needs a value\n"
+            "  --temperature=-1: must be at least 0, got -1.0\n"
+            "  --top-k=x: must be an integer, got \"x\"\n"
+            "  --max-tokens=0: must be at least 1, got 0\n"
+            "  --seed=-2: must be at least 0, got -2");
+  EXPECT_EQ(ConfigFiles().problems({"--prompt=x", "--seed=3"}),
+            "  --prompt=x: only goes with generate\n"
+            "  --seed=3: only goes with generate; training has --debug.seed");
+}
+
+TEST(ProgramArguments, LayoutsAndDataAreForTraining) {
+  const std::vector<std::string> words = {"--parallelism.data_parallel_shard_degree=8",
+                                          "--parallelism.tensor_parallel_degree=4",
+                                          "--training.dataset=unknown"};
+  std::vector<std::string> generate = {"generate", "--checkpoint=x", "--prompt=y"};
+  std::vector<std::string> convert = {"convert", "--from=hf", "--to=pt", "a", "b"};
+  for (std::vector<std::string>* command : {&generate, &convert}) {
+    command->insert(command->end(), words.begin(), words.end());
+    EXPECT_EQ(ConfigFiles().parse(*command, /*world_size=*/2).world_size, 1);
+  }
+  EXPECT_FALSE(ConfigFiles().problems(words).empty());
+}
+
+TEST(ProgramArguments, ConvertTakesTwoPathsAndTheirFormats) {
+  const CommandLine line =
+      ConfigFiles().parse({"convert", "--from", "hf", "a", "--model.flavor", "tiny", "--to=dcp",
+                           "--debug.deterministic", "b", "--dtype=bfloat16"});
+  EXPECT_EQ(line.action, Action::kConvert);
+  EXPECT_EQ(line.convert.from, ModelFormat::kHf);
+  EXPECT_EQ(line.convert.to, ModelFormat::kDcp);
+  EXPECT_EQ(line.convert.source, "a");
+  EXPECT_EQ(line.convert.destination, "b");
+  EXPECT_EQ(line.convert.dtype, ExportDType::kBFloat16);
+  EXPECT_EQ(line.config.model.flavor, "tiny");
+  EXPECT_EQ(ConfigFiles().problems({"convert", "--from=hff", "a"}),
+            "  convert: needs --to FORMAT: hf, dcp or pt\n"
+            "  --from=hff: must be \"hf\", \"dcp\" or \"pt\", got \"hff\"; did you mean 'hf'?\n"
+            "  convert: needs SOURCE and DESTINATION, got 1 path");
+  EXPECT_EQ(ConfigFiles().problems({"--from=hf"}), "  --from=hf: only goes with convert");
 }
 
 TEST(ProgramArguments, ValuesOfOtherOptionsAreNotTakenForThem) {

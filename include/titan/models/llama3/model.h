@@ -32,6 +32,7 @@ class Transformer : public protocols::ModelProtocol {
   Transformer(const TransformerModelArgs& args, at::ScalarType dtype);
 
   void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) override;
+  void init_buffers(std::optional<at::Device> buffer_device) override;
   bool attends_within_documents() const override {
     return args_.attn_mask_type == AttentionMaskType::kBlockCausal;
   }

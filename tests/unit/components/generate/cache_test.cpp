@@ -2,12 +2,14 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include "titan/base/errors.h"
 #include "titan/components/generate.h"
 #include "titan/models/llama3/model.h"
+#include "titan/nn/attention_masks.h"
 #include "titan/nn/key_value_cache.h"
 
 namespace titan::components {
@@ -127,6 +129,17 @@ TEST(GenerateWithACache, TextsThatOutgrowTheContextSlide) {
               continue_text(Counted(*module, false).model, text_of(prompt), options));
     EXPECT_LE(with.longest, 24);
   }
+}
+
+TEST(GenerateWithACache, TakesATextForOneDocument) {
+  const auto module = make_model(2);
+  const auto logits = [&](const at::Tensor& tokens) {
+    nn::Tensors inputs = nn::block_causal_mask(at::zeros_like(tokens));
+    inputs.insert(inputs.begin(), tokens);
+    return (*module)(std::move(inputs)).at(0);
+  };
+  EXPECT_EQ(continue_text({logits, module.get()}, text_of(20), greedy(40)),
+            continue_text({logits}, text_of(20), greedy(40)));
 }
 
 TEST(GenerateWithACache, LeavesTheModelAsItWas) {

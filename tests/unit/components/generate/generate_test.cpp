@@ -10,6 +10,8 @@
 
 #include <set>
 
+#include "titan/base/errors.h"
+
 namespace titan::components {
 namespace {
 
@@ -64,6 +66,28 @@ TEST(Generate, SamplesInProportionAndRepeatably) {
   EXPECT_NEAR(static_cast<double>(std::count(ids.begin(), ids.end(), 1)) / 2000, 0.75, 0.04);
   EXPECT_EQ(run(logits, {0}, options), ids);
   EXPECT_NE(run(logits, {0}, options, 2), ids);
+}
+
+TEST(Generate, AnyTemperatureIsOne) {
+  SamplingOptions options;
+  options.max_new_tokens = 3;
+  for (const double temperature : {5e-324, 1e-60, 1e-3}) {
+    options.temperature = temperature;
+    EXPECT_EQ(run(count_up, {7}, options), (Ids{8, 9, 10})) << temperature;
+  }
+  options.temperature = 1e300;
+  EXPECT_EQ(run(count_up, {7}, options).size(), 3);
+}
+
+TEST(Generate, LogitsThatAreNotFiniteAreAnError) {
+  const LogitsFunction logits = [](const at::Tensor& tokens) {
+    return count_up(tokens) / at::zeros({1});
+  };
+  for (const double temperature : {0.0, 1.0}) {
+    SamplingOptions options;
+    options.temperature = temperature;
+    EXPECT_THROW(run(logits, {7}, options), RunError);
+  }
 }
 
 TEST(Generate, TopKDrawsFromTheLikeliestOnly) {

@@ -1,0 +1,51 @@
+#include <algorithm>
+
+#include "components/weights/scalar_types.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+#include "titan/components/model_weights.h"
+#include "titan/tools/logging.h"
+
+namespace titan::components {
+namespace {
+
+constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
+
+}  // namespace
+
+void check_hf_config(base::FileSystem& files, const std::string& folder,
+                     const protocols::StateDictAdapter& adapter) {
+  const std::string path = folder + "/config.json";
+  if (!files.exists(path)) return;
+  const std::string text = base::read_whole_file(files, path, kMaxConfigBytes);
+  protocols::ConfigDifferences differences;
+  try {
+    differences = adapter.compare_config(text);
+  } catch (const RunError& error) {
+    throw RunError(concat("'", path, "': ", error.what()));
+  }
+  if (!differences.errors.empty()) {
+    std::string message = concat("'", path, "' describes another model:");
+    for (const std::string& error : differences.errors) message += "\n  " + error;
+    throw RunError(message);
+  }
+  for (const std::string& warning : differences.warnings) {
+    tools::log_warning("'", path, "': ", warning,
+                       ". The weights fit, but what is computed from them differs.");
+  }
+}
+
+void write_hf_config(base::FileSystem& files, const std::string& folder,
+                     const protocols::StateDictAdapter& adapter, at::ScalarType dtype,
+                     const std::vector<WeightInfo>& hf_tensors) {
+  // Without a head of its own the model's head is its embedding.
+  const bool has_head = std::any_of(hf_tensors.begin(), hf_tensors.end(), [&](const auto& tensor) {
+    return adapter.stand_in(tensor.name).has_value();
+  });
+  const TensorDtype* type = dtype_of(dtype);
+  TITAN_CHECK(type != nullptr, "no name for the type of weights");
+  const std::string text = adapter.hf_config(std::string(type->name), !has_head);
+  if (!text.empty()) base::write_file_atomically(files, folder + "/config.json", text);
+}
+
+}  // namespace titan::components

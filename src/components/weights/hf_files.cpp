@@ -1,0 +1,71 @@
+#include "components/weights/hf_files.h"
+
+#include <set>
+
+#include "components/weights/scalar_types.h"
+#include "titan/base/errors.h"
+#include "titan/base/file_system.h"
+
+namespace titan::components {
+
+std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors, std::uint64_t max_bytes) {
+  std::vector<HfFile> files(1);
+  std::set<std::string> names;
+  std::uint64_t bytes = 0;  // of the last file
+  for (const WeightInfo& info : tensors) {
+    const TensorDtype* dtype = dtype_of(info.dtype);
+    if (dtype == nullptr || !has_safetensors_word(*dtype)) {
+      throw RunError(concat("tensor '", info.name, "' is of type ", c10::toString(info.dtype),
+                            ", which safetensors files do not hold"));
+    }
+    if (!names.insert(info.name).second) {
+      throw RunError(concat("two tensors are called '", info.name, "'"));
+    }
+    SafetensorsTensor tensor{info.name, *dtype, info.sizes};
+    if (!files.back().tensors.empty() && bytes + tensor.bytes() > max_bytes) {
+      files.emplace_back();
+      bytes = 0;
+    }
+    bytes += tensor.bytes();
+    files.back().tensors.push_back(std::move(tensor));
+  }
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    files[i].name = safetensors_file_name(i + 1, files.size());
+  }
+  return files;
+}
+
+SafetensorsIndex index_of(const std::vector<HfFile>& files) {
+  SafetensorsIndex index;
+  for (const HfFile& file : files) {
+    for (const SafetensorsTensor& tensor : file.tensors) {
+      index.total_bytes += tensor.bytes();
+      index.file_by_name[tensor.name] = file.name;
+    }
+  }
+  return index;
+}
+
+void prepare_empty_folder(base::FileSystem& files, const std::string& folder) {
+  files.create_directories(folder);
+  if (!files.list_directory(folder).empty()) {
+    throw RunError(
+        concat("'", folder, "' is not empty: name a new folder, or remove what is in it"));
+  }
+}
+
+void clear_hf_folder(base::FileSystem& files, const std::string& folder) {
+  files.create_directories(folder);
+  const std::string index = concat(folder, "/", kSafetensorsIndexName);
+  if (files.exists(index)) {
+    files.remove_file(index);  // first: without it the rest is no model any more
+    files.sync_directory(folder);
+  }
+  for (const std::string& name : files.list_directory(folder)) {
+    const bool is_weights = name.starts_with("model-") &&
+                            (name.ends_with(".safetensors") || name.ends_with(".safetensors.tmp"));
+    if (is_weights) files.remove_file(folder + "/" + name);
+  }
+}
+
+}  // namespace titan::components

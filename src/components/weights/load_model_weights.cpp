@@ -1,0 +1,109 @@
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "titan/base/errors.h"
+#include "titan/components/adapted_weights.h"
+#include "titan/components/model_weights.h"
+#include "titan/nn/module.h"
+
+namespace titan::components {
+namespace {
+
+/// A tensor that is to be filled with a box of the tensor of that name.
+struct Target {
+  std::string name;
+  at::Tensor tensor;
+  std::vector<std::int64_t> offsets;
+  std::vector<std::int64_t> full_sizes;
+};
+
+std::vector<Target> targets_of(nn::Module& model) {
+  std::vector<Target> targets;
+  std::set<const void*> seen;
+  for (const auto& [name, parameter] : model.parameter_slots()) {
+    if (!seen.insert(parameter->tensor.unsafeGetTensorImpl()).second) continue;
+    const auto dimensions = static_cast<std::size_t>(parameter->tensor.dim());
+    targets.push_back(
+        {name, parameter->tensor,
+         parameter->box ? parameter->box->offsets : std::vector<std::int64_t>(dimensions, 0),
+         parameter->full_sizes().vec()});
+  }
+  for (const nn::NamedTensor& buffer : model.persistent_buffers()) {
+    const auto dimensions = static_cast<std::size_t>(buffer.tensor.dim());
+    targets.push_back({buffer.name, buffer.tensor, std::vector<std::int64_t>(dimensions, 0),
+                       buffer.tensor.sizes().vec()});
+  }
+  return targets;
+}
+
+std::vector<protocols::TensorShape> shapes_of(const std::vector<Target>& targets) {
+  std::vector<protocols::TensorShape> shapes;
+  for (const Target& target : targets) shapes.push_back({target.name, target.full_sizes});
+  return shapes;
+}
+
+void load(const Target& target, const WeightsReader& weights) {
+  const at::Tensor tensor = target.tensor.detach();
+  if (tensor.numel() == 0) return;  // a rank without rows
+  if (tensor.device().is_cpu() && tensor.is_contiguous()) {
+    weights.read(target.name, target.offsets, tensor);
+    return;
+  }
+  const at::Tensor buffer = at::empty(tensor.sizes(), tensor.scalar_type());
+  weights.read(target.name, target.offsets, buffer);
+  tensor.copy_(buffer);
+}
+
+/// Calls `work(0)`, `work(1)`, ... `work(count - 1)` from a few threads. Throws what the first to fail
+/// threw.
+void run_in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
+  std::atomic<std::size_t> next = 0;
+  std::exception_ptr failure;
+  std::mutex mutex;
+  const auto run = [&] {
+    const c10::NoGradGuard no_grad;
+    try {
+      for (std::size_t i = next++; i < count; i = next++) work(i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+      next = count;
+    }
+  };
+  const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 4);
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < std::min(threads, count); ++i) others.emplace_back(run);
+    run();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+std::vector<protocols::TensorShape> model_tensors(nn::Module& model) {
+  return shapes_of(targets_of(model));
+}
+
+void load_model_weights(nn::Module& model, const WeightsReader& weights,
+                        const protocols::StateDictAdapter* adapter) {
+  const std::vector<Target> targets = targets_of(model);
+  std::unique_ptr<WeightsReader> translated;
+  if (adapter != nullptr) {
+    translated = as_model_weights(weights, *adapter, shapes_of(targets));
+  } else {
+    check_same_tensors(weights, shapes_of(targets));
+  }
+  const WeightsReader& source = translated ? *translated : weights;
+  run_in_threads(targets.size(), [&](std::size_t i) { load(targets[i], source); });
+}
+
+}  // namespace titan::components

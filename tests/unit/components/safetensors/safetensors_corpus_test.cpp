@@ -1,0 +1,3 @@
+#include "fuzz/replay_corpus.h"
+
+TEST(SafetensorsFuzzCorpus, Replays) { titan::test::replay_corpus("safetensors"); }

@@ -1,0 +1,35 @@
+#include "titan/protocols/name_table.h"
+
+#include <gtest/gtest.h>
+
+namespace titan::protocols {
+namespace {
+
+const std::vector<NameRule> kRules = {
+    {"model.layers.{}.up.weight", "layers.{}.w3.weight"},
+    {"embed.weight", "tok.weight"},
+    {"model.layers.{}.inv_freq", ""},
+};
+
+TEST(NameTable, TranslatesBothWays) {
+  const auto theirs = name_in_hf(kRules, "layers.10.w3.weight");
+  ASSERT_TRUE(theirs);
+  EXPECT_EQ(theirs->name, "model.layers.10.up.weight");
+  EXPECT_EQ(theirs->rule, 0U);
+  EXPECT_EQ(name_in_ours(kRules, theirs->name)->name, "layers.10.w3.weight");
+  EXPECT_EQ(name_in_hf(kRules, "tok.weight")->name, "embed.weight");
+  EXPECT_EQ(name_in_ours(kRules, "model.layers.3.inv_freq")->name, "");
+}
+
+/// One tensor has one name: "007" and "7" would be the same.
+TEST(NameTable, KnowsNothingElse) {
+  for (const char* name :
+       {"", "layers.w3.weight", "layers..w3.weight", "layers.x.w3.weight", "layers.1.w3.weigh",
+        "layers.007.w3.weight", "layers.1.w3.weight.bias", "layers.-1.w3.weight", "toks.weight"}) {
+    EXPECT_FALSE(name_in_hf(kRules, name)) << name;
+  }
+  EXPECT_TRUE(name_in_hf(kRules, "layers.0.w3.weight"));
+}
+
+}  // namespace
+}  // namespace titan::protocols
