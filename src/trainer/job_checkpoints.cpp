@@ -4,8 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/model_weights.h"
 #include "titan/components/stateful.h"
+#include "titan/components/weights.h"
 #include "titan/config/print.h"
 #include "titan/tools/logging.h"
 
@@ -32,13 +35,44 @@ std::vector<std::unique_ptr<components::Stateful>> states_of(const CheckpointedJ
   return states;
 }
 
+at::ScalarType torch_type(config::ExportDType dtype) {
+  switch (dtype) {
+    case config::ExportDType::kFloat16:
+      return at::kHalf;
+    case config::ExportDType::kBFloat16:
+      return at::kBFloat16;
+    case config::ExportDType::kFloat32:
+      return at::kFloat;
+  }
+  throw InternalError("unknown export type");
+}
+
+/// Both formats of a model's weights, where it has an adapter.
+void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
+                      components::CheckpointerSetup& setup) {
+  const std::shared_ptr<const protocols::StateDictAdapter> adapter =
+      job.spec.build_state_dict_adapter(job.model_args, job.config.model.hf_assets_path);
+  nn::Module& model = *job.model_parts.front();
+  setup.load_hf = [&files, &model, adapter](const std::string& folder) {
+    components::check_hf_config(files, folder, *adapter);
+    const auto weights = components::open_weights(files, components::WeightsFormat::kHf, folder);
+    components::load_model_weights(model, *weights, adapter.get());
+  };
+  const at::ScalarType dtype = torch_type(job.config.checkpoint.export_dtype);
+  setup.save_hf = [&files, &model, adapter, dtype,
+                   &context = job.context](const std::string& folder) {
+    components::save_hf_weights(files, folder, model, *adapter, dtype, context);
+  };
+}
+
 }  // namespace
 
 std::unique_ptr<components::Checkpointer> make_checkpointer(const CheckpointedJob& job) {
   const config::Checkpoint& checkpoint = job.config.checkpoint;
   if (!checkpoint.enable) return nullptr;
   if (job.config.comm.mode == config::CommMode::kFakeBackend) {
-    tools::log_info("Checkpoints are neither loaded nor saved: most ranks of this job are pretended.");
+    tools::log_info(
+        "Checkpoints are neither loaded nor saved: most ranks of this job are pretended.");
     return nullptr;
   }
   base::FileSystem& files = base::posix_file_system();
@@ -49,6 +83,7 @@ std::unique_ptr<components::Checkpointer> make_checkpointer(const CheckpointedJo
   setup.hf_assets_path = job.config.model.hf_assets_path;
   setup.ranks = job.context.host_group;
   setup.rank = job.context.rank;
+  if (job.spec.build_state_dict_adapter) add_hugging_face(job, files, setup);
   return std::make_unique<components::Checkpointer>(std::move(setup), states_of(job));
 }
 

@@ -25,7 +25,7 @@ class BadConfigTest(TitanTest):
         self.assertIn("debugmodel_flex_attn", self.refused("--model.flavor=9B"))
 
     def test_what_is_not_built_yet_is_refused(self):
-        for argument in ("--checkpoint.enable", "--parallelism.tensor_parallel_degree=2", "--compile.enable"):
+        for argument in ("--parallelism.tensor_parallel_degree=2", "--compile.enable"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "components/checkpoint/agreed_choice.h"
-#include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/choose_checkpoint.h"
+#include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/staging.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
@@ -219,8 +219,9 @@ void Checkpointer::Inside::settle() {
     report(save.folder, figures, save.blocked + now - start, now - save.started);
     start_purge();
   } catch (const RunError& error) {
-    tools::log_error("Checkpoint ", save.folder, " could not be saved (training goes on, and the next save is tried): ",
-                     error.what());
+    tools::log_error(
+        "Checkpoint ", save.folder,
+        " could not be saved (training goes on, and the next save is tried): ", error.what());
   }
 }
 
@@ -274,12 +275,11 @@ std::optional<std::int64_t> Checkpointer::load() {
       states_to_load(choice, setup.config.exclude_from_loading, names);
   using Source = CheckpointChoice::Source;
   if (choice.source == Source::kNothing) {
-    tools::log_info(choice.finished_at ? "Nothing is loaded: " : "Training starts from scratch: ",
-                    choice.reason, ".");
-    return choice.finished_at;
+    tools::log_info("Training starts from scratch: ", choice.reason, ".");
+    return std::nullopt;
   }
-  tools::log_info("Loading the checkpoint from ", choice.path, " (", joined(wanted), "): ",
-                  choice.reason, ".");
+  tools::log_info("Loading the checkpoint from ", choice.path, " (", joined(wanted),
+                  "): ", choice.reason, ".");
   const double start = base::monotonic_seconds();
   if (choice.source == Source::kHuggingFace) {
     if (!setup.load_hf) {
@@ -320,8 +320,9 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
     inside_->save_now(path, inside_->everything(), inside_->saver);
     inside_->start_purge();
   } catch (const RunError& error) {
-    tools::log_error("Checkpoint ", path, " could not be saved (training goes on, and the next save is tried): ",
-                     error.what());
+    tools::log_error(
+        "Checkpoint ", path,
+        " could not be saved (training goes on, and the next save is tried): ", error.what());
   }
 }
 

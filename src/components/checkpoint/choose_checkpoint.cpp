@@ -20,13 +20,13 @@ std::string steps_text(const std::vector<FoundCheckpoint>& found) {
 }
 
 /// A step that the user has named.
-CheckpointChoice choose_step(const RunCheckpoints& run,
-                             const std::vector<FoundCheckpoint>& found, std::int64_t step) {
+CheckpointChoice choose_step(const RunCheckpoints& run, const std::vector<FoundCheckpoint>& found,
+                             std::int64_t step) {
   const auto at = std::ranges::find(found, step, &FoundCheckpoint::step);
   if (at == found.end()) {
     throw RunError(concat("checkpoint.load_step = ", step, ": there is no complete checkpoint '",
-                          run.of_step(step), "'; '", run.path(), "' holds ",
-                          steps_text(found), "."));
+                          run.of_step(step), "'; '", run.path(), "' holds ", steps_text(found),
+                          "."));
   }
   const CheckpointContent content = run.content_of(*at);
   if (content == CheckpointContent::kHuggingFace ||
@@ -39,15 +39,15 @@ CheckpointChoice choose_step(const RunCheckpoints& run,
   }
   std::string reason = "checkpoint.load_step asks for it";
   if (at + 1 != found.end()) {
-    reason += concat("; later checkpoints in '", run.path(),
-                     "' stay until this run reaches their steps");
+    reason +=
+        concat("; later checkpoints in '", run.path(), "' stay until this run reaches their steps");
   }
   return {Source::kDcp, at->path, content == CheckpointContent::kModel, std::nullopt, reason};
 }
 
 /// The newest that a run can go on from; what is behind it holds a model only.
-CheckpointChoice choose_newest(const RunCheckpoints& run,
-                               const std::vector<FoundCheckpoint>& found, std::int64_t last_step) {
+CheckpointChoice choose_newest(const RunCheckpoints& run, const std::vector<FoundCheckpoint>& found,
+                               std::int64_t last_step) {
   const FoundCheckpoint& newest = found.back();
   const CheckpointContent content = run.content_of(newest);
   const std::string newest_text = concat("the newest checkpoint in '", run.path(), "'");
@@ -59,21 +59,21 @@ CheckpointChoice choose_newest(const RunCheckpoints& run,
   }
   if (newest.step >= last_step) {
     const bool hf = content == CheckpointContent::kHuggingFace;
-    return {hf ? Source::kNothing : Source::kDcp, newest.path, true, newest.step,
+    return {hf ? Source::kHuggingFace : Source::kDcp, newest.path, true, newest.step,
             concat("the run is complete: '", newest.path, "' is its last save")};
   }
   for (auto older = found.rbegin() + 1; older != found.rend(); ++older) {
     if (run.content_of(*older) != CheckpointContent::kEverything) continue;
-    return {Source::kDcp, older->path, false, std::nullopt,
-            concat("the newest that a run can go on from; step ", newest.step,
-                   " holds a model only")};
+    return {
+        Source::kDcp, older->path, false, std::nullopt,
+        concat("the newest that a run can go on from; step ", newest.step, " holds a model only")};
   }
-  throw RunError(concat(
-      "cannot resume: '", newest.path,
-      "' is the last save of a shorter run and holds a model only (checkpoint.last_save_model_only), "
-      "and no earlier checkpoint is left. To begin a new run with these weights: "
-      "checkpoint.initial_load_path = \"",
-      newest.path, "\" with another checkpoint.folder."));
+  throw RunError(concat("cannot resume: '", newest.path,
+                        "' is the last save of a shorter run and holds a model only "
+                        "(checkpoint.last_save_model_only), "
+                        "and no earlier checkpoint is left. To begin a new run with these weights: "
+                        "checkpoint.initial_load_path = \"",
+                        newest.path, "\" with another checkpoint.folder."));
 }
 
 CheckpointChoice choose_initial(base::FileSystem& files, const RunCheckpoints& run,
@@ -85,8 +85,8 @@ CheckpointChoice choose_initial(base::FileSystem& files, const RunCheckpoints& r
     return {Source::kNothing, "", false, std::nullopt, none};
   }
   const std::string path = config.initial_load_path.value_or(hf_assets_path);
-  const char* option = config.initial_load_path ? "checkpoint.initial_load_path"
-                                                : "model.hf_assets_path";
+  const char* option =
+      config.initial_load_path ? "checkpoint.initial_load_path" : "model.hf_assets_path";
   if (!files.is_directory(path)) {
     throw RunError(concat(option, " = \"", path, "\": there is no such folder."));
   }
@@ -97,10 +97,10 @@ CheckpointChoice choose_initial(base::FileSystem& files, const RunCheckpoints& r
                           "the folder of a step, as \".../step-1000\"; for Hugging Face's format "
                           "set checkpoint.initial_load_in_hf = true."));
   }
-  return {source, path, config.initial_load_model_only, std::nullopt,
-          concat(none, ", and ",
-                 config.initial_load_path ? option : "checkpoint.initial_load_in_hf",
-                 " says where to begin")};
+  return {
+      source, path, config.initial_load_model_only, std::nullopt,
+      concat(none, ", and ", config.initial_load_path ? option : "checkpoint.initial_load_in_hf",
+             " says where to begin")};
 }
 
 }  // namespace

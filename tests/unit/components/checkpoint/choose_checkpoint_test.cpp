@@ -124,7 +124,7 @@ TEST_F(ChooseCheckpoint, ACompleteRunHasNothingLeftToDo) {
   files_.remove_file(run_.of_step(100) + "/.metadata");
   hugging_face(run_.of_step(100));
   EXPECT_EQ(choose().finished_at, 100);
-  EXPECT_EQ(choose().source, Source::kNothing);
+  EXPECT_EQ(choose().source, Source::kHuggingFace);
 }
 
 TEST_F(ChooseCheckpoint, ALongerRunGoesOnFromTheNewestFullOne) {

@@ -57,10 +57,10 @@ class SaveFaults : public testing::TestWithParam<std::int64_t> {
                                std::vector<std::int64_t> versions) {
     if (!files.exists(folder + "/.metadata")) return false;
     const DcpCheckpoint checkpoint(files, folder);
-    const auto* step = checkpoint.object("train_state.step").get_if<std::int64_t>();
-    EXPECT_NE(step, nullptr);
-    EXPECT_THAT(versions, testing::Contains(*step - 100));
-    test::expect_example(files, folder, Layout::kWhole, 1, *step - 100);
+    const PickleValue step = checkpoint.object("train_state.step");
+    const std::int64_t version = *step.get_if<std::int64_t>() - 100;
+    EXPECT_THAT(versions, testing::Contains(version));
+    test::expect_example(files, folder, Layout::kWhole, 1, version);
     return true;
   }
 
@@ -83,11 +83,13 @@ TEST_P(SaveFaults, StoppedAtAnyCallTheNewestWholeCheckpointLoads) {
           files.fail_call(n, EIO, kForEver);
         });
         finished = failed.empty();
-        if (!finished) EXPECT_EQ(failed.size(), static_cast<std::size_t>(ranks()));
+        if (!finished) {
+          EXPECT_EQ(failed.size(), static_cast<std::size_t>(ranks()));
+        }
         seed == 0 ? disk.crash() : disk.crash(seed);
         EXPECT_TRUE(is_whole_or_none(disk, "/ck/step-1", {1}));
         const bool whole = is_whole_or_none(disk, "/ck/step-2", {2});
-        if (finished) EXPECT_TRUE(whole);
+        EXPECT_TRUE(whole || !finished);
         if (HasFailure()) return;
       }
     }
@@ -108,7 +110,9 @@ TEST_P(SaveFaults, AnyFailedCallIsAnErrorOnAllRanksAndNoCheckpoint) {
       ASSERT_EQ(failed.size(), static_cast<std::size_t>(ranks()));
       for (const std::string& message : failed) {
         EXPECT_THAT(message, AllOf(HasSubstr("/ck"), HasSubstr("No space left on device")));
-        if (ranks() > 1) EXPECT_THAT(message, HasSubstr("rank " + std::to_string(broken) + ": "));
+        if (ranks() > 1) {
+          EXPECT_THAT(message, HasSubstr("rank " + std::to_string(broken) + ": "));
+        }
       }
       EXPECT_FALSE(disk.exists("/ck/step-2/.metadata"));
       EXPECT_TRUE(is_whole_or_none(disk, "/ck/step-1", {1}));

@@ -1,0 +1,108 @@
+"""Where a run begins, what its last save is, and what happens to requests that cannot be met."""
+import os
+import shutil
+
+from titan import TitanTest
+
+SAVING = ["--checkpoint.enable", "--checkpoint.interval=2", "--metrics.log_freq=1", "--debug.log_hashes",
+          "--checkpoint.no-last_save_model_only"]
+
+
+class CheckpointTest(TitanTest):
+    def weights(self, step, dump="dump"):
+        return {h["name"]: h["sha256"] for h in self.records("hashes.jsonl", dump) if h["step"] == step and "batch" not in h["name"]}
+
+    def steps(self, dump="dump"):
+        return [r["step"] for r in self.records(dump=dump) if "loss" in r]
+
+    def said(self, *args, **options):
+        result = self.train(*args, **options)
+        return result.stdout + result.stderr
+
+    def in_folder(self, name, *args):
+        return [*args, "--job.dump_folder", self.path(name)]
+
+    def test_a_seed_checkpoint_is_where_any_layout_begins(self):
+        self.train(*SAVING, "--checkpoint.create_seed_checkpoint", "--debug.seed=5")
+        seed = self.path("dump/checkpoint/step-0")
+        one = self.said(*self.in_folder("one", *SAVING), f"--checkpoint.initial_load_path={seed}", "--debug.seed=6")
+        self.assertIn("Training starts at step 1", one)
+        self.train(*self.in_folder("four", *SAVING), f"--checkpoint.initial_load_path={seed}", "--debug.seed=7",
+                   "--comm.mode=local_tensor", "--training.steps=2", "--parallelism.data_parallel_shard_degree=4", env={"NGPU": "4"})
+        self.assertEqual(self.weights(0, "one"), self.weights(0, "four"))
+        fresh = self.path("fresh")
+        self.train(*self.in_folder("fresh", *SAVING), "--debug.seed=5")
+        self.assertEqual(self.weights(0, "one"), self.weights(0, "fresh"))
+        self.assertTrue(os.path.isdir(fresh))
+
+    def test_an_initial_load_of_everything_goes_on_in_another_folder(self):
+        self.train(*SAVING)
+        said = self.said(*self.in_folder("other", *SAVING), f"--checkpoint.initial_load_path={self.path('dump/checkpoint/step-2')}",
+                         "--checkpoint.no-initial_load_model_only")
+        self.assertIn("Training starts at step 3", said)
+        self.assertEqual(self.weights(4, "other"), self.weights(4))
+
+    def test_an_earlier_step_can_be_asked_for(self):
+        self.train(*SAVING, "--training.steps=6")
+        expected = self.weights(6)
+        said = self.said(*SAVING, "--training.steps=6", "--checkpoint.load_step=2")
+        self.assertIn("later checkpoints", said)
+        self.assertIn("Training starts at step 3", said)
+        self.assertEqual(self.weights(6), expected)
+        self.assertEqual(self.steps(), [1, 2, 3, 4, 5, 6])
+
+    def test_requests_that_cannot_be_met(self):
+        self.assertIn("there is no complete checkpoint", self.refused(*SAVING, "--checkpoint.load_step=7", exit_status=1))
+        self.assertIn("there is no such folder", self.refused(*SAVING, "--checkpoint.initial_load_path=/nowhere", exit_status=1))
+        self.train(*SAVING)
+        self.assertIn("holds the steps 2, 4", self.refused(*SAVING, "--checkpoint.load_step=7", exit_status=1))
+        self.assertIn("parts are: model, optimizer", self.refused(*SAVING, "--checkpoint.exclude_from_loading=weights"))
+        wider = self.refused(*SAVING, "--model.flavor=debugmodel", exit_status=1)
+        self.assertIn("tok_embeddings.weight", wider)
+        self.assertIn("cannot continue", self.refused(*SAVING, "--training.steps=9", "--training.dataset_path",
+                                                      self.write("other.jsonl", '{"text": "hello"}\n'), exit_status=1))
+
+    def test_parts_can_be_left_out(self):
+        self.train(*SAVING)
+        said = self.said(*SAVING, "--training.steps=6", "--checkpoint.exclude_from_loading=dataloader,optimizer")
+        self.assertIn("(model, lr_scheduler, train_state, rng_state, job_config)", said)
+        self.assertIn("Training starts at step 5", said)
+
+    def test_what_has_changed_since_is_named(self):
+        self.train(*SAVING)
+        said = self.said(*SAVING, "--training.steps=6", "--optimizer.lr=0.5")
+        self.assertIn("optimizer.lr is 0.5 now and was 0.0008", said)
+
+    def test_load_only_saves_nothing(self):
+        self.train(*SAVING, "--checkpoint.load_only")
+        self.assertFalse(os.path.exists(self.path("dump/checkpoint")))
+
+    def test_the_last_save_for_hugging_face_is_where_another_run_begins(self):
+        job = ["--checkpoint.enable", "--checkpoint.last_save_in_hf", "--checkpoint.last_save_model_only", "--debug.log_hashes"]
+        self.train(*job, "--comm.mode=local_tensor", "--parallelism.data_parallel_shard_degree=2", "--training.steps=3", env={"NGPU": "2"})
+        folder = self.path("dump/checkpoint/step-3")
+        self.assertIn("model.safetensors.index.json", os.listdir(folder))
+        said = self.said(*job, "--training.steps=3")
+        self.assertIn("the run is complete", said)
+        start = ["--checkpoint.enable", "--checkpoint.initial_load_in_hf", f"--checkpoint.initial_load_path={folder}", "--debug.log_hashes"]
+        expected = {name: sha for name, sha in self.weights(3).items()}
+        for name, ranks in (("one", 1), ("three", 3)):
+            layout = ["--comm.mode=local_tensor", "--parallelism.data_parallel_shard_degree=3"] if ranks == 3 else []
+            self.train(*self.in_folder(name, *start), *layout, "--training.steps=1", env={"NGPU": str(ranks)})
+            self.assertEqual(self.weights(0, name), expected)
+
+    def test_a_folder_that_cannot_be_written_ends_the_job_at_once(self):
+        self.write("dump/checkpoint", "a file where a folder should be")
+        self.assertIn("checkpoint", self.refused(*SAVING, exit_status=1))
+
+    def test_damage_is_an_error_that_says_where(self):
+        self.train(*SAVING)
+        data = self.path("dump/checkpoint/step-4/__0_0.distcp")
+        with open(data, "rb") as file:
+            content = bytearray(file.read())
+        content[len(content) // 2] ^= 1
+        with open(data, "wb") as file:
+            file.write(content)
+        self.assertRegex(self.refused(*SAVING, "--training.steps=6", exit_status=1), r"__0_0\.distcp.*byte")
+        shutil.rmtree(self.path("dump/checkpoint/step-4"))
+        self.assertIn("Training starts at step 3", self.said(*SAVING))
