@@ -1,0 +1,157 @@
+#include "titan/components/checkpointer.h"
+
+#include <ATen/ops/full.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "components/checkpoint/run_checkpoints.h"
+#include "support/crashing_file_system.h"
+#include "support/faulty_file_system.h"
+#include "support/temporary_folder.h"
+#include "support/throws.h"
+#include "titan/base/errors.h"
+#include "titan/components/dcp_save.h"
+
+namespace titan::components {
+namespace {
+
+using config::AsyncMode;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+/// A model of one tensor that is full of the number of the step.
+class Weights : public Stateful {
+ public:
+  explicit Weights(at::Tensor& tensor) : tensor_(tensor) {}
+  std::string name() const override { return "model"; }
+  void add_to(FlatState& state) override { state.tensors.push_back({{"weight"}, tensor_}); }
+
+ private:
+  at::Tensor& tensor_;
+};
+
+class CheckpointerTest : public testing::TestWithParam<AsyncMode> {
+ protected:
+  CheckpointerTest() { config_.async_mode = GetParam(); }
+
+  std::unique_ptr<Checkpointer> make() {
+    CheckpointerSetup setup{files_, config_};
+    setup.folder = folder_ / "checkpoint";
+    setup.last_step = 100;
+    std::vector<std::unique_ptr<Stateful>> states;
+    states.push_back(std::make_unique<Weights>(weights_));
+    states.push_back(train_state(step_, tokens_, 1));
+    return std::make_unique<Checkpointer>(std::move(setup), std::move(states));
+  }
+
+  void train_to(Checkpointer& checkpointer, std::int64_t last) {
+    while (step_ < last) {
+      checkpointer.before_change();
+      weights_.fill_(++step_);
+      checkpointer.save(step_, SaveReason::kInterval);
+    }
+  }
+
+  /// What a new run begins with: the step, and the number that the weights are full of.
+  std::pair<std::int64_t, double> resumed() {
+    step_ = -1;
+    weights_.fill_(-1);
+    make()->load();
+    EXPECT_TRUE(weights_.eq(weights_[0]).all().item<bool>()) << "some of one step, some of another";
+    return {step_, weights_[0].item<double>()};
+  }
+
+  std::vector<std::int64_t> kept() {
+    std::vector<std::int64_t> steps;
+    for (const FoundCheckpoint& found : RunCheckpoints(files_, folder_ / "checkpoint").complete()) {
+      steps.push_back(found.step);
+    }
+    return steps;
+  }
+
+  test::TemporaryFolder folder_;
+  test::FaultyFileSystem files_;
+  config::Checkpoint config_;
+  at::Tensor weights_ = at::full({100'000}, 0.0);
+  std::int64_t step_ = 0;
+  std::int64_t tokens_ = 0;
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, CheckpointerTest,
+                         testing::Values(AsyncMode::kDisabled, AsyncMode::kAsync,
+                                         AsyncMode::kAsyncWithPinnedMem));
+
+TEST_P(CheckpointerTest, HoldsTheStateOfItsStepWhateverTrainingDoesMeanwhile) {
+  config_.keep_latest_k = 3;
+  const auto checkpointer = make();
+  train_to(*checkpointer, 9);
+  checkpointer->finish();
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{9}, 9.0));
+  EXPECT_THAT(kept(), ElementsAre(7, 8, 9));
+}
+
+TEST_P(CheckpointerTest, ASaveThatFailsIsNotTheEndAndTheNextIsTried) {
+  auto checkpointer = make();
+  train_to(*checkpointer, 2);
+  checkpointer->finish();
+  files_.fail_call(3, EIO, 1'000'000);
+  train_to(*checkpointer, 3);
+  checkpointer->finish();
+  files_.repair();
+  EXPECT_THAT(kept(), ElementsAre(1, 2));
+  train_to(*checkpointer, 4);
+  checkpointer.reset();
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 4));
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{4}, 4.0));
+}
+
+TEST_P(CheckpointerTest, TheLastSaveThatFailsIsAnError) {
+  config_.last_save_model_only = false;
+  const auto checkpointer = make();
+  train_to(*checkpointer, 1);
+  checkpointer->finish();
+  files_.leave_space(1000);
+  EXPECT_THAT(test::message_of<RunError>([&] { checkpointer->save(2, SaveReason::kLast); }),
+              HasSubstr("step-2"));
+  files_.repair();
+  EXPECT_THAT(kept(), ElementsAre(1));
+}
+
+TEST_P(CheckpointerTest, LoadOnlySavesNothing) {
+  config_.load_only = true;
+  const auto checkpointer = make();
+  train_to(*checkpointer, 2);
+  checkpointer->save(2, SaveReason::kLast);
+  EXPECT_THAT(kept(), ElementsAre());
+}
+
+/// The power goes at any call while an old checkpoint is removed.
+TEST(RunCheckpointsTest, ARemovalThatIsCutOffLeavesAWholeCheckpointOrNone) {
+  for (int n = 1;; ++n) {
+    SCOPED_TRACE(n);
+    test::CrashingFileSystem disk;
+    FlatState state;
+    state.tensors.push_back({{"weight"}, at::full({10}, 3.0)});
+    DcpSaver(disk, nullptr).save("/ck/step-1", state);
+    test::FaultyFileSystem files(disk);
+    files.fail_call(n, EIO, 1'000'000);
+    bool finished = true;
+    try {
+      RunCheckpoints(files, "/ck").remove("/ck/step-1");
+    } catch (const RunError&) {
+      finished = false;
+    }
+    disk.crash(static_cast<unsigned>(n));
+    for (const FoundCheckpoint& found : RunCheckpoints(disk, "/ck").complete()) {
+      state.tensors[0].tensor.fill_(0);
+      DcpCheckpoint(disk, found.path).read(state.tensors, nullptr);
+      EXPECT_EQ(state.tensors[0].tensor[9].item<double>(), 3.0);
+    }
+    if (finished) break;
+  }
+}
+
+}  // namespace
+}  // namespace titan::components
