@@ -202,8 +202,9 @@ void Checkpointer::Inside::save_last(std::int64_t step, const std::string& path)
 void Checkpointer::Inside::report(const std::string& path, const SaveFigures& figures,
                                   double blocked, double total) {
   const double gigabytes = static_cast<double>(figures.bytes) / 1e9;
-  tools::log_info("Saved ", path, ": training waited ", seconds_text(blocked), ", in all ",
-                  seconds_text(total), ", ", tools::fixed(gigabytes, 3), " GB, ",
+  tools::log_info("Saved ", path, ": training waited ", tools::fixed(blocked, 3),
+                  " seconds, in all ", tools::fixed(total, 3), " seconds, ",
+                  tools::fixed(gigabytes, 3), " GB, ",
                   tools::fixed(gigabytes / std::max(total, 1e-9), 2), " GB/s");
 }
 
