@@ -25,6 +25,7 @@ int fail(ExitStatus status, const char* what) {
 int main(int argc, char** argv) {
   std::signal(SIGUSR1,
               SIG_IGN);  // asks for a trace (tools/signals.h); before that can be, for nothing
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, not the end
   try {
     return titan::app::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const titan::ConfigError& error) {

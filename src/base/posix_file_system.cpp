@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include <utility>
 
 #include "base/file_error.h"
+#include "titan/base/clock.h"
+#include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 
 namespace titan::base {
@@ -141,8 +144,55 @@ class PosixWritableFile : public WritableFile {
   Descriptor file_;
 };
 
+class PosixFileLock : public FileLock {
+ public:
+  explicit PosixFileLock(const std::string& path)
+      : file_(retry_on_signal(
+            [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666); })) {
+    if (!file_.is_open()) throw file_error("open for writing", path, errno);
+  }
+
+  /// False when another process holds it.
+  bool try_lock() {
+    return retry_on_signal([&] { return ::flock(file_.get(), LOCK_EX | LOCK_NB); }) == 0 ||
+           errno != EWOULDBLOCK;
+  }
+
+  /// For whoever comes and finds it locked.
+  void leave_name() {
+    char host[256] = {};
+    ::gethostname(host, sizeof host - 1);
+    const std::string name = concat("process ", ::getpid(), " on ", host);
+    if (::ftruncate(file_.get(), 0) != 0) return;
+    static_cast<void>(::pwrite(file_.get(), name.data(), name.size(), 0) == 0);
+  }
+
+  std::string name_left() const {
+    char name[300] = {};
+    const ssize_t length = ::pread(file_.get(), name, sizeof name - 1, 0);
+    return length > 0 ? std::string(name, static_cast<std::size_t>(length)) : "another process";
+  }
+
+ private:
+  Descriptor file_;
+};
+
 class PosixFileSystem : public FileSystem {
  public:
+  std::unique_ptr<FileLock> lock_file(const std::string& path, double patience_seconds) override {
+    auto lock = std::make_unique<PosixFileLock>(path);
+    const double end = monotonic_seconds() + patience_seconds;
+    while (!lock->try_lock()) {
+      if (monotonic_seconds() > end) {
+        throw RunError(concat("'", path, "' is locked by ", lock->name_left(),
+                              ": two jobs would overwrite each other's files"));
+      }
+      ::usleep(100'000);
+    }
+    lock->leave_name();
+    return lock;
+  }
+
   std::unique_ptr<ReadableFile> open_for_reading(const std::string& path) override {
     return std::make_unique<PosixReadableFile>(path);
   }

@@ -1,8 +1,10 @@
 """Where a run begins, what its last save is, and what happens to requests that cannot be met."""
 import os
 import shutil
+import subprocess
+import time
 
-from titan import TitanTest
+from titan import ROOT, TitanTest, environment
 
 SAVING = ["--checkpoint.enable", "--checkpoint.interval=2", "--metrics.log_freq=1", "--debug.log_hashes",
           "--checkpoint.no-last_save_model_only"]
@@ -94,6 +96,39 @@ class CheckpointTest(TitanTest):
     def test_a_folder_that_cannot_be_written_ends_the_job_at_once(self):
         self.write("dump/checkpoint", "a file where a folder should be")
         self.assertIn("checkpoint", self.refused(*SAVING, exit_status=1))
+
+    def test_a_second_job_in_the_same_folder_is_refused(self):
+        first = self.start(*SAVING, "--training.steps=100000", "--checkpoint.interval=1000")
+        try:
+            while not os.path.exists(self.path("dump/metrics.jsonl")):
+                time.sleep(0.05)
+                self.assertIsNone(first.poll())
+            self.assertIn(f"is locked by process {first.pid}", self.refused(*SAVING, exit_status=1))
+        finally:
+            first.kill()
+            first.communicate()
+        self.train(*SAVING)
+
+    def test_a_step_holds_one_format(self):
+        hugging_face = ["--checkpoint.last_save_in_hf", "--checkpoint.last_save_model_only"]
+        self.train(*SAVING)
+        self.train(*SAVING, *hugging_face, "--checkpoint.load_step=2")
+        self.assertNotIn(".metadata", os.listdir(self.path("dump/checkpoint/step-4")))
+        self.train(*SAVING, "--checkpoint.load_step=2")
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint/step-4"))), [".metadata", "__0_0.distcp"])
+
+    def test_a_seed_does_not_get_among_the_checkpoints_of_a_run(self):
+        self.train(*SAVING)
+        self.assertIn("holds checkpoints already", self.refused(*SAVING, "--checkpoint.create_seed_checkpoint", exit_status=1))
+
+    def test_a_file_that_may_not_grow_is_an_error_and_not_the_end(self):
+        self.train(*SAVING)
+        command = self.arguments(*SAVING, "--training.steps=7")
+        result = subprocess.run(["bash", "-c", 'ulimit -f 500; exec "$@"', "bash", *command], cwd=ROOT, env=environment(None), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn("File too large", result.stdout)
+        self.assertIn("Training starts at step 5", self.said(*SAVING, "--training.steps=7"))
 
     def test_damage_is_an_error_that_says_where(self):
         self.train(*SAVING)

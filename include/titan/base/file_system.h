@@ -38,6 +38,12 @@ class WritableFile {
   virtual void close() = 0;
 };
 
+/// Held until it is destroyed, or until the process ends in whatever way.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 /// All file access of the program goes through here, so that a test can drop unsynced bytes or
 /// fail any call. Every method throws RunError naming the path and the operating system's reason.
 class FileSystem {
@@ -66,6 +72,12 @@ class FileSystem {
   /// number where nobody knows.
   virtual std::uint64_t free_bytes(const std::string& path) {
     return std::numeric_limits<std::uint64_t>::max();
+  }
+  /// Locks the file, which is made where it is missing, against other processes of this machine and,
+  /// where the file system can, of others. Waits `patience_seconds` for one that is about to end;
+  /// then throws RunError that names who holds it. Null where files cannot be locked.
+  virtual std::unique_ptr<FileLock> lock_file(const std::string& path, double patience_seconds) {
+    return nullptr;
   }
   /// Makes creations, renames and removals inside the folder durable.
   virtual void sync_directory(const std::string& path) = 0;

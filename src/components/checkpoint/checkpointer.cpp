@@ -13,6 +13,7 @@
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/comm/process_group.h"
 #include "titan/components/dcp_save.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -39,6 +40,9 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 std::string seconds_text(double seconds) { return tools::fixed(seconds, 2) + " seconds"; }
+
+/// A job that is started anew may find its last processes ending.
+constexpr double kPatienceSeconds = 10;
 
 /// Fails before hours of training do.
 void check_writable(base::FileSystem& files, const std::string& folder) {
@@ -80,6 +84,7 @@ struct Checkpointer::Inside {
   CheckpointChoice choose_for_rollback(std::int64_t step);
 
   void save_now(const std::string& path, const FlatState& state, DcpSaver& with);
+  void make_way(std::int64_t step, SaveReason reason);
   void start_save(const std::string& path);
   void save_last(std::int64_t step, const std::string& path);
   void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
@@ -93,6 +98,7 @@ struct Checkpointer::Inside {
   DcpSaver saver;
   DcpSaver last_saver;  // of another structure
   Staging staging;      // of every rank that does not write from where its tensors are
+  std::unique_ptr<base::FileLock> lock;  // of rank 0
   std::optional<PendingSave> pending;
   std::future<void> purging;
   std::optional<std::int64_t> last_rollback;
@@ -153,6 +159,21 @@ void Checkpointer::Inside::save_now(const std::string& path, const FlatState& st
   }
   const double seconds = base::monotonic_seconds() - start;
   report(path, figures, seconds, seconds);
+}
+
+/// Removes a checkpoint of this step in the other format, which would stand beside the new one and say
+/// something else. Goes on where that fails: other ranks are on their way to the save, which will say so.
+void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
+  const bool hugging_face = reason == SaveReason::kLast && setup.config.last_save_in_hf;
+  try {
+    for (const FoundCheckpoint& found : run.complete()) {
+      const bool other_format = hugging_face || run.has_hugging_face(found);
+      if (setup.rank == 0 && found.step == step && other_format) run.remove(found.path);
+    }
+  } catch (const RunError& error) {
+    tools::log_warning("An earlier checkpoint of this step stays: ", error.what());
+  }
+  if (hugging_face && setup.ranks != nullptr) setup.ranks->barrier();
 }
 
 void Checkpointer::Inside::start_save(const std::string& path) {
@@ -253,6 +274,7 @@ Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<
   }
   if (made_for.rank == 0 && !made_for.config.load_only) {
     check_writable(made_for.files, made_for.folder);
+    inside_->lock = made_for.files.lock_file(made_for.folder + ".lock", kPatienceSeconds);
   }
   tools::log_info("Checkpointing active. Checkpoints will be loaded from and saved to ",
                   made_for.folder);
@@ -304,6 +326,12 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
   if (inside_->setup.config.load_only) return;
   inside_->settle();
   const std::string path = inside_->run.of_step(step);
+  if (step == 0 && !inside_->run.complete().empty()) {
+    throw RunError(concat("'", inside_->run.path(),
+                          "' holds checkpoints already: a seed checkpoint ",
+                          "is for a folder of its own (checkpoint.folder)."));
+  }
+  inside_->make_way(step, reason);
   if (reason == SaveReason::kLast) {
     inside_->save_last(step, path);
     return;

@@ -22,8 +22,7 @@ bool decides(std::string_view option) {
 
 class JobConfigState : public Stateful {
  public:
-  explicit JobConfigState(std::map<std::string, std::string> values)
-      : values_(std::move(values)) {}
+  explicit JobConfigState(std::map<std::string, std::string> values) : values_(std::move(values)) {}
 
   std::string name() const override { return "job_config"; }
 

@@ -74,9 +74,19 @@ std::vector<FoundCheckpoint> RunCheckpoints::complete() const {
 
 CheckpointContent RunCheckpoints::content_of(const FoundCheckpoint& checkpoint) const {
   if (checkpoint.hugging_face) return CheckpointContent::kHuggingFace;
-  const DcpCheckpoint opened(files_, checkpoint.path);
-  return opened.find("train_state.step") != nullptr ? CheckpointContent::kEverything
-                                                    : CheckpointContent::kModel;
+  try {
+    const DcpCheckpoint opened(files_, checkpoint.path);
+    return opened.find("train_state.step") != nullptr ? CheckpointContent::kEverything
+                                                      : CheckpointContent::kModel;
+  } catch (const RunError& error) {
+    throw RunError(concat(error.what(), ". If '", checkpoint.path,
+                          "' is damaged, move it away: the run then goes on from the checkpoint "
+                          "before."));
+  }
+}
+
+bool RunCheckpoints::has_hugging_face(const FoundCheckpoint& checkpoint) const {
+  return files_.exists(file_in(checkpoint.path, kHfIndex));
 }
 
 std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
@@ -86,7 +96,8 @@ std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
   const std::int64_t oldest_kept = whole[whole.size() - kept].step;
   std::vector<std::string> result;
   for (const StepFolder& folder : step_folders(files_, path_)) {
-    const bool is_whole = std::ranges::binary_search(whole, folder.step, {}, &FoundCheckpoint::step);
+    const bool is_whole =
+        std::ranges::binary_search(whole, folder.step, {}, &FoundCheckpoint::step);
     if (folder.step < (is_whole ? oldest_kept : whole.back().step)) result.push_back(folder.path);
   }
   return result;

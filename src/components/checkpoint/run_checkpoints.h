@@ -12,9 +12,9 @@ namespace titan::components {
 
 /// What a complete checkpoint holds.
 enum class CheckpointContent {
-  kEverything,    // a run can go on from it
-  kModel,         // a DCP folder without the state of a run
-  kHuggingFace,   // safetensors
+  kEverything,   // a run can go on from it
+  kModel,        // a DCP folder without the state of a run
+  kHuggingFace,  // safetensors
 };
 
 struct FoundCheckpoint {
@@ -35,6 +35,9 @@ class RunCheckpoints {
   std::vector<FoundCheckpoint> complete() const;
   /// Reads the list of entries where that is needed to tell. Throws RunError for a damaged one.
   CheckpointContent content_of(const FoundCheckpoint& checkpoint) const;
+
+  /// Whether Hugging Face's files are in its folder, alone or beside DCP's.
+  bool has_hugging_face(const FoundCheckpoint& checkpoint) const;
 
   /// What may go: the complete checkpoints before the newest `keep`, and what is left of saves and
   /// removals that were cut off before the newest. Oldest first.

@@ -45,9 +45,9 @@ class TrainState : public Stateful {
     // All ranks together have seen as many as those who saved.
     const std::int64_t saved_ranks = integer(checkpoint, "dataloader.world_size");
     if (saved_ranks == ranks_) return;
-    tokens_seen_ = static_cast<std::int64_t>(static_cast<double>(tokens_seen_) *
-                                             static_cast<double>(saved_ranks) /
-                                             static_cast<double>(ranks_));
+    tokens_seen_ =
+        static_cast<std::int64_t>(static_cast<double>(tokens_seen_) *
+                                  static_cast<double>(saved_ranks) / static_cast<double>(ranks_));
   }
 
  private:
@@ -80,9 +80,8 @@ class LRSchedulerState : public Stateful {
     // As in PyTorch the coming step has the rate that was set when the checkpoint was saved, even where
     // another number of steps has changed the schedule since. Another base rate is one to be used.
     const bool same_base = first_real(checkpoint, "lr_scheduler.base_lrs") == optimizers_.base_lr();
-    schedulers_.restore(
-        integer(checkpoint, "lr_scheduler.last_epoch"),
-        same_base ? first_real(checkpoint, "lr_scheduler._last_lr") : std::nullopt);
+    schedulers_.restore(integer(checkpoint, "lr_scheduler.last_epoch"),
+                        same_base ? first_real(checkpoint, "lr_scheduler._last_lr") : std::nullopt);
   }
 
  private:
