@@ -1,9 +1,7 @@
 #include "commands.h"
 
-#include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 
 #include "engine.h"
 #include "local_ranks.h"
@@ -13,18 +11,12 @@
 #include "titan/config/print.h"
 #include "titan/plot/plot_runs.h"
 #include "titan/tools/launch_environment.h"
+#include "titan/tools/standard_output.h"
 #include "titan/tools/startup_times.h"
 
 namespace titan::app {
 
 namespace {
-
-void print(const std::string& text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  if (!written || std::fflush(stdout) != 0) {
-    throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
-  }
-}
 
 void draw(const config::CommandLine& command) {
   const plot::PlotResult result =
@@ -32,7 +24,7 @@ void draw(const config::CommandLine& command) {
   for (const std::string& warning : result.warnings) {
     std::fprintf(stderr, "titan_train: warning: %s\n", warning.c_str());
   }
-  print(result.path + "\n");
+  tools::print(result.path + "\n");
 }
 
 /// NGPU: how many ranks a job has whose comm.mode needs no launcher.
@@ -56,27 +48,27 @@ int run(std::span<const std::string> args) {
                                  tools::read_launch_environment().world_size, simulated_ranks());
   switch (command.action) {
     case config::Action::kHelp:
-      print(config::help_text());
+      tools::print(config::help_text());
       return 0;
     case config::Action::kHelpMarkdown:
-      print(config::config_markdown());
+      tools::print(config::config_markdown());
       return 0;
     case config::Action::kVersion:
-      print(version_text());
+      tools::print(version_text());
       return 0;
     case config::Action::kPrintConfig:
-      print(config::print_config(command.config, command.origins));
+      tools::print(config::print_config(command.config, command.origins));
       return 0;
     case config::Action::kCheck:
       load_engine().check_model(command.config);
-      print(concat("The configuration is valid for ", command.world_size, " rank",
-                   command.world_size == 1 ? "" : "s", ".\n"));
+      tools::print(concat("The configuration is valid for ", command.world_size, " rank",
+                          command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
     case config::Action::kPlot:
       draw(command);
       return 0;
     case config::Action::kShowLr:
-      print(lr_table(command.config));
+      tools::print(lr_table(command.config));
       return 0;
     case config::Action::kEstimate:
       return load_engine().estimate(command);

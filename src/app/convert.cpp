@@ -39,18 +39,6 @@ WeightsFormat format_of(config::ModelFormat format) {
   throw InternalError("unknown format");
 }
 
-at::ScalarType scalar_type(config::ExportDType dtype) {
-  switch (dtype) {
-    case config::ExportDType::kFloat16:
-      return at::kHalf;
-    case config::ExportDType::kBFloat16:
-      return at::kBFloat16;
-    case config::ExportDType::kFloat32:
-      return at::kFloat;
-  }
-  throw InternalError("unknown type");
-}
-
 /// The source's tensors by the names and layouts of the destination. Between Hugging Face's and ours a
 /// model of the config translates; else nothing needs to be known of it.
 class Source {
@@ -90,7 +78,7 @@ class Source {
 std::vector<WeightInfo> in_type(std::vector<WeightInfo> tensors,
                                 const std::optional<config::ExportDType>& dtype) {
   for (WeightInfo& info : tensors) {
-    if (dtype && at::isFloatingType(info.dtype)) info.dtype = scalar_type(*dtype);
+    if (dtype && at::isFloatingType(info.dtype)) info.dtype = parallel::torch_dtype(*dtype);
   }
   return tensors;
 }

@@ -3,9 +3,6 @@
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <sstream>
 
 #include "titan/base/errors.h"
@@ -14,6 +11,7 @@
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
 #include "titan/tools/process.h"
+#include "titan/tools/standard_output.h"
 
 namespace titan::app {
 
@@ -26,20 +24,13 @@ constexpr double kMemoryShare = 0.7;
 constexpr double kOperationsPerSecond = 2e10;
 constexpr double kLongStep = 120;  // seconds
 
-void print(const std::string& text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  if (!written || std::fflush(stdout) != 0) {
-    throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
-  }
-}
-
 }  // namespace
 
 int estimate(const config::CommandLine& command) try {
   const forecast::Forecast forecast =
       forecast::make_forecast(command.config, command.world_size, /*alternatives=*/true);
   const std::string json = forecast::forecast_json(forecast);
-  print(command.json ? json : forecast::forecast_table(forecast));
+  tools::print(command.json ? json : forecast::forecast_table(forecast));
   if (command.output) {
     base::write_file_atomically(base::posix_file_system(), *command.output, json);
   }

@@ -6,9 +6,6 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -22,18 +19,12 @@
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
+#include "titan/tools/standard_output.h"
 #include "weights_of_config.h"
 
 namespace titan::app {
 
 namespace {
-
-void print(const std::string& text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  if (!written || std::fflush(stdout) != 0) {
-    throw RunError(concat("cannot write to standard output: ", std::strerror(errno)));
-  }
-}
 
 struct Prompt {
   std::string text;
@@ -131,7 +122,8 @@ void generate_texts(const config::CommandLine& command, const std::vector<Prompt
     const std::vector<std::int64_t> ids =
         components::generate(model, prompt.ids, sampling, generator);
     tokens += static_cast<std::int64_t>(ids.size());
-    print(shown(prompt, ids, tokenizer.decode(ids, /*skip_special_tokens=*/true), command.json));
+    tools::print(
+        shown(prompt, ids, tokenizer.decode(ids, /*skip_special_tokens=*/true), command.json));
   }
   const double seconds = base::monotonic_seconds() - start;
   tools::log_info("Made ", tokens, " tokens in ", tools::fixed(seconds, 2),

@@ -103,8 +103,7 @@ void make_groups(const JobSetup& setup, JobRank& rank) {
 void make_host_group(const JobSetup& setup, JobRank& rank) {
   if (!setup.config.checkpoint.enable) return;
   if (setup.device.is_cuda()) {
-    rank.host_backend =
-        comm::make_gloo_backend(*rank.store, rank.context.rank, setup.world_size);
+    rank.host_backend = comm::make_gloo_backend(*rank.store, rank.context.rank, setup.world_size);
   }
   comm::Backend& backend = rank.host_backend ? *rank.host_backend : *rank.backend;
   std::vector<std::int64_t> all(static_cast<std::size_t>(setup.world_size));

@@ -10,6 +10,7 @@
 #include "titan/components/stateful.h"
 #include "titan/components/weights.h"
 #include "titan/config/print.h"
+#include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {
@@ -35,18 +36,6 @@ std::vector<std::unique_ptr<components::Stateful>> states_of(const CheckpointedJ
   return states;
 }
 
-at::ScalarType torch_type(config::ExportDType dtype) {
-  switch (dtype) {
-    case config::ExportDType::kFloat16:
-      return at::kHalf;
-    case config::ExportDType::kBFloat16:
-      return at::kBFloat16;
-    case config::ExportDType::kFloat32:
-      return at::kFloat;
-  }
-  throw InternalError("unknown export type");
-}
-
 /// Both formats of a model's weights, where it has an adapter.
 void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
                       components::CheckpointerSetup& setup) {
@@ -58,7 +47,7 @@ void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
     const auto weights = components::open_weights(files, components::WeightsFormat::kHf, folder);
     components::load_model_weights(model, *weights, adapter.get());
   };
-  const at::ScalarType dtype = torch_type(job.config.checkpoint.export_dtype);
+  const at::ScalarType dtype = parallel::torch_dtype(job.config.checkpoint.export_dtype);
   setup.save_hf = [&files, &model, adapter, dtype,
                    &context = job.context](const std::string& folder) {
     components::save_hf_weights(files, folder, model, *adapter, dtype, context);

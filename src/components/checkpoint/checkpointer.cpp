@@ -15,23 +15,12 @@
 #include "titan/base/file_system.h"
 #include "titan/comm/process_group.h"
 #include "titan/components/dcp_save.h"
+#include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
 
 namespace titan::components {
 namespace {
-
-at::ScalarType torch_type(config::ExportDType dtype) {
-  switch (dtype) {
-    case config::ExportDType::kFloat16:
-      return at::kHalf;
-    case config::ExportDType::kBFloat16:
-      return at::kBFloat16;
-    case config::ExportDType::kFloat32:
-      return at::kFloat;
-  }
-  throw InternalError("unknown export type");
-}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -108,7 +97,7 @@ struct Checkpointer::Inside {
 FlatState Checkpointer::Inside::model_only() {
   FlatState state;
   model().add_to(state);
-  const at::ScalarType dtype = torch_type(setup.config.export_dtype);
+  const at::ScalarType dtype = parallel::torch_dtype(setup.config.export_dtype);
   if (dtype == at::kFloat) return state;  // as it is, as the original does
   for (StateTensor& tensor : state.tensors) {
     if (tensor.tensor.is_floating_point()) tensor.tensor = tensor.tensor.to(dtype);
