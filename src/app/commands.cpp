@@ -1,11 +1,11 @@
-#include "commands.h"
+#include "app/commands.h"
 
 #include <charconv>
 #include <cstdio>
 
-#include "engine.h"
-#include "local_ranks.h"
-#include "lr_table.h"
+#include "app/engine.h"
+#include "app/local_ranks.h"
+#include "app/lr_table.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"

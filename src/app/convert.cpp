@@ -1,4 +1,4 @@
-#include "convert.h"
+#include "app/convert.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "app/weights_of_config.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -16,7 +17,6 @@
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
-#include "weights_of_config.h"
 
 namespace titan::app {
 

@@ -1,15 +1,15 @@
-#include "engine.h"
+#include "app/engine.h"
 
 #include <c10/util/Logging.h>
 #include <stdlib.h>
 
-#include "convert.h"
-#include "estimate.h"
-#include "generate.h"
+#include "app/convert.h"
+#include "app/estimate.h"
+#include "app/generate.h"
+#include "app/tokenize.h"
+#include "app/train.h"
 #include "titan/app/register_all.h"
 #include "titan/protocols/train_spec.h"
-#include "tokenize.h"
-#include "train.h"
 
 namespace titan::app {
 

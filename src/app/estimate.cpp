@@ -1,4 +1,4 @@
-#include "estimate.h"
+#include "app/estimate.h"
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>

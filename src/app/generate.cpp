@@ -1,4 +1,4 @@
-#include "generate.h"
+#include "app/generate.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/zeros_like.h>
@@ -9,7 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "hardware.h"
+#include "app/hardware.h"
+#include "app/weights_of_config.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -20,7 +21,6 @@
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
 #include "titan/tools/standard_output.h"
-#include "weights_of_config.h"
 
 namespace titan::app {
 

@@ -1,4 +1,4 @@
-#include "hardware.h"
+#include "app/hardware.h"
 
 #include <ATen/Context.h>
 

@@ -1,4 +1,4 @@
-#include "host_table.h"
+#include "app/host_table.h"
 
 #include <algorithm>
 #include <sstream>

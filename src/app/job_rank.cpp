@@ -1,4 +1,4 @@
-#include "job_rank.h"
+#include "app/job_rank.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "host_table.h"
+#include "app/host_table.h"
 #include "titan/base/errors.h"
 #include "titan/comm/agreement.h"
 #include "titan/comm/fake_backend.h"

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "engine.h"
+#include "app/engine.h"
 #include "titan/base/errors.h"
 
 namespace titan::app {

@@ -1,4 +1,4 @@
-#include "local_ranks.h"
+#include "app/local_ranks.h"
 
 #include <filesystem>
 

@@ -1,4 +1,4 @@
-#include "lr_table.h"
+#include "app/lr_table.h"
 
 #include <algorithm>
 #include <array>

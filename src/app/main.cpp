@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "commands.h"
+#include "app/commands.h"
 #include "titan/base/errors.h"
 #include "titan/tools/launch_environment.h"
 

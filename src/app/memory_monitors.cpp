@@ -1,4 +1,4 @@
-#include "memory_monitors.h"
+#include "app/memory_monitors.h"
 
 #include "titan/tools/process.h"
 

@@ -1,4 +1,4 @@
-#include "rank_threads.h"
+#include "app/rank_threads.h"
 
 #include <ATen/Parallel.h>
 

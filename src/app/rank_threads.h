@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "job_rank.h"
+#include "app/job_rank.h"
 
 namespace titan::app {
 

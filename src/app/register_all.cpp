@@ -1,6 +1,6 @@
 #include "titan/app/register_all.h"
 
-#include "text_builders.h"
+#include "app/text_builders.h"
 #include "titan/models/llama3/train_spec.h"
 
 namespace titan::app {

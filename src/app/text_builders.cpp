@@ -1,4 +1,4 @@
-#include "text_builders.h"
+#include "app/text_builders.h"
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"

@@ -1,9 +1,9 @@
-#include "tokenize.h"
+#include "app/tokenize.h"
 
 #include <algorithm>
 #include <thread>
 
-#include "text_builders.h"
+#include "app/text_builders.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"

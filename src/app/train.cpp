@@ -1,15 +1,15 @@
-#include "train.h"
+#include "app/train.h"
 
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
 #include <filesystem>
 
-#include "estimate.h"
-#include "hardware.h"
-#include "job_rank.h"
-#include "memory_monitors.h"
-#include "rank_threads.h"
+#include "app/estimate.h"
+#include "app/hardware.h"
+#include "app/job_rank.h"
+#include "app/memory_monitors.h"
+#include "app/rank_threads.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"

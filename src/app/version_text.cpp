@@ -1,6 +1,6 @@
 #include <torch/headeronly/version.h>
 
-#include "commands.h"
+#include "app/commands.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"

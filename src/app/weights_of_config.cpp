@@ -1,4 +1,4 @@
-#include "weights_of_config.h"
+#include "app/weights_of_config.h"
 
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"

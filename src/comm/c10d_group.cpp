@@ -1,4 +1,4 @@
-#include "c10d_group.h"
+#include "comm/c10d_group.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "error_reason.h"
+#include "comm/error_reason.h"
 
 #include <c10/util/Exception.h>
 

@@ -1,4 +1,4 @@
-#include "finishing_thread.h"
+#include "comm/finishing_thread.h"
 
 #include <c10/util/thread_name.h>
 

@@ -5,10 +5,10 @@
 #include <csignal>
 #include <map>
 
-#include "c10d_store.h"
-#include "error_reason.h"
-#include "gloo_group.h"
-#include "group_key.h"
+#include "comm/c10d_store.h"
+#include "comm/error_reason.h"
+#include "comm/gloo_group.h"
+#include "comm/group_key.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {

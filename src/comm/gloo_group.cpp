@@ -1,4 +1,4 @@
-#include "gloo_group.h"
+#include "comm/gloo_group.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "ordered_reduction.h"
+#include "comm/ordered_reduction.h"
 
 namespace titan::comm {
 

@@ -3,9 +3,9 @@
 #include <atomic>
 #include <chrono>
 
-#include "c10d_group.h"
-#include "finishing_thread.h"
-#include "scratch_pool.h"
+#include "comm/c10d_group.h"
+#include "comm/finishing_thread.h"
+#include "comm/scratch_pool.h"
 
 namespace titan::comm {
 

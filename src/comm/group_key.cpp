@@ -1,4 +1,4 @@
-#include "group_key.h"
+#include "comm/group_key.h"
 
 #include "titan/base/sha256.h"
 

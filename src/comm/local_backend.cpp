@@ -6,8 +6,8 @@
 #include <tuple>
 #include <utility>
 
-#include "local_meeting.h"
-#include "local_store.h"
+#include "comm/local_meeting.h"
+#include "comm/local_store.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {

@@ -1,4 +1,4 @@
-#include "local_meeting.h"
+#include "comm/local_meeting.h"
 
 #include <stdexcept>
 

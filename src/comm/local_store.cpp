@@ -1,4 +1,4 @@
-#include "local_store.h"
+#include "comm/local_store.h"
 
 #include <string>
 

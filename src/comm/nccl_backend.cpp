@@ -6,10 +6,10 @@
 #include <map>
 #include <utility>
 
-#include "c10d_group.h"
-#include "c10d_store.h"
-#include "error_reason.h"
-#include "group_key.h"
+#include "comm/c10d_group.h"
+#include "comm/c10d_store.h"
+#include "comm/error_reason.h"
+#include "comm/group_key.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
 

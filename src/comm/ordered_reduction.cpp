@@ -1,4 +1,4 @@
-#include "ordered_reduction.h"
+#include "comm/ordered_reduction.h"
 
 #include <ATen/ops/add.h>
 #include <ATen/ops/maximum.h>

@@ -10,7 +10,7 @@
 #include <numeric>
 #include <utility>
 
-#include "error_reason.h"
+#include "comm/error_reason.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {

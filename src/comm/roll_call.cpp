@@ -1,4 +1,4 @@
-#include "roll_call.h"
+#include "comm/roll_call.h"
 
 #include <algorithm>
 #include <thread>

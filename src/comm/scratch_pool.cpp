@@ -1,4 +1,4 @@
-#include "scratch_pool.h"
+#include "comm/scratch_pool.h"
 
 #include <ATen/ops/empty.h>
 

@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
-#include "error_reason.h"
-#include "roll_call.h"
+#include "comm/error_reason.h"
+#include "comm/roll_call.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {

@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "forecast/memory_tracker.h"
-#include "titan/parallel/dispatch_mode.h"
+#include "titan/autograd/dispatch_mode.h"
 
 namespace titan::forecast {
 
@@ -12,7 +12,7 @@ namespace titan::forecast {
 /// and memory as the allocator gives it. Views are real views; for the rest LibTorch's meta kernels
 /// say what comes out, or our shape rules where there is no meta kernel in C++. Numbers read from a
 /// tensor are 1. Use it inside a `TrackingScope` that pretends, with the same tracker.
-class FakeTensors : public parallel::DispatchMode {
+class FakeTensors : public autograd::DispatchMode {
  public:
   explicit FakeTensors(std::shared_ptr<MemoryTracker> tracker) : tracker_(std::move(tracker)) {}
 

@@ -123,7 +123,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const auto tracker = std::make_shared<MemoryTracker>();
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
-  const parallel::DispatchModeScope mode(fake_tensors);
+  const autograd::DispatchModeScope mode(fake_tensors);
   const bool gpu = config.training.device != config::Device::kCpu;
   const parallel::BufferKeepingScope keeping(!gpu);
   const tools::RankLog quiet(0, /*shows_info=*/false);

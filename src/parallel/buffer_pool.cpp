@@ -1,4 +1,4 @@
-#include "buffer_pool.h"
+#include "parallel/buffer_pool.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/CPUAllocator.h>

@@ -8,9 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "titan/autograd/saved_tensor_hooks.h"
 #include "titan/base/errors.h"
 #include "titan/parallel/autocast.h"
-#include "titan/parallel/saved_tensor_hooks.h"
 
 namespace titan::parallel {
 
@@ -126,7 +126,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
 };
 
 /// Stands for a tensor that autograd wanted to save.
-class SavedToken : public SavedTensorHooks {
+class SavedToken : public autograd::SavedTensorHooks {
  public:
   explicit SavedToken(std::shared_ptr<Frame> frame) : frame_(std::move(frame)) {}
   void call_pack_hook(const at::Tensor& tensor) override { index_ = frame_->save(tensor); }
@@ -139,7 +139,7 @@ class SavedToken : public SavedTensorHooks {
 
 /// Collects a tensor of the recomputation; the graph made on the way is dropped, so it never
 /// unpacks.
-class CollectToken : public SavedTensorHooks {
+class CollectToken : public autograd::SavedTensorHooks {
  public:
   explicit CollectToken(Frame& frame) : frame_(frame) {}
   void call_pack_hook(const at::Tensor& tensor) override { frame_.collect(tensor); }
@@ -152,10 +152,10 @@ class CollectToken : public SavedTensorHooks {
 };
 
 nn::Tensors Frame::run(const nn::Tensors& inputs) {
-  const SavedTensorHooksScope hooks(
+  const autograd::SavedTensorHooksScope hooks(
       [frame = shared_from_this()] { return std::make_unique<SavedToken>(frame); });
-  const std::shared_ptr<DispatchMode> mode = std::exchange(modes_.forward, nullptr);
-  std::optional<DispatchModeScope> scope;
+  const std::shared_ptr<autograd::DispatchMode> mode = std::exchange(modes_.forward, nullptr);
+  std::optional<autograd::DispatchModeScope> scope;
   if (mode) scope.emplace(*mode);
   return forward_(inputs);
 }
@@ -176,11 +176,12 @@ void Frame::recompute() {
   recomputed_.clear();
   recomputed_.reserve(saved_.size());
   surroundings_.run([this] {
-    const SavedTensorHooksScope hooks([this] { return std::make_unique<CollectToken>(*this); });
+    const autograd::SavedTensorHooksScope hooks(
+        [this] { return std::make_unique<CollectToken>(*this); });
     // Kept results are handed out once, and early_stop leaves some behind: a further run computes
     // everything.
-    const std::shared_ptr<DispatchMode> mode = std::exchange(modes_.recompute, nullptr);
-    std::optional<DispatchModeScope> scope;
+    const std::shared_ptr<autograd::DispatchMode> mode = std::exchange(modes_.recompute, nullptr);
+    std::optional<autograd::DispatchModeScope> scope;
     if (mode) scope.emplace(*mode);
     try {
       forward_(inputs_);

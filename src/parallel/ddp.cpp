@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "titan/parallel/backward_hooks.h"
+#include "titan/autograd/backward_hooks.h"
 
 namespace titan::parallel {
 
@@ -46,7 +46,7 @@ void Ddp::make_buckets(const std::vector<nn::NamedTensor>& parameters) {
     }
     buckets_.back().parameters.push_back(tensor);
     bytes += static_cast<std::int64_t>(tensor.nbytes());
-    after_gradient(tensor, [self = weak_from_this(), bucket = buckets_.size() - 1] {
+    autograd::after_gradient(tensor, [self = weak_from_this(), bucket = buckets_.size() - 1] {
       if (const auto ddp = self.lock()) ddp->gradient_is_ready(bucket);
     });
   }
@@ -60,7 +60,7 @@ void Ddp::make_buckets(const std::vector<nn::NamedTensor>& parameters) {
 void Ddp::gradient_is_ready(std::size_t index) {
   if (!sync_) return;
   if (!std::exchange(in_backward_, true)) {
-    at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
+    autograd::at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
   }
   Bucket& bucket = buckets_[index];
   if (++bucket.ready == bucket.parameters.size()) start(bucket, group_);

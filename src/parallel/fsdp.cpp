@@ -8,10 +8,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include "buffer_pool.h"
-#include "fsdp_unit.h"
+#include "parallel/buffer_pool.h"
+#include "parallel/fsdp_unit.h"
+#include "titan/autograd/backward_hooks.h"
 #include "titan/base/errors.h"
-#include "titan/parallel/backward_hooks.h"
 
 namespace titan::parallel {
 
@@ -92,7 +92,7 @@ void Fsdp::before_forward(std::size_t unit, nn::Tensors& inputs) {
   if (in_backward_) return;  // recomputed: the graph and its hooks are those of the first time
   if (unit + 1 < units_.size()) units_[unit + 1]->start_unshard(*pool_);
   note_unsharded_bytes();
-  after_backward(inputs, [self = weak_from_this(), unit] {
+  autograd::after_backward(inputs, [self = weak_from_this(), unit] {
     if (const auto fsdp = self.lock()) fsdp->finish_backward(unit);
   });
 }
@@ -102,14 +102,14 @@ void Fsdp::after_forward(std::size_t unit, nn::Tensors& outputs) {
   const bool trains = c10::GradMode::is_enabled();
   if (units_[unit]->reshards_after_forward() || !trains) units_[unit]->reshard(*pool_);
   if (!trains) return;
-  before_backward(outputs, [self = weak_from_this(), unit] {
+  autograd::before_backward(outputs, [self = weak_from_this(), unit] {
     if (const auto fsdp = self.lock()) fsdp->start_backward(unit);
   });
 }
 
 void Fsdp::start_backward(std::size_t unit) {
   if (!std::exchange(in_backward_, true)) {
-    at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
+    autograd::at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
   }
   units_[unit]->start_unshard(*pool_);
   units_[unit]->finish_unshard(*pool_);

@@ -1,4 +1,4 @@
-#include "fsdp_unit.h"
+#include "parallel/fsdp_unit.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "buffer_pool.h"
+#include "parallel/buffer_pool.h"
 #include "titan/comm/process_group.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/fsdp.h"

@@ -59,7 +59,7 @@ Stack aliases_of_results(const Stack& stack, std::size_t count) {
   return results;
 }
 
-class SelectiveMode : public DispatchMode {
+class SelectiveMode : public autograd::DispatchMode {
  public:
   SelectiveMode(std::shared_ptr<const OperatorSavePolicy> policy, std::shared_ptr<KeptResults> kept)
       : decision_(std::move(policy)), kept_(std::move(kept)) {}

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdio>
 
-#include "panel.h"
+#include "plot/panel.h"
 #include "titan/base/errors.h"
 
 namespace titan::plot {

@@ -1,4 +1,4 @@
-#include "metrics_line.h"
+#include "plot/metrics_line.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>

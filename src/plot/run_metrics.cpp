@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "metrics_line.h"
+#include "plot/metrics_line.h"
 #include "titan/base/errors.h"
 
 namespace titan::plot {

@@ -1,4 +1,4 @@
-#include "memory_snapshots.h"
+#include "profiling/memory_snapshots.h"
 
 #include <filesystem>
 

@@ -1,7 +1,7 @@
 #include "titan/profiling/profiler.h"
 
-#include "memory_snapshots.h"
-#include "step_traces.h"
+#include "profiling/memory_snapshots.h"
+#include "profiling/step_traces.h"
 
 namespace titan::profiling {
 

@@ -1,4 +1,4 @@
-#include "step_traces.h"
+#include "profiling/step_traces.h"
 
 #include <filesystem>
 

@@ -3,12 +3,12 @@
 #include <optional>
 #include <string>
 
+#include "profiling/trace_recorder.h"
+#include "profiling/trace_schedule.h"
 #include "titan/config/run.h"
 #include "titan/profiling/profiler.h"
 #include "titan/profiling/range.h"
 #include "titan/tools/signals.h"
-#include "trace_recorder.h"
-#include "trace_schedule.h"
 
 namespace titan::profiling {
 

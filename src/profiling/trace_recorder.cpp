@@ -1,4 +1,4 @@
-#include "trace_recorder.h"
+#include "profiling/trace_recorder.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/profiler_kineto.h>

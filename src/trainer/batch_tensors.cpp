@@ -1,4 +1,4 @@
-#include "batch_tensors.h"
+#include "trainer/batch_tensors.h"
 
 #include <ATen/ops/from_blob.h>
 

@@ -1,4 +1,4 @@
-#include "determinism.h"
+#include "trainer/determinism.h"
 
 #include <ATen/Context.h>
 

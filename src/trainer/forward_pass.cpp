@@ -1,4 +1,4 @@
-#include "forward_pass.h"
+#include "trainer/forward_pass.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
@@ -6,10 +6,10 @@
 
 #include <utility>
 
-#include "batch_tensors.h"
 #include "titan/base/errors.h"
 #include "titan/nn/attention_masks.h"
 #include "titan/parallel/autocast.h"
+#include "trainer/batch_tensors.h"
 
 namespace titan::trainer {
 

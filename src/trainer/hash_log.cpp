@@ -1,12 +1,12 @@
-#include "hash_log.h"
+#include "trainer/hash_log.h"
 
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "batch_tensors.h"
 #include "titan/base/sha256.h"
 #include "titan/components/step_lines.h"
 #include "titan/parallel/full_tensor.h"
+#include "trainer/batch_tensors.h"
 
 namespace titan::trainer {
 

@@ -1,4 +1,4 @@
-#include "job_checkpoints.h"
+#include "trainer/job_checkpoints.h"
 
 #include <filesystem>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "nonfinite.h"
+#include "trainer/nonfinite.h"
 
 #include <ATen/ops/isfinite.h>
 

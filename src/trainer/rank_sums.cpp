@@ -1,4 +1,4 @@
-#include "rank_sums.h"
+#include "trainer/rank_sums.h"
 
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>

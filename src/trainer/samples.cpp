@@ -1,4 +1,4 @@
-#include "samples.h"
+#include "trainer/samples.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 

@@ -11,15 +11,6 @@
 #include <cctype>
 #include <cmath>
 
-#include "batch_tensors.h"
-#include "determinism.h"
-#include "forward_pass.h"
-#include "hash_log.h"
-#include "job_checkpoints.h"
-#include "nonfinite.h"
-#include "phase.h"
-#include "rank_sums.h"
-#include "samples.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -34,6 +25,15 @@
 #include "titan/tools/peak_flops.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
+#include "trainer/batch_tensors.h"
+#include "trainer/determinism.h"
+#include "trainer/forward_pass.h"
+#include "trainer/hash_log.h"
+#include "trainer/job_checkpoints.h"
+#include "trainer/nonfinite.h"
+#include "trainer/phase.h"
+#include "trainer/rank_sums.h"
+#include "trainer/samples.h"
 
 namespace titan::trainer {
 

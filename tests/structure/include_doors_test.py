@@ -154,9 +154,7 @@ class Checker:
         return None
 
     def private_header_problem(self, path, name):
-        """A quoted name that is not a door is a private header beside the file, or one of the same room under src/ or tests/."""
-        if (self.root / path.parent / name).is_file():
-            return None
+        """A quoted name that is not a door is a private header of the same room, by its path under src/ or tests/."""
         if path.parts[0] == "tests" and (self.root / "tests" / name).is_file():
             return None
         if not (self.root / "src" / name).is_file():
@@ -246,7 +244,7 @@ class PlantedViolationsTest(unittest.TestCase):
         self.assert_refused("include/titan/base/a.h", '"base/private.h"', extra=private)
         self.assert_refused("src/nn/a.cpp", '"nothing.h"')
         self.assert_allowed("src/base/a.cpp", '"base/private.h"', extra=private)
-        self.assert_allowed("src/base/a.cpp", '"private.h"', extra=private)
+        self.assert_refused("src/base/a.cpp", '"private.h"', extra=private)
         self.assert_allowed("tests/unit/base/a.cpp", '"base/private.h"', extra=private)
         self.assert_allowed("tests/support/a.h", '"base/private.h"', extra=private)
         self.assert_refused("tests/unit/nn/a.cpp", '"base/private.h"', extra=private)

@@ -3,16 +3,16 @@
 #include <functional>
 #include <memory>
 
+#include "titan/autograd/dispatch_mode.h"
 #include "titan/nn/module.h"
-#include "titan/parallel/dispatch_mode.h"
 
 namespace titan::parallel {
 
 /// The two dispatch modes of one selectively checkpointed call: one keeps results while forward
 /// runs, one hands them back when it runs again.
 struct SelectiveModes {
-  std::shared_ptr<DispatchMode> forward;
-  std::shared_ptr<DispatchMode> recompute;
+  std::shared_ptr<autograd::DispatchMode> forward;
+  std::shared_ptr<autograd::DispatchMode> recompute;
 };
 
 struct CheckpointOptions {

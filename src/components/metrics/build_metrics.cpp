@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "tensorboard_sink.h"
+#include "components/metrics/tensorboard_sink.h"
+#include "components/metrics/wandb_sink.h"
 #include "titan/base/errors.h"
 #include "titan/components/metrics.h"
 #include "titan/components/step_lines.h"
 #include "titan/config/run.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
-#include "wandb_sink.h"
 
 namespace titan::components {
 namespace {

@@ -1,4 +1,4 @@
-#include "console_line.h"
+#include "components/metrics/console_line.h"
 
 #include <iomanip>
 #include <sstream>

@@ -1,4 +1,4 @@
-#include "crc32c.h"
+#include "components/metrics/crc32c.h"
 
 #include <array>
 

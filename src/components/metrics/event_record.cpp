@@ -1,8 +1,8 @@
-#include "event_record.h"
+#include "components/metrics/event_record.h"
 
 #include <bit>
 
-#include "crc32c.h"
+#include "components/metrics/crc32c.h"
 
 namespace titan::components {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "scalars.h"
+#include "components/metrics/scalars.h"
 
 namespace titan::components {
 

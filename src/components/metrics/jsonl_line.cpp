@@ -1,4 +1,4 @@
-#include "jsonl_line.h"
+#include "components/metrics/jsonl_line.h"
 
 #include <string_view>
 

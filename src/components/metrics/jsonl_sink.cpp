@@ -1,7 +1,7 @@
 #include <utility>
 
-#include "jsonl_line.h"
-#include "record_file.h"
+#include "components/metrics/jsonl_line.h"
+#include "components/metrics/record_file.h"
 #include "titan/components/metrics_sink.h"
 
 namespace titan::components {

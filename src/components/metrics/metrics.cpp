@@ -3,7 +3,7 @@
 #include <numeric>
 #include <utility>
 
-#include "console_line.h"
+#include "components/metrics/console_line.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
 

@@ -1,4 +1,4 @@
-#include "record_file.h"
+#include "components/metrics/record_file.h"
 
 #include <algorithm>
 #include <span>

@@ -1,4 +1,4 @@
-#include "scalars.h"
+#include "components/metrics/scalars.h"
 
 namespace titan::components {
 namespace {

@@ -1,4 +1,4 @@
-#include "sidecar_feed.h"
+#include "components/metrics/sidecar_feed.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>

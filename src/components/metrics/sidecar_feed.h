@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "sidecar_process.h"
+#include "components/metrics/sidecar_process.h"
 
 namespace titan::components {
 

@@ -1,4 +1,4 @@
-#include "sidecar_process.h"
+#include "components/metrics/sidecar_process.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "tensorboard_sink.h"
+#include "components/metrics/tensorboard_sink.h"
 
 #include <unistd.h>
 
@@ -6,7 +6,7 @@
 #include <chrono>
 #include <utility>
 
-#include "event_record.h"
+#include "components/metrics/event_record.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {

@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "record_file.h"
-#include "scalars.h"
+#include "components/metrics/record_file.h"
+#include "components/metrics/scalars.h"
 #include "titan/base/file_system.h"
 #include "titan/components/metrics_sink.h"
 

@@ -1,4 +1,4 @@
-#include "wandb_sink.h"
+#include "components/metrics/wandb_sink.h"
 
 #include <algorithm>
 #include <cmath>

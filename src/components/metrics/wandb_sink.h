@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "scalars.h"
-#include "sidecar_feed.h"
+#include "components/metrics/scalars.h"
+#include "components/metrics/sidecar_feed.h"
 #include "titan/components/metrics_sink.h"
 
 namespace titan::components {

@@ -1,4 +1,4 @@
-#include "adam.h"
+#include "components/optimizer/adam.h"
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcdiv.h>

@@ -7,7 +7,7 @@
 #include <functional>
 #include <utility>
 
-#include "adam.h"
+#include "components/optimizer/adam.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/protocols/parameter_state.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "rank_threads.h"
+#include "unit/comm/rank_threads.h"
 
 namespace titan::comm {
 namespace {

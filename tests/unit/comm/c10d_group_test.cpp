@@ -5,9 +5,9 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
-#include "plain_gloo.h"
-#include "rank_threads.h"
 #include "titan/base/errors.h"
+#include "unit/comm/plain_gloo.h"
+#include "unit/comm/rank_threads.h"
 
 namespace titan::comm::test {
 namespace {

@@ -8,7 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
-#include "rank_threads.h"
+#include "unit/comm/rank_threads.h"
 
 namespace titan::comm::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "plain_gloo.h"
+#include "unit/comm/plain_gloo.h"
 
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 

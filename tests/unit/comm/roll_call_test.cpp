@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include "rank_threads.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "unit/comm/rank_threads.h"
 
 namespace titan::comm::test {
 namespace {

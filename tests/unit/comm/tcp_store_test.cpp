@@ -5,9 +5,9 @@
 
 #include <atomic>
 
-#include "rank_threads.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "unit/comm/rank_threads.h"
 
 namespace titan::comm::test {
 namespace {

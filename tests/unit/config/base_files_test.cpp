@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config_files.h"
 #include "support/temporary_folder.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

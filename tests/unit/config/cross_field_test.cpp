@@ -1,9 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "broken_rules.h"
 #include "titan/config/option.h"
 #include "titan/config/validate.h"
+#include "unit/config/broken_rules.h"
 
 namespace titan::config {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <random>
 
-#include "config_files.h"
 #include "titan/base/file_system.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "config_files.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

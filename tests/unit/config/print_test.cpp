@@ -5,8 +5,8 @@
 
 #include <random>
 
-#include "config_files.h"
 #include "titan/config/option.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "config_files.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "config_files.h"
+#include "unit/config/config_files.h"
 
 namespace titan::config {
 namespace {

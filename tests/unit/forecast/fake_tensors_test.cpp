@@ -38,7 +38,7 @@ struct Fake {
   std::shared_ptr<MemoryTracker> tracker = std::make_shared<MemoryTracker>();
   TrackingScope tracking{tracker, Memory::kPretended};
   FakeTensors tensors{tracker};
-  parallel::DispatchModeScope mode{tensors};
+  autograd::DispatchModeScope mode{tensors};
 };
 
 TEST(FakeTensors, CountMemoryThatIsNotThere) {

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "forecast_job.h"
 #include "titan/base/errors.h"
+#include "unit/forecast/forecast_job.h"
 
 namespace titan::forecast {
 namespace {

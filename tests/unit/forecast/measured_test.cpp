@@ -5,13 +5,13 @@
 #include <mutex>
 
 #include "forecast/memory_tracker.h"
-#include "forecast_job.h"
 #include "support/local_ranks.h"
 #include "support/temporary_folder.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
 #include "titan/trainer/trainer.h"
+#include "unit/forecast/forecast_job.h"
 
 namespace titan::forecast {
 namespace {

@@ -12,10 +12,10 @@
 #include <map>
 #include <thread>
 
+#include "titan/autograd/saved_tensor_hooks.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
-#include "titan/parallel/saved_tensor_hooks.h"
 
 namespace titan::parallel {
 namespace {
@@ -57,11 +57,11 @@ class SavedBytes {
     for (const auto& [storage, bytes] : *bytes_) sum += bytes;
     return sum;
   }
-  std::unique_ptr<SavedTensorHooks> token() { return std::make_unique<Token>(bytes_); }
+  std::unique_ptr<autograd::SavedTensorHooks> token() { return std::make_unique<Token>(bytes_); }
 
  private:
   using Storages = std::map<const void*, std::size_t>;
-  struct Token : SavedTensorHooks {
+  struct Token : autograd::SavedTensorHooks {
     explicit Token(std::shared_ptr<Storages> all) : bytes(std::move(all)) {}
     void call_pack_hook(const at::Tensor& tensor) override {
       kept = tensor.detach();
@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) { return std::string(tested.param.name); });
 
 /// A dispatch mode that only counts.
-class CountingMode : public DispatchMode {
+class CountingMode : public autograd::DispatchMode {
  public:
   void call(const c10::OperatorHandle& op, torch::jit::Stack*,
             const std::function<void()>& compute) override {
@@ -140,7 +140,7 @@ int matrix_products(const config::ActivationCheckpoint& config) {
   apply_ac(*model, config, default_save_policy());
   CountingMode counting;
   const at::Tensor loss = model->call(tokens()).square().mean();
-  const DispatchModeScope scope(counting);
+  const autograd::DispatchModeScope scope(counting);
   loss.backward();
   return counting.counts["aten::mm"];
 }
@@ -164,7 +164,7 @@ TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
     // Tensors that a frame keeps do not pass the outer scope's hooks: what passes is what autograd
     // itself holds.
     SavedBytes saved;
-    const SavedTensorHooksScope scope([&] { return saved.token(); });
+    const autograd::SavedTensorHooksScope scope([&] { return saved.token(); });
     const at::Tensor loss = model->call(tokens()).square().mean();
     return saved.total();
   };

@@ -11,7 +11,7 @@
 
 #include "support/temporary_folder.h"
 #include "titan/base/file_system.h"
-#include "trace_file.h"
+#include "unit/profiling/trace_file.h"
 
 namespace titan::profiling {
 namespace {

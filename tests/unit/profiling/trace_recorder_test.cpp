@@ -13,7 +13,7 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/profiling/range.h"
-#include "trace_file.h"
+#include "unit/profiling/trace_file.h"
 
 namespace titan::profiling {
 namespace {

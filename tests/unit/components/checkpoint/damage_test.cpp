@@ -5,13 +5,13 @@
 #include <cstring>
 #include <string>
 
-#include "example_state.h"
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/torch_archive.h"
+#include "unit/components/checkpoint/example_state.h"
 
 namespace titan::components {
 namespace {

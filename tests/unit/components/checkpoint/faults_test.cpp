@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "example_state.h"
 #include "support/crashing_file_system.h"
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "unit/components/checkpoint/example_state.h"
 
 namespace titan::components {
 namespace {

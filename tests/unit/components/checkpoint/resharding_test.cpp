@@ -5,11 +5,11 @@
 #include <map>
 #include <tuple>
 
-#include "example_state.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "unit/components/checkpoint/example_state.h"
 
 namespace titan::components {
 namespace {

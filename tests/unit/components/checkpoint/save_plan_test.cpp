@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "example_state.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/process_group.h"
+#include "unit/components/checkpoint/example_state.h"
 
 namespace titan::components {
 namespace {

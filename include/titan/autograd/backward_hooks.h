@@ -4,7 +4,7 @@
 
 #include "titan/nn/module.h"
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 /// Calls `hook` in backward when the gradient of any of these outputs is known, before it goes
 /// further into the module that made them.
@@ -21,4 +21,4 @@ void at_end_of_backward(const std::function<void()>& hook);
 /// Calls `hook` in backward whenever the gradient of this leaf was accumulated.
 void after_gradient(const at::Tensor& parameter, const std::function<void()>& hook);
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd

@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 /// What replaces one tensor that autograd saves for backward: `call_pack_hook` gets it,
 /// `call_unpack_hook` gives it back.
@@ -22,4 +22,4 @@ class SavedTensorHooksScope {
   SavedTensorHooksScope& operator=(const SavedTensorHooksScope&) = delete;
 };
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd

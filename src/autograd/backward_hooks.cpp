@@ -1,4 +1,4 @@
-#include "titan/parallel/backward_hooks.h"
+#include "titan/autograd/backward_hooks.h"
 
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
@@ -7,7 +7,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 namespace {
 
@@ -72,4 +72,4 @@ void after_gradient(const at::Tensor& parameter, const std::function<void()>& ho
   torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<AfterGradient>(hook));
 }
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd

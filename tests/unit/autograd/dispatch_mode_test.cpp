@@ -1,4 +1,4 @@
-#include "titan/parallel/dispatch_mode.h"
+#include "titan/autograd/dispatch_mode.h"
 
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
@@ -7,7 +7,7 @@
 
 #include <thread>
 
-namespace titan::parallel {
+namespace titan::autograd {
 namespace {
 
 using ::testing::Contains;
@@ -73,4 +73,4 @@ TEST(DispatchMode, WhatTheInnerModeComputesPassesTheOuter) {
 }
 
 }  // namespace
-}  // namespace titan::parallel
+}  // namespace titan::autograd

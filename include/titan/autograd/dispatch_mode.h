@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 /// Sees every operator that this thread runs while the mode is active, below autograd and autocast,
 /// above the device kernels. Composite operators arrive as what they are made of (`linear` as
@@ -42,4 +42,4 @@ class DispatchModeScope {
   c10::impl::IncludeDispatchKeyGuard include_;
 };
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd

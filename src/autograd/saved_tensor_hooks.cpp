@@ -1,10 +1,10 @@
-#include "titan/parallel/saved_tensor_hooks.h"
+#include "titan/autograd/saved_tensor_hooks.h"
 
 #include <torch/csrc/autograd/engine.h>
 
 #include <vector>
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 namespace {
 
@@ -38,4 +38,4 @@ SavedTensorHooksScope::SavedTensorHooksScope(SavedTensorHooksFactory factory) {
 
 SavedTensorHooksScope::~SavedTensorHooksScope() { factories.pop_back(); }
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd

@@ -1,8 +1,8 @@
-#include "titan/parallel/dispatch_mode.h"
+#include "titan/autograd/dispatch_mode.h"
 
 #include <torch/library.h>
 
-namespace titan::parallel {
+namespace titan::autograd {
 
 struct DispatchModeScope::Link {
   DispatchMode& mode;
@@ -46,4 +46,4 @@ DispatchModeScope::DispatchModeScope(DispatchMode& mode)
 
 DispatchModeScope::~DispatchModeScope() { Link::innermost = link_->outer; }
 
-}  // namespace titan::parallel
+}  // namespace titan::autograd
