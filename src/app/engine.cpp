@@ -9,6 +9,7 @@
 #include "app/tokenize.h"
 #include "app/train.h"
 #include "titan/app/register_all.h"
+#include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"
 
 namespace titan::app {
@@ -33,6 +34,7 @@ class TorchEngine : public Engine {
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);
+    protocols::check_model_converters(config);
   }
 };
 

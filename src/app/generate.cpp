@@ -1,7 +1,6 @@
 #include "app/generate.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
@@ -18,6 +17,7 @@
 #include "titan/components/model_weights.h"
 #include "titan/components/weights.h"
 #include "titan/parallel/dtype.h"
+#include "titan/step/build_step_runner.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
 #include "titan/tools/standard_output.h"
@@ -76,20 +76,10 @@ std::unique_ptr<protocols::ModelProtocol> load_model(const config::CommandLine& 
   return model;
 }
 
-components::TextModel text_model(protocols::ModelProtocol& model, at::Device device,
-                                 at::ScalarType dtype) {
-  components::TextModel result;
-  result.cached = &model;
-  result.device = device;
-  result.logits = [&model, dtype](const at::Tensor& tokens) {
-    nn::Tensors inputs = {tokens};
-    if (model.attends_within_documents()) {
-      const nn::Tensors masks = model.attention_masks(at::zeros_like(tokens), dtype);
-      inputs.insert(inputs.end(), masks.begin(), masks.end());
-    }
-    return model(std::move(inputs)).at(0);
-  };
-  return result;
+/// Texts are made in `training.dtype`, however the model was trained.
+config::JobConfig in_stored_type(config::JobConfig config) {
+  config.training.mixed_precision_param = config::DType::kFloat32;  // no autocast
+  return config;
 }
 
 std::uint64_t seed_of(const config::GenerateOptions& options) {
@@ -108,7 +98,7 @@ std::string shown(const Prompt& prompt, const std::vector<std::int64_t>& ids,
 }
 
 void generate_texts(const config::CommandLine& command, const std::vector<Prompt>& prompts,
-                    const components::TextModel& model, const protocols::Tokenizer& tokenizer) {
+                    protocols::StepRunner& model, const protocols::Tokenizer& tokenizer) {
   components::SamplingOptions sampling;
   sampling.max_new_tokens = command.generate.max_tokens;
   sampling.temperature = command.generate.temperature;
@@ -153,10 +143,15 @@ int generate(const config::CommandLine& command) try {
   const Hardware hardware = choose_hardware(config, tools::read_launch_environment());
   const c10::DeviceGuard current_device(hardware.device);
   const c10::NoGradGuard no_grad;
-  const auto model = load_model(command, *args, hardware.device);
-  generate_texts(command, prompts,
-                 text_model(*model, hardware.device, parallel::torch_dtype(config.training.dtype)),
-                 *tokenizer);
+  protocols::ModelParts parts;
+  parts.push_back(
+      {load_model(command, *args, hardware.device), std::make_shared<parallel::Sharding>()});
+  comm::RankContext context;
+  context.device = hardware.device;
+  const config::JobConfig job = in_stored_type(config);
+  const auto runner =
+      step::build_step_runner(spec, {parts, context, job, nullptr, tokenizer.get()});
+  generate_texts(command, prompts, *runner, *tokenizer);
   return 0;
 } catch (const c10::Error& error) {
   throw RunError(error.what_without_backtrace());

@@ -18,17 +18,6 @@ namespace {
 
 using config::JobConfig;
 
-std::unique_ptr<protocols::Optimizers> build_optimizers(const protocols::ModelParts& parts,
-                                                        const JobConfig& config) {
-  std::vector<nn::NamedTensor> parameters;
-  for (const auto& part : parts) {
-    for (nn::NamedTensor& parameter : part->named_parameters()) {
-      parameters.push_back(std::move(parameter));
-    }
-  }
-  return components::build_optimizers(parameters, config.optimizer);
-}
-
 /// Validation reads its data in order, from one source, and to the end unless it has a number of
 /// steps.
 components::TextDataOptions validation_data(const JobConfig& config) {
@@ -73,7 +62,10 @@ components::TextDataOptions training_data(const JobConfig& config) {
 
 protocols::TextBuilders text_builders() {
   protocols::TextBuilders builders;
-  builders.build_optimizers = build_optimizers;
+  builders.build_optimizers = [](const protocols::ModelParts& parts, const comm::RankContext&,
+                                 const JobConfig& config) {
+    return components::build_optimizers(protocols::named_parameters(parts), config.optimizer);
+  };
   builders.build_lr_schedulers = [](protocols::Optimizers& optimizers, const JobConfig& config) {
     return components::build_lr_schedulers(optimizers, config.lr_scheduler, config.training.steps);
   };
@@ -81,7 +73,9 @@ protocols::TextBuilders text_builders() {
   builders.build_tokenizer = [](const JobConfig& config) {
     return components::build_hf_tokenizer(base::posix_file_system(), config.model.hf_assets_path);
   };
-  builders.build_loss = [](const JobConfig&) { return components::cross_entropy_loss; };
+  builders.build_loss = [](const comm::RankContext&, const JobConfig&) {
+    return components::cross_entropy_loss;
+  };
   builders.build_validator = [](protocols::ValidatorSetup setup, const JobConfig& config) {
     return components::build_validator(std::move(setup), config.validation);
   };

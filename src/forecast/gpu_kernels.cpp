@@ -36,9 +36,8 @@ void keep_what_gpu_kernels_keep(nn::Module& model) {
   for (const auto& [name, module] : model.named_modules()) {
     auto* norm = dynamic_cast<nn::RMSNorm*>(module);
     if (norm == nullptr) continue;
-    norm->wrap_forward([norm](const nn::Module::Forward&, const nn::Tensors& inputs) {
-      const at::Tensor weight = norm->parameter_slots().front().second->tensor;
-      return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), weight)};
+    norm->wrap_forward([norm](const nn::Module::Forward&, const nn::Inputs& inputs) {
+      return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), norm->weight().tensor)};
     });
   }
 }

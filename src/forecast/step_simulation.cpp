@@ -1,7 +1,6 @@
 #include "forecast/step_simulation.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -13,11 +12,10 @@
 #include "forecast/traffic.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
-#include "titan/parallel/autocast.h"
-#include "titan/parallel/buffer_keeping.h"
 #include "titan/parallel/clip_grad_norm.h"
-#include "titan/parallel/dtype.h"
 #include "titan/protocols/train_spec.h"
+#include "titan/step/build_model_parts.h"
+#include "titan/step/build_step_runner.h"
 #include "titan/tools/logging.h"
 
 namespace titan::forecast {
@@ -31,89 +29,107 @@ std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
   return bytes;
 }
 
+/// The job's config as the simulation runs it.
+config::JobConfig simulated(const config::JobConfig& config, const protocols::ModelParts& parts) {
+  config::JobConfig result = config;
+  // Its batches say where documents begin; no tokenizer is read.
+  result.data.document_mask = parts.front().model->attends_within_documents();
+  return result;
+}
+
+protocols::Batch batch_of(const config::Training& training) {
+  const auto tokens = static_cast<std::size_t>(training.local_batch_size * training.seq_len);
+  return {training.local_batch_size, training.seq_len, std::vector<std::int64_t>(tokens),
+          std::vector<std::int64_t>(tokens), std::vector<std::uint8_t>(tokens)};
+}
+
+step::RankModel build(const config::JobConfig& config, const comm::RankContext& context) {
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  args->update_from_config(config);
+  const bool gpu = context.kernels() != at::kCPU;
+  step::RankModel model = step::build_model_parts(protocols::get_train_spec(config.model.name),
+                                                  *args, context, config, [gpu](nn::Module& whole) {
+                                                    if (gpu) keep_what_gpu_kernels_keep(whole);
+                                                  });
+  for (const protocols::ModelPart& part : model.parts) part.model->to_empty(context.device);
+  return model;
+}
+
 /// The parts of a trainer that hold or use memory of the device.
 class Simulation {
  public:
-  Simulation(const config::JobConfig& config, const comm::RankContext& context)
-      : config_(config), context_(context), spec_(protocols::get_train_spec(config.model.name)) {
-    const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
-    args->update_from_config(config);
-    model_.push_back(spec_.build_model(*args, parallel::torch_dtype(config.training.dtype)));
-    total_parameters_ = args->size_of(*model_[0], config.training.seq_len).parameters;
-    if (config.training.device != config::Device::kCpu) keep_what_gpu_kernels_keep(*model_[0]);
-    spec_.parallelize(*model_[0], context, config);
-    model_[0]->to_empty(context.device);
-    for (const nn::NamedTensor& parameter : model_[0]->named_parameters()) {
-      parameters_.push_back(parameter.tensor);
-    }
-    loss_ = spec_.build_loss(config);
-    optimizers_ = spec_.build_optimizers(model_, config);
+  Simulation(const config::JobConfig& config, const comm::RankContext& context, Traffic& traffic)
+      : context_(context),
+        traffic_(traffic),
+        model_(build(config, context)),
+        config_(simulated(config, model_.parts)),
+        parameters_(protocols::parameters_of(model_.parts)) {
+    const protocols::TrainSpec& spec = protocols::get_train_spec(config.model.name);
+    runner_ = step::build_step_runner(
+        spec, {model_.parts, context_, config_, spec.build_loss(context_, config_), nullptr,
+               [this](std::int64_t number) { begin_microbatch(number); }});
+    optimizers_ = spec.build_optimizers(model_.parts, context_, config_);
   }
 
-  std::int64_t total_parameters() const { return total_parameters_; }
+  std::int64_t total_parameters() const { return model_.size.parameters; }
 
   std::int64_t model_bytes() const {
-    std::vector<at::Tensor> buffers;
-    for (const nn::NamedTensor& buffer : model_[0]->named_buffers()) {
-      buffers.push_back(buffer.tensor);
+    std::vector<at::Tensor> tensors;
+    for (const nn::Parameter* parameter : parameters_) tensors.push_back(parameter->tensor);
+    for (const protocols::ModelPart& part : model_.parts) {
+      for (const nn::NamedTensor& buffer : part.model->named_buffers()) {
+        tensors.push_back(buffer.tensor);
+      }
     }
-    return bytes_of(parameters_) + bytes_of(buffers);
+    return bytes_of(tensors);
   }
 
   std::int64_t gradient_bytes() const {
     std::vector<at::Tensor> gradients;
-    for (const at::Tensor& parameter : parameters_) gradients.push_back(parameter.grad());
+    for (const nn::Parameter* parameter : parameters_) {
+      gradients.push_back(parameter->tensor.grad());
+    }
     return bytes_of(gradients);
   }
 
   /// Microbatches between the first and the last are alike: one stands for all.
-  void forward_backward(std::int64_t microbatches, Traffic& traffic) {
+  void forward_backward(std::int64_t microbatches) {
     optimizers_->zero_grad();
-    const std::int64_t alike = std::max<std::int64_t>(1, microbatches - 2);
-    for (std::int64_t i = 0; i < microbatches; i += i == 1 ? alike : 1) {
-      traffic.count_as(i == 1 && i + 1 < microbatches ? alike : 1);
-      const bool sums = context_.dims.fsdp_enabled() || i + 1 == microbatches;
-      model_[0]->set_requires_gradient_sync(sums);
-      loss().backward();
-    }
-    traffic.count_as(1);
+    alike_ = std::max<std::int64_t>(1, microbatches - 2);
+    std::vector<protocols::Batch> batches(
+        static_cast<std::size_t>(std::min<std::int64_t>(microbatches, 3)),
+        batch_of(config_.training));
+    const at::Tensor valid_tokens =
+        at::empty({}, at::TensorOptions().dtype(at::kFloat).device(context_.device));
+    runner_->forward_backward(batches, valid_tokens, /*step=*/1);
+    tokens_ = at::Tensor();
+    traffic_.count_as(1);
   }
 
   void optimizer_step() {
-    const at::Tensor norm =
-        parallel::total_grad_norm(parameters_, context_.group(mesh::MeshDim::kFsdp));
+    const at::Tensor norm = parallel::total_grad_norm(parameters_, context_);
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
 
  private:
-  at::Tensor loss() {
+  void begin_microbatch(std::int64_t number) {
+    traffic_.count_as(number == 1 ? alike_ : 1);
+    if (context_.kernels() == at::kCPU) return;  // where a batch is read where it lies
     const config::Training& training = config_.training;
-    const auto options = at::TensorOptions().dtype(at::kLong).device(context_.device);
-    const at::Tensor tokens = at::empty({training.local_batch_size, training.seq_len}, options);
-    const at::Tensor labels = at::empty(tokens.sizes(), options);
-    const bool autocast =
-        training.mixed_precision_param == config::DType::kBFloat16 && !context_.dims.fsdp_enabled();
-    const parallel::AutocastScope scope(context_.device.type(), autocast, at::kBFloat16);
-    nn::Tensors inputs = {tokens};
-    if (model_[0]->attends_within_documents()) {
-      const at::ScalarType compute = parallel::torch_dtype(training.mixed_precision_param);
-      for (const at::Tensor& mask : model_[0]->attention_masks(tokens, compute)) {
-        inputs.push_back(mask);
-      }
-    }
-    const at::Tensor valid_tokens = at::empty({}, options.dtype(at::kFloat));
-    return loss_((*model_[0])(std::move(inputs)).at(0), labels) / valid_tokens;
+    tokens_ = at::empty({2, training.local_batch_size, training.seq_len},
+                        at::TensorOptions().dtype(at::kLong).device(context_.device));
   }
 
-  const config::JobConfig& config_;
   const comm::RankContext& context_;
-  const protocols::TrainSpec& spec_;
-  protocols::ModelParts model_;
-  std::int64_t total_parameters_ = 0;
-  std::vector<at::Tensor> parameters_;
-  protocols::LossFunction loss_;
+  Traffic& traffic_;
+  step::RankModel model_;
+  config::JobConfig config_;
+  parallel::Parameters parameters_;
+  std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::int64_t alike_ = 1;
+  at::Tensor tokens_;  // a microbatch and its labels on a device
 };
 
 }  // namespace
@@ -125,7 +141,6 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   FakeTensors fake_tensors(tracker);
   const autograd::DispatchModeScope mode(fake_tensors);
   const bool gpu = config.training.device != config::Device::kCpu;
-  const parallel::BufferKeepingScope keeping(!gpu);
   const tools::RankLog quiet(0, /*shows_info=*/false);
 
   Traffic traffic(dims, /*copies=*/!gpu);
@@ -136,10 +151,11 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   context.generator = at::make_generator<at::CPUGeneratorImpl>();
   context.dims = dims;
   context.groups = &groups;
+  if (gpu) context.pretended = at::kCUDA;
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
-  Simulation simulation(changed, context);
+  Simulation simulation(changed, context, traffic);
   SimulatedStep step;
   step.total_parameters = simulation.total_parameters();
   MemoryFigures& memory = step.memory;
@@ -147,14 +163,14 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   memory.parameters = simulation.model_bytes();
 
   // The first step makes the optimizer's state and fills the pool; the second is like all others.
-  simulation.forward_backward(microbatches, traffic);
+  simulation.forward_backward(microbatches);
   memory.gradients = simulation.gradient_bytes();
   const std::int64_t before = tracker->live().results;
   simulation.optimizer_step();
   memory.optimizer_state = tracker->live().results - before;
   tracker->reset_peak();
   traffic.reset();
-  simulation.forward_backward(microbatches, traffic);
+  simulation.forward_backward(microbatches);
   simulation.optimizer_step();
 
   const LiveBytes peak = tracker->peak();

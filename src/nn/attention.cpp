@@ -4,7 +4,9 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include <optional>
 #include <tuple>
+#include <variant>
 
 #include "titan/base/errors.h"
 #include "titan/nn/init.h"
@@ -15,37 +17,45 @@ namespace titan::nn {
 
 namespace {
 
-/// Attention inside packed documents: flash attention never forms the mask. Offsets are int32
-/// `[documents + 1]`.
-at::Tensor flash_packed(const Tensors& inputs) {
-  const at::Tensor& query_bhsd = inputs[0];
-  const at::Tensor& offsets = inputs[3];
-  const auto longest = inputs[4].item<std::int64_t>();
+/// Attention inside packed documents: flash attention never forms the mask.
+at::Tensor attend(const Inputs& inputs, const PackedDocuments& documents) {
+  const at::Tensor& query_bhsd = inputs.at(0);
   const auto packed = [](const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); };
   const at::Tensor output = std::get<0>(at::_flash_attention_forward(
-      packed(query_bhsd), packed(inputs[1]), packed(inputs[2]), offsets, offsets, longest, longest,
+      packed(query_bhsd), packed(inputs.at(1)), packed(inputs.at(2)), documents.offsets,
+      documents.offsets, documents.longest, documents.longest,
       /*dropout_p=*/0.0, /*is_causal=*/true,
       /*return_debug_mask=*/false));
   return output.view({query_bhsd.size(0), query_bhsd.size(2), query_bhsd.size(1), -1});
 }
 
-at::Tensor fused(const Tensors& inputs) {
-  const bool has_mask = inputs.size() == 4;
-  const bool is_causal = !has_mask && inputs[0].size(2) > 1;
-  const bool is_grouped = inputs[0].size(1) != inputs[1].size(1);
-  const std::optional<at::Tensor> mask = has_mask ? std::optional(inputs[3]) : std::nullopt;
-  return at::scaled_dot_product_attention(inputs[0], inputs[1], inputs[2], mask, /*dropout_p=*/0.0,
-                                          is_causal, /*scale=*/std::nullopt, is_grouped)
+at::Tensor fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed, bool is_causal) {
+  const bool is_grouped = inputs.at(0).size(1) != inputs.at(1).size(1);
+  return at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), inputs.at(2), allowed,
+                                          /*dropout_p=*/0.0, is_causal, /*scale=*/std::nullopt,
+                                          is_grouped)
       .transpose(1, 2)
       .contiguous();
 }
 
+at::Tensor attend(const Inputs& inputs, const AllowedMask& mask) {
+  return fused(inputs, mask.allowed, /*is_causal=*/false);
+}
+
+at::Tensor attend(const Inputs& inputs, const CausalMask&) {
+  const std::int64_t queries = inputs.at(0).size(2);
+  const std::int64_t keys = inputs.at(1).size(2);
+  if (queries == 1 || queries == keys) return fused(inputs, std::nullopt, queries > 1);
+  // LibTorch aligns a causal mask with the first keys; these queries are those of the last.
+  const auto allowed = inputs.at(0).options().dtype(at::kBool);
+  return fused(inputs, at::ones({queries, keys}, allowed).tril(keys - queries), false);
+}
+
 }  // namespace
 
-Tensors InnerAttention::forward(const Tensors& inputs) {
-  TITAN_CHECK(inputs.size() >= 3 && inputs.size() <= 5, "attention takes 3 to 5 tensors, got ",
-              inputs.size());
-  return {inputs.size() == 5 ? flash_packed(inputs) : fused(inputs)};
+Tensors InnerAttention::forward(const Inputs& inputs) {
+  const AttentionMask mask = inputs.sequence ? inputs.sequence->mask : CausalMask{};
+  return {std::visit([&](const auto& kind) { return attend(inputs, kind); }, mask)};
 }
 
 Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_heads) {
@@ -64,9 +74,8 @@ void Attention::init_weights(double output_std, at::Generator generator) {
   trunc_normal_(wo_->weight(), output_std, generator);
 }
 
-Tensors Attention::forward(const Tensors& inputs) {
+Tensors Attention::forward(const Inputs& inputs) {
   const at::Tensor& x_bsd = inputs.at(0);
-  const at::Tensor& freqs_cis = inputs.at(1);
   const std::int64_t batch = x_bsd.size(0);
   const std::int64_t length = x_bsd.size(1);
   const auto heads = [&](Linear& projection) {
@@ -75,31 +84,20 @@ Tensors Attention::forward(const Tensors& inputs) {
   const at::Tensor query = heads(*wq_);
   const at::Tensor key = heads(*wk_);
   const at::Tensor value = heads(*wv_);
-  const auto [query_rotated, key_rotated] = apply_rotary_emb(
-      query, key, cache_ == nullptr ? freqs_cis : freqs_cis.slice(0, cache_->length()));
+  const SharedSequence& sequence = inputs.sequence;
+  KeyValueCache* cache = sequence && sequence->caches ? &sequence->caches->of(*this) : nullptr;
+  const at::Tensor freqs_cis =
+      rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
+                   cache ? cache->length() : 0, length);
+  const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
 
-  Tensors qkv = attention_inputs(query_rotated.transpose(1, 2), key_rotated.transpose(1, 2),
-                                 value.transpose(1, 2), inputs);
-  const at::Tensor output = (*inner_attention_)(std::move(qkv)).at(0);
+  Inputs qkv({query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)},
+             sequence);
+  if (cache != nullptr) {
+    std::tie(qkv.tensors[1], qkv.tensors[2]) = cache->append(qkv.at(1), qkv.at(2));
+  }
+  const at::Tensor output = (*inner_attention_)(qkv).at(0);
   return {wo_->call(output.view({batch, length, -1}))};
-}
-
-/// Queries, keys and values `[B, heads, S, d]`, the latter two with what the cache holds, and masks.
-Tensors Attention::attention_inputs(const at::Tensor& query, const at::Tensor& key,
-                                    const at::Tensor& value, const Tensors& inputs) {
-  Tensors result = {query, key, value};
-  if (cache_ == nullptr) {
-    result.insert(result.end(), inputs.begin() + 2, inputs.end());
-    return result;
-  }
-  const std::int64_t before = cache_->length();
-  std::tie(result[1], result[2]) = cache_->append(key, value);
-  const std::int64_t length = query.size(2);
-  if (before > 0 && length > 1) {
-    const auto allowed = query.options().dtype(at::kBool);
-    result.push_back(at::ones({length, before + length}, allowed).tril(before));
-  }
-  return result;
 }
 
 }  // namespace titan::nn

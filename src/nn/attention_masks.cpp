@@ -19,14 +19,14 @@ at::Tensor documents_by_eos(const at::Tensor& tokens, std::int64_t eos_id) {
 
 at::Tensor documents_by_starts(const at::Tensor& starts) { return starts.to(at::kLong).cumsum(1); }
 
-Tensors block_causal_mask(const at::Tensor& documents) {
+AllowedMask block_causal_mask(const at::Tensor& documents) {
   const std::int64_t length = documents.size(1);
   const at::Tensor same_document = documents.unsqueeze(2) == documents.unsqueeze(1);
   const at::Tensor causal = at::ones({length, length}, documents.options().dtype(at::kBool)).tril();
   return {same_document.logical_and(causal).unsqueeze(1)};
 }
 
-Tensors packed_documents(const at::Tensor& documents) {
+PackedDocuments packed_documents(const at::Tensor& documents) {
   // A document starts at each row's first token and wherever the id changes.
   at::Tensor is_start = at::ones(documents.sizes(), documents.options().dtype(at::kBool));
   const std::int64_t length = documents.size(1);
@@ -35,7 +35,7 @@ Tensors packed_documents(const at::Tensor& documents) {
   const at::Tensor starts = is_start.flatten().nonzero().squeeze(1);
   const at::Tensor offsets =
       at::cat({starts, at::ones({1}, starts.options()) * documents.numel()}).to(at::kInt);
-  return {offsets, offsets.diff().max().to(at::kLong).cpu()};
+  return {offsets, offsets.diff().max().item<std::int64_t>()};
 }
 
 }  // namespace titan::nn

@@ -17,7 +17,7 @@ void FeedForward::init_weights(double output_std, at::Generator generator) {
   for (Linear* linear : {w2_, w3_}) trunc_normal_(linear->weight(), output_std, generator);
 }
 
-Tensors FeedForward::forward(const Tensors& inputs) {
+Tensors FeedForward::forward(const Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
   return {w2_->call(at::silu(w1_->call(x)) * w3_->call(x))};
 }

@@ -26,13 +26,15 @@ void draw_trunc_normal(const at::Tensor& tensor, double std, at::Generator gener
 }  // namespace
 
 void normal_(const Parameter& parameter, at::Generator generator) {
-  parameter.fill([&](const at::Tensor& full) { full.normal_(0.0, 1.0, generator); });
+  parameter.fill([&](const at::Tensor& full) { full.normal_(0.0, 1.0, generator); },
+                 generator.device());
 }
 
 void trunc_normal_(const Parameter& parameter, double std, at::Generator generator, double low,
                    double high) {
   parameter.fill(
-      [&](const at::Tensor& full) { draw_trunc_normal(full, std, generator, low, high); });
+      [&](const at::Tensor& full) { draw_trunc_normal(full, std, generator, low, high); },
+      generator.device());
 }
 
 }  // namespace titan::nn

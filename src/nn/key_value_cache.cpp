@@ -3,7 +3,6 @@
 #include <ATen/ops/empty.h>
 
 #include "titan/base/errors.h"
-#include "titan/nn/attention.h"
 
 namespace titan::nn {
 
@@ -28,20 +27,6 @@ std::pair<at::Tensor, at::Tensor> KeyValueCache::append(const at::Tensor& key,
   values_.slice(2, length_, end).copy_(value);
   length_ = end;
   return {keys_.slice(2, 0, end), values_.slice(2, 0, end)};
-}
-
-CachedText::CachedText(Module& model, std::int64_t capacity) {
-  for (const auto& [name, module] : model.named_modules()) {
-    auto* attention = dynamic_cast<Attention*>(module);
-    if (attention == nullptr) continue;
-    attention->set_cache(&caches_.emplace_back(capacity));
-    layers_.push_back(attention);
-  }
-  TITAN_CHECK(!layers_.empty(), "a model without attention layers keeps no keys and values");
-}
-
-CachedText::~CachedText() {
-  for (Attention* layer : layers_) layer->set_cache(nullptr);
 }
 
 }  // namespace titan::nn

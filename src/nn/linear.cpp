@@ -10,8 +10,8 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarTy
           add_parameter("weight", at::empty({out_features, in_features},
                                             at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
 
-Tensors Linear::forward(const Tensors& inputs) {
-  return {at::linear(inputs.at(0), weight_.tensor)};
+Tensors Linear::forward(const Inputs& inputs) {
+  return {at::linear(inputs.at(0), weight_->tensor)};
 }
 
 }  // namespace titan::nn

@@ -3,7 +3,6 @@
 #include <ATen/ops/empty_like.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "titan/base/errors.h"
@@ -18,30 +17,34 @@ std::string joined(const std::string& prefix, const std::string& name) {
 
 }  // namespace
 
-Tensors Module::operator()(Tensors inputs) {
-  for (const auto& hook : pre_forward_hooks_) hook(*this, inputs);
-  Tensors outputs = run_wrapped(inputs, wrappers_.size());
-  for (const auto& hook : post_forward_hooks_) hook(*this, inputs, outputs);
-  return outputs;
+Tensors Module::operator()(const Inputs& inputs) {
+  if (!here_) return {inputs.at(0)};
+  return run_layers(layers_.size(), inputs);
 }
 
-Tensors Module::run_wrapped(const Tensors& inputs, std::size_t wrapper_count) {
-  if (wrapper_count == 0) return forward(inputs);
-  const Forward inner = [this, wrapper_count](const Tensors& in) {
-    return run_wrapped(in, wrapper_count - 1);
-  };
-  return wrappers_[wrapper_count - 1](inner, inputs);
+Tensors Module::run_layers(std::size_t count, const Inputs& inputs) {
+  if (count == 0) return forward(inputs);
+  const Forward inside = [this, count](const Inputs& in) { return run_layers(count - 1, in); };
+  return layers_[count - 1](inside, inputs);
 }
+
+void Module::wrap_forward(Layer layer) { layers_.push_back(std::move(layer)); }
 
 void Module::add_pre_forward_hook(PreForwardHook hook) {
-  pre_forward_hooks_.push_back(std::move(hook));
+  wrap_forward([this, hook = std::move(hook)](const Forward& forward, const Inputs& inputs) {
+    Inputs replaced = inputs;
+    hook(*this, replaced);
+    return forward(replaced);
+  });
 }
 
 void Module::add_post_forward_hook(PostForwardHook hook) {
-  post_forward_hooks_.push_back(std::move(hook));
+  wrap_forward([this, hook = std::move(hook)](const Forward& forward, const Inputs& inputs) {
+    Tensors outputs = forward(inputs);
+    hook(*this, inputs, outputs);
+    return outputs;
+  });
 }
-
-void Module::wrap_forward(ForwardWrapper wrapper) { wrappers_.push_back(std::move(wrapper)); }
 
 void Module::visit(const std::string& prefix,
                    const std::function<void(const std::string&, Module&)>& visitor) {
@@ -57,24 +60,21 @@ void Module::visit(const std::string& prefix,
   }
 }
 
-std::vector<NamedTensor> Module::named_parameters() const {
-  std::vector<NamedTensor> result;
-  std::unordered_set<const void*> seen;
-  visit("", [&](const std::string& prefix, const Module& module) {
-    for (const auto& [name, parameter] : module.parameters_) {
-      if (seen.insert(parameter.tensor.unsafeGetTensorImpl()).second) {
-        result.push_back({joined(prefix, name), parameter.tensor});
-      }
-    }
-  });
+std::vector<NamedParameter> Module::named_parameters() const {
+  std::vector<NamedParameter> result;
+  std::unordered_set<const Parameter*> seen;
+  for (NamedParameter& named : parameter_names()) {
+    if (!named.parameter->here || !seen.insert(named.parameter).second) continue;
+    result.push_back(std::move(named));
+  }
   return result;
 }
 
-std::vector<std::pair<std::string, Parameter*>> Module::parameter_slots() {
-  std::vector<std::pair<std::string, Parameter*>> result;
-  visit("", [&](const std::string& prefix, Module& module) {
-    for (auto& [name, parameter] : module.parameters_) {
-      result.emplace_back(joined(prefix, name), &parameter);
+std::vector<NamedParameter> Module::parameter_names() const {
+  std::vector<NamedParameter> result;
+  visit("", [&](const std::string& prefix, const Module& module) {
+    for (const auto& [name, parameter] : module.parameters_) {
+      result.push_back({joined(prefix, name), parameter.get()});
     }
   });
   return result;
@@ -129,25 +129,44 @@ Module& Module::submodule(const std::string& path) {
   return *module;
 }
 
+Module::ParameterSlot& Module::slot(const std::string& name) {
+  const auto found =
+      std::ranges::find(parameters_, name, &decltype(parameters_)::value_type::first);
+  TITAN_CHECK(found != parameters_.end(), "a module without a parameter '", name, "'");
+  return found->second;
+}
+
+void Module::tie_parameter(const std::string& name, Module& source,
+                           const std::string& source_name) {
+  ParameterSlot& mine = slot(name);
+  const ParameterSlot& other = source.slot(source_name);
+  TITAN_CHECK(mine->full_sizes == other->full_sizes, "tied parameters of other sizes");
+  mine = other;
+}
+
+void Module::leave_to_other_stage() {
+  visit("", [](const std::string&, Module& module) {
+    module.here_ = false;
+    for (auto& [name, parameter] : module.parameters_) parameter->here = false;
+  });
+}
+
 void Module::to_empty(at::Device device) {
-  std::unordered_map<const void*, at::Tensor> replaced;
   const auto replace = [&](at::Tensor& tensor) {
-    at::Tensor& fresh = replaced[tensor.unsafeGetTensorImpl()];
-    if (!fresh.defined()) {
-      fresh = at::empty_like(tensor, tensor.options().device(device));
-      fresh.set_requires_grad(tensor.requires_grad());
-    }
-    tensor = fresh;
+    const bool trains = tensor.requires_grad();
+    tensor = at::empty_like(tensor, tensor.options().device(device));
+    tensor.set_requires_grad(trains);
   };
+  for (const NamedParameter& named : named_parameters()) replace(named.parameter->tensor);
   visit("", [&](const std::string&, Module& module) {
-    for (auto& [name, parameter] : module.parameters_) replace(parameter.tensor);
+    if (!module.here_) return;
     for (Buffer& buffer : module.buffers_) replace(buffer.tensor);
   });
 }
 
-Parameter& Module::add_parameter(std::string name, at::Tensor tensor) {
+Module::ParameterSlot& Module::add_parameter(std::string name, at::Tensor tensor) {
   tensor.set_requires_grad(true);
-  parameters_.emplace_back(std::move(name), Parameter{std::move(tensor), std::nullopt});
+  parameters_.emplace_back(std::move(name), std::make_shared<Parameter>(std::move(tensor)));
   return parameters_.back().second;
 }
 
@@ -156,7 +175,7 @@ at::Tensor& Module::add_buffer(std::string name, at::Tensor tensor, bool persist
   return buffers_.back().tensor;
 }
 
-Tensors ModuleList::forward(const Tensors&) {
+Tensors ModuleList::forward(const Inputs&) {
   throw InternalError("a list of modules cannot be called; call its members");
 }
 

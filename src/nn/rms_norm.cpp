@@ -11,11 +11,11 @@ RMSNorm::RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype)
           "weight", at::empty({dim}, at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
 
 void RMSNorm::reset_parameters() {
-  weight_.fill([](const at::Tensor& full) { full.fill_(1.0); });
+  weight_->fill([](const at::Tensor& full) { full.fill_(1.0); });
 }
 
-Tensors RMSNorm::forward(const Tensors& inputs) {
-  return {at::rms_norm(inputs.at(0), weight_.tensor.sizes(), weight_.tensor, eps_)};
+Tensors RMSNorm::forward(const Inputs& inputs) {
+  return {at::rms_norm(inputs.at(0), weight_->tensor.sizes(), weight_->tensor, eps_)};
 }
 
 }  // namespace titan::nn

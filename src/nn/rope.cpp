@@ -52,11 +52,18 @@ at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, doub
   return at::polar(at::ones_like(angles), angles);
 }
 
+at::Tensor rotations_of(const at::Tensor& freqs_cis, const at::Tensor& positions,
+                        std::int64_t first, std::int64_t length) {
+  const std::int64_t pairs = freqs_cis.size(1);
+  if (!positions.defined()) {
+    return freqs_cis.slice(0, first, first + length).view({1, length, 1, pairs});
+  }
+  return freqs_cis.index_select(0, positions.flatten()).view({-1, length, 1, pairs});
+}
+
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
-                                                   const at::Tensor& freqs_cis) {
-  const std::int64_t length = query.size(1);
-  const at::Tensor table = freqs_cis.slice(0, 0, length).view({1, length, 1, freqs_cis.size(1)});
-  return {rotate(query, table), rotate(key, table)};
+                                                   const at::Tensor& rotations) {
+  return {rotate(query, rotations), rotate(key, rotations)};
 }
 
 }  // namespace titan::nn

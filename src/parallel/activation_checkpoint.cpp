@@ -7,6 +7,7 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/linear.h"
+#include "titan/parallel/module_pattern.h"
 #include "titan/tools/logging.h"
 
 namespace titan::parallel {
@@ -40,22 +41,22 @@ void add_recompute_shapes(OperatorSavePolicy& policy, const std::string& block_n
       throw ConfigError("activation_checkpoint.per_op_sac_force_recompute_mm_shapes_by_fqns: " +
                         full_name + " is matched, but is not a linear layer.");
     }
-    const at::IntArrayRef sizes = linear->weight().full_sizes();
+    const std::vector<std::int64_t>& sizes = linear->weight().full_sizes;
     policy.recompute_mm_shapes.emplace(sizes[1], sizes[0]);
   }
 }
 
 void wrap(nn::Module& block, CheckpointOptions options) {
-  block.wrap_forward([options = std::move(options)](const nn::Module::Forward& forward,
-                                                    const nn::Tensors& inputs) {
-    return checkpoint_forward(forward, inputs, options);
-  });
+  block.wrap_forward(
+      [options = std::move(options)](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
+        return checkpoint_forward(forward, inputs, options);
+      });
 }
 
 }  // namespace
 
-void apply_ac(nn::Module& model, const config::ActivationCheckpoint& config,
-              const OperatorSavePolicy& save_policy) {
+void apply_ac(nn::Module& model, std::string_view blocks,
+              const config::ActivationCheckpoint& config, const OperatorSavePolicy& save_policy) {
   if (config.mode == ActivationCheckpointMode::kNone) return;
   TITAN_CHECK(config.mode != ActivationCheckpointMode::kMemoryBudget,
               "the memory budget mode was not refused");
@@ -70,12 +71,12 @@ void apply_ac(nn::Module& model, const config::ActivationCheckpoint& config,
   options.early_stop = config.early_stop;
 
   std::int64_t count = 0;
-  for (const auto& [name, block] : model.submodule("layers").named_children()) {
+  for (const auto& [name, block] : modules_matching(model, blocks)) {
     ++count;
     if (frequency != 0 && count % frequency != 0) continue;
     if (by_operator) {
       auto policy = std::make_shared<OperatorSavePolicy>(save_policy);
-      add_recompute_shapes(*policy, "layers." + name, *block,
+      add_recompute_shapes(*policy, name, *block,
                            config.per_op_sac_force_recompute_mm_shapes_by_fqns);
       options.selective_modes = [policy] { return selective_modes(policy); };
     }

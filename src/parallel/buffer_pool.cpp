@@ -5,26 +5,10 @@
 
 #include <utility>
 
-#include "titan/parallel/buffer_keeping.h"
-
 namespace titan::parallel {
 
-namespace {
-
-enum { kAsTheDevice, kKeeps, kKeepsNothing };
-thread_local int keeping = kAsTheDevice;
-
-}  // namespace
-
-BufferKeepingScope::BufferKeepingScope(bool keeps)
-    : outer_(std::exchange(keeping, keeps ? kKeeps : kKeepsNothing)) {}
-
-BufferKeepingScope::~BufferKeepingScope() { keeping = outer_; }
-
-BufferPool::BufferPool(at::Device device)
-    : device_(device),
-      keeps_(keeping == kAsTheDevice ? device.is_cpu() : keeping == kKeeps),
-      allocator_(c10::GetAllocator(device.type())) {}
+BufferPool::BufferPool(at::Device device, bool keeps)
+    : device_(device), keeps_(keeps), allocator_(c10::GetAllocator(device.type())) {}
 
 c10::Storage BufferPool::make_storage() const {
   return c10::Storage(c10::Storage::use_byte_size_t(), 0, c10::DataPtr(nullptr, device_),

@@ -9,12 +9,13 @@
 
 namespace titan::parallel {
 
-/// Memory for full parameters and for what is being sent, used again and again. On a CPU it is kept
+/// Memory for full parameters and for what is being sent, used again and again. On a CPU it is best kept
 /// here, because the system's allocator would return large blocks to the kernel and fault them in
 /// again; a GPU's caching allocator does that itself. One thread.
 class BufferPool {
  public:
-  explicit BufferPool(at::Device device);
+  /// `keeps`: whether memory that is done with stays here.
+  BufferPool(at::Device device, bool keeps);
 
   /// A storage without memory, for tensors that live longer than their contents.
   c10::Storage make_storage() const;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "titan/autograd/recomputation.h"
 #include "titan/autograd/saved_tensor_hooks.h"
 #include "titan/base/errors.h"
 #include "titan/parallel/autocast.h"
@@ -88,19 +89,20 @@ class Surroundings {
 /// autograd holds instead of the saved tensors, and freed with them.
 class Frame : public std::enable_shared_from_this<Frame> {
  public:
-  Frame(nn::Module::Forward forward, const nn::Tensors& inputs, const CheckpointOptions& options)
+  Frame(nn::Module::Forward forward, const nn::Inputs& inputs, const CheckpointOptions& options)
       : forward_(std::move(forward)),
         determinism_check_(options.determinism_check),
         early_stop_(options.early_stop),
         surroundings_(inputs.at(0).device(), options.preserve_rng_state) {
     if (options.selective_modes) modes_ = options.selective_modes();
-    for (const at::Tensor& input : inputs) {
-      inputs_.push_back(input.defined() ? input.detach().set_requires_grad(input.requires_grad())
-                                        : input);
+    inputs_.sequence = inputs.sequence;
+    for (const at::Tensor& input : inputs.tensors) {
+      inputs_.tensors.push_back(
+          input.defined() ? input.detach().set_requires_grad(input.requires_grad()) : input);
     }
   }
 
-  nn::Tensors run(const nn::Tensors& inputs);
+  nn::Tensors run(const nn::Inputs& inputs);
   /// The saved tensor `index`; runs forward again when it is not at hand.
   at::Tensor take(std::size_t index);
 
@@ -119,7 +121,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
   bool determinism_check_;
   bool early_stop_;
   Surroundings surroundings_;
-  nn::Tensors inputs_;
+  nn::Inputs inputs_;
   SelectiveModes modes_;
   std::vector<TensorShape> saved_;
   std::vector<at::Tensor> recomputed_;
@@ -151,7 +153,7 @@ class CollectToken : public autograd::SavedTensorHooks {
   Frame& frame_;
 };
 
-nn::Tensors Frame::run(const nn::Tensors& inputs) {
+nn::Tensors Frame::run(const nn::Inputs& inputs) {
   const autograd::SavedTensorHooksScope hooks(
       [frame = shared_from_this()] { return std::make_unique<SavedToken>(frame); });
   const std::shared_ptr<autograd::DispatchMode> mode = std::exchange(modes_.forward, nullptr);
@@ -176,6 +178,7 @@ void Frame::recompute() {
   recomputed_.clear();
   recomputed_.reserve(saved_.size());
   surroundings_.run([this] {
+    const autograd::RecomputationScope recomputing;
     const autograd::SavedTensorHooksScope hooks(
         [this] { return std::make_unique<CollectToken>(*this); });
     // Kept results are handed out once, and early_stop leaves some behind: a further run computes
@@ -201,7 +204,7 @@ at::Tensor Frame::take(std::size_t index) {
 
 }  // namespace
 
-nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Tensors& inputs,
+nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Inputs& inputs,
                                const CheckpointOptions& options) {
   if (!c10::GradMode::is_enabled()) return forward(inputs);
   return std::make_shared<Frame>(forward, inputs, options)->run(inputs);

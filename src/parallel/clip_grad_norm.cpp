@@ -3,45 +3,99 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
 
 namespace titan::parallel {
 
+using mesh::MeshDim;
+
 namespace {
 
-std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& parameters) {
-  std::vector<at::Tensor> grads;
-  grads.reserve(parameters.size());
-  for (const at::Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) grads.push_back(parameter.grad());
+/// Parameters that are cut over the same axes, by their places in the list.
+using ByAxes = std::map<std::vector<MeshDim>, std::vector<std::size_t>>;
+
+at::Tensor gradient_of(const nn::Parameter& parameter) { return parameter.tensor.grad(); }
+
+/// A parameter that no rank can have a gradient of is left out; so is one without a gradient on this rank,
+/// unless others hold parts of it and wait for this one's.
+ByAxes group_by_axes(const Parameters& parameters) {
+  ByAxes result;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const std::vector<MeshDim> axes = cut_over(*parameters[i]);
+    const bool takes_part = gradient_of(*parameters[i]).defined() ||
+                            (!axes.empty() && parameters[i]->tensor.requires_grad());
+    if (takes_part) result[axes].push_back(i);
   }
-  return grads;
+  return result;
 }
 
-at::Device device_of(const std::vector<at::Tensor>& parameters) {
-  return parameters.empty() ? at::Device(at::kCPU) : parameters.front().device();
+/// The norm of each tensor, `[n]`; of one that is not there 0.
+at::Tensor norms_of(const Parameters& parameters, const std::vector<std::size_t>& places) {
+  std::vector<at::Tensor> grads;
+  for (const std::size_t i : places) {
+    const at::Tensor gradient = gradient_of(*parameters[i]);
+    grads.push_back(gradient.defined() ? gradient
+                                       : at::zeros({0}, parameters[i]->tensor.options()));
+  }
+  return at::stack(at::_foreach_norm(grads, 2.0));
+}
+
+/// √(Σ norms²) over the ranks of a group, element by element: in the order in which PyTorch rounds.
+at::Tensor combine(const at::Tensor& norms, comm::ProcessGroup* group) {
+  if (group == nullptr) return norms;
+  const at::Tensor squares = norms.pow(2.0).to(group->device());
+  group->all_reduce(squares).wait();
+  return squares.pow(0.5).to(norms.device());
+}
+
+/// Norms of all tensors, in the order of the parameters.
+at::Tensor in_order(const std::vector<at::Tensor>& norms, const ByAxes& by_axes) {
+  if (norms.size() == 1) return norms.front();
+  std::vector<std::size_t> places;
+  for (const auto& [axes, some] : by_axes) places.insert(places.end(), some.begin(), some.end());
+  std::vector<std::int64_t> order(places.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::sort(order, {}, [&](std::int64_t i) { return places[static_cast<std::size_t>(i)]; });
+  const at::Tensor all = at::cat(norms);
+  return all.index_select(0, at::tensor(order, at::kLong).to(all.device()));
 }
 
 }  // namespace
 
-at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters, comm::ProcessGroup* shard) {
-  const std::vector<at::Tensor> grads = gradients(parameters);
-  if (grads.empty()) return at::zeros({}, at::TensorOptions().device(device_of(parameters)));
-  at::Tensor norms = at::stack(at::_foreach_norm(grads, 2.0));
-  if (shard != nullptr) {
-    // Each tensor's norm first, then that of all, in the order in which PyTorch rounds.
-    const at::Tensor squares = norms.pow(2.0).to(shard->device());
-    shard->all_reduce(squares).wait();
-    norms = squares.pow(0.5).to(norms.device());
+at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext& context) {
+  const ByAxes by_axes = group_by_axes(parameters);
+  std::vector<at::Tensor> norms;
+  for (const auto& [axes, places] : by_axes) {
+    at::Tensor some = norms_of(parameters, places);
+    for (const MeshDim dim : axes) some = combine(some, context.group(dim));
+    norms.push_back(std::move(some));
   }
-  return at::linalg_vector_norm(norms, 2.0);
+  at::Tensor total;
+  if (norms.empty()) {
+    const at::Device device =
+        parameters.empty() ? context.device : parameters.front()->tensor.device();
+    total = at::zeros({}, at::TensorOptions().device(device));
+  } else {
+    total = at::linalg_vector_norm(in_order(norms, by_axes), 2.0);
+  }
+  return combine(total, context.group(MeshDim::kPp));
 }
 
-void clip_grads_with_norm_(const std::vector<at::Tensor>& parameters, double max_norm,
+void clip_grads_with_norm_(const Parameters& parameters, double max_norm,
                            const at::Tensor& total_norm) {
-  const std::vector<at::Tensor> grads = gradients(parameters);
+  std::vector<at::Tensor> grads;
+  for (const nn::Parameter* parameter : parameters) {
+    const at::Tensor gradient = gradient_of(*parameter);
+    if (gradient.defined()) grads.push_back(gradient);
+  }
   if (grads.empty()) return;
   // Multiplying by 1 costs less than asking the device whether it is needed.
   at::_foreach_mul_(grads, (max_norm / (total_norm + 1e-6)).clamp_max(1.0));

@@ -6,6 +6,8 @@
 #include "titan/parallel/ddp.h"
 #include "titan/parallel/dtype.h"
 #include "titan/parallel/fsdp.h"
+#include "titan/parallel/layout.h"
+#include "titan/parallel/module_pattern.h"
 #include "titan/tools/logging.h"
 
 namespace titan::parallel {
@@ -15,68 +17,77 @@ namespace {
 using config::ReshardAfterForward;
 using mesh::MeshDim;
 
-nn::Module* child(nn::Module& model, const std::string& wanted) {
-  for (const auto& [name, module] : model.named_children()) {
-    if (name == wanted) return module;
+/// Whether units give their parameters back between forward and backward.
+bool reshards(ReshardAfterForward policy, bool is_last, bool pipelined) {
+  if (policy == ReshardAfterForward::kDefault) {
+    // A pipeline's stage would gather them again for every microbatch.
+    return !is_last && !pipelined;
   }
-  return nullptr;
+  return policy == ReshardAfterForward::kAlways;
 }
 
-/// Whether blocks give their parameters back between forward and backward.
-bool reshards(ReshardAfterForward policy, bool pipelined) {
-  // A pipeline's stage would gather them again for every microbatch.
-  return policy == ReshardAfterForward::kDefault ? !pipelined
-                                                 : policy == ReshardAfterForward::kAlways;
+void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp, UnitOptions options,
+                ReshardAfterForward policy, bool pipelined) {
+  for (const UnitPattern& unit : units) {
+    options.reshard_after_forward = reshards(policy, unit.is_last, pipelined);
+    std::vector<nn::Module*> together;
+    for (const std::string& pattern : unit.modules) {
+      const auto modules = modules_matching(model, pattern);
+      TITAN_CHECK(!modules.empty(), "no module fits '", pattern, "', a unit of FSDP");
+      for (const auto& [name, module] : modules) {
+        together.push_back(module);
+        if (unit.modules.size() == 1) fsdp.wrap({module}, options);
+      }
+    }
+    if (unit.modules.size() > 1) fsdp.wrap(together, options);
+  }
+  fsdp.wrap_root(options);
 }
 
-void wrap_language_model(nn::Module& model, Fsdp& fsdp, bool reshard, bool reshard_last) {
-  if (nn::Module* embeddings = child(model, "tok_embeddings")) fsdp.wrap({embeddings}, reshard);
-  if (nn::Module* layers = child(model, "layers")) {
-    for (const auto& [name, layer] : layers->named_children()) fsdp.wrap({layer}, reshard);
-  }
-  nn::Module* norm = child(model, "norm");
-  nn::Module* output = child(model, "output");
-  // Backward begins with them, so that they stay.
-  if (norm != nullptr && output != nullptr) fsdp.wrap({norm, output}, reshard_last);
-  fsdp.wrap_root();
+std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,
+                                     const comm::RankContext& context,
+                                     const config::Parallelism& parallelism,
+                                     const config::Training& training) {
+  FsdpOptions options;
+  options.types.param_dtype = torch_dtype(training.mixed_precision_param);
+  options.types.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
+  options.device = context.device;
+  options.keeps_buffers = context.kernels() == at::kCPU;
+  UnitOptions ranks;
+  ranks.shard = context.group(MeshDim::kFsdp);
+  ranks.replicate = context.group(MeshDim::kDpReplicate);
+  ranks.axis = axis_of(MeshDim::kFsdp);
+  const auto fsdp = Fsdp::create(model, options);
+  wrap_units(model, units, *fsdp, ranks, parallelism.fsdp_reshard_after_forward,
+             context.dims.pp_enabled());
+  tools::log_info("Applied ", context.dims.dp_replicate_enabled() ? "HSDP" : "FSDP",
+                  " to the model");
+  if (training.enable_cpu_offload) tools::log_info("Applied CPU Offloading to the model");
+  return fsdp;
 }
 
 }  // namespace
 
-GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& context,
-                                 const config::Parallelism& parallelism,
-                                 const config::Training& training) {
+std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable& units,
+                                              const comm::RankContext& context,
+                                              const config::Parallelism& parallelism,
+                                              const config::Training& training) {
   const mesh::ParallelDims& dims = context.dims;
-  comm::ProcessGroup* replicate = context.group(MeshDim::kDpReplicate);
-  if (dims.fsdp_enabled()) {
-    FsdpOptions options;
-    options.shard = context.group(MeshDim::kFsdp);
-    options.replicate = replicate;
-    options.param_dtype = torch_dtype(training.mixed_precision_param);
-    options.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
-    options.device = context.device;
-    const auto fsdp = Fsdp::create(model, options);
-    const ReshardAfterForward policy = parallelism.fsdp_reshard_after_forward;
-    wrap_language_model(model, *fsdp, reshards(policy, dims.pp_enabled()),
-                        policy == ReshardAfterForward::kAlways);
-    tools::log_info("Applied ", replicate != nullptr ? "HSDP" : "FSDP", " to the model");
-    if (training.enable_cpu_offload) tools::log_info("Applied CPU Offloading to the model");
-    return [fsdp](bool sync) { fsdp->set_requires_gradient_sync(sync); };
-  }
+  if (dims.fsdp_enabled()) return apply_fsdp(model, units, context, parallelism, training);
   if (training.enable_cpu_offload) {
     throw ConfigError(
         "training.enable_cpu_offload: only sharded parameters can be kept in CPU memory; it needs "
         "data_parallel_shard_degree > 1");
   }
-  if (replicate == nullptr) return nullptr;
+  if (!dims.dp_replicate_enabled()) return std::make_shared<Sharding>();
   if (dims.world_size() != dims.degrees().dp_replicate) {
     throw ConfigError(
         "parallelism.data_parallel_replicate_degree: replicas together with tensor or pipeline "
         "parallelism need data_parallel_shard_degree > 1");
   }
-  const auto ddp = Ddp::apply(model, *replicate);
+  const auto ddp = Ddp::apply(model, *context.group(MeshDim::kDpReplicate));
   tools::log_info("Applied DDP to the model");
-  return [ddp](bool sync) { ddp->set_requires_gradient_sync(sync); };
+  return ddp;
 }
 
 }  // namespace titan::parallel

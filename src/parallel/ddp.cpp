@@ -23,7 +23,7 @@ std::int64_t elements_of(const std::vector<at::Tensor>& parameters) {
 std::shared_ptr<Ddp> Ddp::apply(nn::Module& model, comm::ProcessGroup& group,
                                 std::int64_t bucket_bytes) {
   std::shared_ptr<Ddp> ddp(new Ddp(group, bucket_bytes));
-  model.add_pre_forward_hook([ddp](nn::Module& root, nn::Tensors&) {
+  model.add_pre_forward_hook([ddp](nn::Module& root, nn::Inputs&) {
     if (ddp->buckets_.empty()) ddp->make_buckets(root.named_parameters());
   });
   return ddp;
@@ -32,11 +32,11 @@ std::shared_ptr<Ddp> Ddp::apply(nn::Module& model, comm::ProcessGroup& group,
 Ddp::Ddp(comm::ProcessGroup& group, std::int64_t bucket_bytes)
     : group_(group), bucket_bytes_(bucket_bytes) {}
 
-void Ddp::make_buckets(const std::vector<nn::NamedTensor>& parameters) {
+void Ddp::make_buckets(const std::vector<nn::NamedParameter>& parameters) {
   // Backward goes through the model from its end, so that the last parameters are ready first.
   std::int64_t bytes = bucket_bytes_;
   for (auto parameter = parameters.rbegin(); parameter != parameters.rend(); ++parameter) {
-    const at::Tensor& tensor = parameter->tensor;
+    const at::Tensor& tensor = parameter->tensor();
     if (!tensor.requires_grad()) continue;
     const bool other_type =
         !buckets_.empty() && buckets_.back().parameters.front().dtype() != tensor.dtype();
@@ -101,6 +101,8 @@ void Ddp::finish(Bucket& bucket) {
   }
   bucket.ready = 0;
 }
+
+void Ddp::reduce_gradients() { end_backward(); }
 
 void Ddp::end_backward() {
   for (Bucket& bucket : buckets_) {

@@ -9,40 +9,22 @@
 #include <utility>
 
 #include "parallel/buffer_pool.h"
-#include "parallel/fsdp_unit.h"
 #include "titan/autograd/backward_hooks.h"
+#include "titan/autograd/recomputation.h"
 #include "titan/base/errors.h"
 
 namespace titan::parallel {
 
 namespace {
 
-/// The parameters below these modules that are not sharded yet; all places of a tied one together.
-std::vector<std::vector<nn::Parameter*>> unsharded_parameters(
+/// How often each parameter is named below these modules.
+std::unordered_map<nn::Parameter*, std::size_t> count_names(
     const std::vector<nn::Module*>& modules) {
-  std::vector<std::vector<nn::Parameter*>> result;
-  std::unordered_map<const void*, std::size_t> index;  // by tensor
-  for (nn::Module* module : modules) {
-    for (const auto& [name, place] : module->parameter_slots()) {
-      if (place->box) continue;
-      const auto [known, fresh] =
-          index.try_emplace(place->tensor.unsafeGetTensorImpl(), result.size());
-      if (fresh) result.emplace_back();
-      result[known->second].push_back(place);
-    }
+  std::unordered_map<nn::Parameter*, std::size_t> counts;
+  for (const nn::Module* module : modules) {
+    for (const auto& [name, parameter] : module->parameter_names()) ++counts[parameter];
   }
-  return result;
-}
-
-/// Leaves out the parameters that modules elsewhere below `root` share.
-void keep_own(std::vector<std::vector<nn::Parameter*>>& parameters, nn::Module& root) {
-  std::unordered_map<const void*, std::size_t> places;  // by tensor
-  for (const auto& [name, place] : root.parameter_slots()) {
-    ++places[place->tensor.unsafeGetTensorImpl()];
-  }
-  std::erase_if(parameters, [&](const std::vector<nn::Parameter*>& own) {
-    return own.size() < places[own.front()->tensor.unsafeGetTensorImpl()];
-  });
+  return counts;
 }
 
 void cast(nn::Tensors& tensors, at::ScalarType dtype) {
@@ -54,97 +36,167 @@ void cast(nn::Tensors& tensors, at::ScalarType dtype) {
 }  // namespace
 
 std::shared_ptr<Fsdp> Fsdp::create(nn::Module& root, const FsdpOptions& options) {
-  TITAN_CHECK(options.shard != nullptr, "FSDP needs a group to shard over");
   return std::shared_ptr<Fsdp>(new Fsdp(root, options));
 }
 
 Fsdp::Fsdp(nn::Module& root, const FsdpOptions& options)
-    : root_(root), options_(options), pool_(std::make_unique<BufferPool>(options.device)) {}
+    : root_(root),
+      options_(options),
+      pool_(std::make_shared<BufferPool>(options.device, options.keeps_buffers)) {}
 
 Fsdp::~Fsdp() = default;
 
-void Fsdp::wrap(const std::vector<nn::Module*>& modules, bool reshard_after_forward) {
-  add_unit(modules, reshard_after_forward);
+std::vector<nn::Parameter*> Fsdp::parameters_to_take(
+    const std::vector<nn::Module*>& modules) const {
+  const auto everywhere = count_names({&root_});
+  auto here = count_names(modules);
+  std::vector<nn::Parameter*> result;
+  for (const nn::Module* module : modules) {
+    for (const auto& [name, parameter] : module->named_parameters()) {
+      // Of a name that several of the modules have only the first finds its count.
+      const auto count = here.find(parameter);
+      if (count == here.end() || taken_.contains(parameter)) continue;
+      if (count->second == everywhere.at(parameter)) result.push_back(parameter);
+      here.erase(count);
+    }
+  }
+  return result;
 }
 
-void Fsdp::wrap_root() { add_unit({&root_}, /*reshard_after_forward=*/false); }
-
-void Fsdp::add_unit(const std::vector<nn::Module*>& modules, bool reshard_after_forward) {
-  auto parameters = unsharded_parameters(modules);
-  keep_own(parameters, root_);
-  if (parameters.empty()) return;
-  const std::size_t index = units_.size();
-  units_.push_back(
-      std::make_unique<FsdpUnit>(std::move(parameters), options_, reshard_after_forward));
+FsdpUnit* Fsdp::wrap(const std::vector<nn::Module*>& modules, const UnitOptions& options) {
+  std::vector<nn::Parameter*> parameters = parameters_to_take(modules);
+  if (parameters.empty()) return nullptr;
+  TITAN_CHECK(!prefetches_ordered_, "a model that has run already is sharded");
+  taken_.insert(parameters.begin(), parameters.end());
+  units_.push_back({std::make_unique<FsdpUnit>(std::move(parameters), options, options_.types,
+                                               options_.device, pool_),
+                    modules.front(), modules.back()});
+  FsdpUnit* unit = units_.back().unit.get();
   const auto self = shared_from_this();
   modules.front()->add_pre_forward_hook(
-      [self, index](nn::Module&, nn::Tensors& inputs) { self->before_forward(index, inputs); });
+      [self, unit](nn::Module&, nn::Inputs& inputs) { self->before_forward(*unit, inputs); });
   modules.back()->add_post_forward_hook(
-      [self, index](nn::Module&, const nn::Tensors&, nn::Tensors& outputs) {
-        self->after_forward(index, outputs);
+      [self, unit](nn::Module&, const nn::Inputs&, nn::Tensors& outputs) {
+        self->after_forward(*unit, outputs);
       });
+  return unit;
 }
 
-void Fsdp::before_forward(std::size_t unit, nn::Tensors& inputs) {
-  units_[unit]->start_unshard(*pool_);
-  units_[unit]->finish_unshard(*pool_);
-  if (options_.param_dtype) cast(inputs, *options_.param_dtype);
-  if (in_backward_) return;  // recomputed: the graph and its hooks are those of the first time
-  if (unit + 1 < units_.size()) units_[unit + 1]->start_unshard(*pool_);
+FsdpUnit* Fsdp::wrap_root(UnitOptions options) {
+  options.reshard_after_forward = false;
+  return wrap({&root_}, options);
+}
+
+/// Each unit fetches the one that runs next: forward in the order in which modules begin, backward in the
+/// opposite of that in which they end.
+void Fsdp::order_prefetches() {
+  prefetches_ordered_ = true;
+  std::unordered_map<const nn::Module*, std::size_t> begins;  // outer modules before inner ones
+  for (const auto& [name, module] : root_.named_modules()) begins.emplace(module, begins.size());
+  const auto end_of = [&](nn::Module* module) {  // inner modules before outer ones
+    const std::size_t begin = begins.at(module);
+    return std::pair(begin + module->named_modules().size(), begins.size() - begin);
+  };
+  std::vector<const Wrapped*> order;
+  for (const Wrapped& wrapped : units_) order.push_back(&wrapped);
+  std::ranges::sort(order, {}, [&](const Wrapped* wrapped) { return begins.at(wrapped->first); });
+  for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+    if (!order[i]->unit->forward_prefetch()) {
+      order[i]->unit->set_forward_prefetch({order[i + 1]->unit.get()});
+    }
+  }
+  std::ranges::sort(order, {}, [&](const Wrapped* wrapped) { return end_of(wrapped->last); });
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    if (!order[i]->unit->backward_prefetch()) {
+      order[i]->unit->set_backward_prefetch({order[i - 1]->unit.get()});
+    }
+  }
+}
+
+void Fsdp::before_forward(FsdpUnit& unit, nn::Inputs& inputs) {
+  if (!prefetches_ordered_) order_prefetches();
+  unit.unshard();
+  if (options_.types.param_dtype) cast(inputs.tensors, *options_.types.param_dtype);
+  if (autograd::is_recomputing()) return;  // the graph and its hooks are those of the first time
+  if (unit.forward_prefetch()) {
+    for (FsdpUnit* next : *unit.forward_prefetch()) next->prefetch();
+  }
   note_unsharded_bytes();
-  autograd::after_backward(inputs, [self = weak_from_this(), unit] {
+  autograd::after_backward(inputs.tensors, [self = weak_from_this(), &unit] {
     if (const auto fsdp = self.lock()) fsdp->finish_backward(unit);
   });
 }
 
-void Fsdp::after_forward(std::size_t unit, nn::Tensors& outputs) {
-  if (in_backward_) return;
+void Fsdp::after_forward(FsdpUnit& unit, nn::Tensors& outputs) {
+  if (autograd::is_recomputing()) return;
   const bool trains = c10::GradMode::is_enabled();
-  if (units_[unit]->reshards_after_forward() || !trains) units_[unit]->reshard(*pool_);
+  if (unit.reshards_after_forward() || !trains) unit.reshard();
   if (!trains) return;
-  autograd::before_backward(outputs, [self = weak_from_this(), unit] {
+  autograd::before_backward(outputs, [self = weak_from_this(), &unit] {
     if (const auto fsdp = self.lock()) fsdp->start_backward(unit);
   });
 }
 
-void Fsdp::start_backward(std::size_t unit) {
-  if (!std::exchange(in_backward_, true)) {
+void Fsdp::start_backward(FsdpUnit& unit) {
+  if (!std::exchange(end_is_awaited_, true)) {
     autograd::at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
   }
-  units_[unit]->start_unshard(*pool_);
-  units_[unit]->finish_unshard(*pool_);
-  if (unit > 0) units_[unit - 1]->start_unshard(*pool_);
+  unit.unshard();
+  if (unit.backward_prefetch()) {
+    for (FsdpUnit* next : *unit.backward_prefetch()) next->prefetch();
+  }
   note_unsharded_bytes();
 }
 
-void Fsdp::finish_backward(std::size_t unit) {
+void Fsdp::finish_backward(FsdpUnit& unit) {
   if (sync_) {
-    settle_reductions(1);
-    if (units_[unit]->start_reduce(*pool_)) reducing_.push_back(unit);
+    start_reduce(unit);
+  } else {
+    unit.keep_gradients();
   }
-  units_[unit]->reshard(*pool_);
+  if (reshard_after_backward_) unit.reshard();
+}
+
+void Fsdp::start_reduce(FsdpUnit& unit) {
+  settle_reductions(1);
+  if (unit.start_reduce()) reducing_.push_back(&unit);
 }
 
 void Fsdp::settle_reductions(std::size_t still_running) {
   // The youngest has had a whole unit's time for its reduce-scatter, the one before for its all-reduce.
-  if (!reducing_.empty()) units_[reducing_.back()]->continue_reduce(*pool_);
+  if (!reducing_.empty()) reducing_.back()->continue_reduce();
   while (reducing_.size() > still_running) {
-    units_[reducing_.front()]->finish_reduce();
+    reducing_.front()->finish_reduce();
     reducing_.erase(reducing_.begin());
   }
 }
 
 void Fsdp::end_backward() {
   // Units whose inputs want no gradient, as an embedding's, were not told that backward is through.
-  for (std::size_t unit = units_.size(); unit-- > 0;) finish_backward(unit);
+  for (std::size_t i = units_.size(); i-- > 0;) finish_backward(*units_[i].unit);
   settle_reductions(0);
-  in_backward_ = false;
+  end_is_awaited_ = false;
+}
+
+void Fsdp::unshard() {
+  for (const Wrapped& wrapped : units_) wrapped.unit->prefetch();
+  for (const Wrapped& wrapped : units_) wrapped.unit->unshard();
+  note_unsharded_bytes();
+}
+
+void Fsdp::reshard() {
+  for (const Wrapped& wrapped : units_) wrapped.unit->reshard();
+}
+
+void Fsdp::reduce_gradients() {
+  for (std::size_t i = units_.size(); i-- > 0;) start_reduce(*units_[i].unit);
+  settle_reductions(0);
 }
 
 void Fsdp::note_unsharded_bytes() {
   const std::int64_t bytes = std::accumulate(
       units_.begin(), units_.end(), std::int64_t{0},
-      [](std::int64_t sum, const auto& unit) { return sum + unit->unsharded_bytes(); });
+      [](std::int64_t sum, const Wrapped& w) { return sum + w.unit->unsharded_bytes(); });
   peak_unsharded_bytes_ = std::max(peak_unsharded_bytes_, bytes);
 }
 

@@ -1,13 +1,14 @@
-#include "parallel/fsdp_unit.h"
+#include "titan/parallel/fsdp_unit.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/accumulate.h>
 
-#include <algorithm>
 #include <utility>
 
+#include "parallel/buffer_pool.h"
 #include "titan/base/errors.h"
-#include "titan/parallel/shard.h"
+#include "titan/nn/chunk.h"
 
 namespace titan::parallel {
 
@@ -22,45 +23,45 @@ std::int64_t aligned(std::int64_t bytes) {
 
 }  // namespace
 
-FsdpUnit::FsdpUnit(std::vector<std::vector<nn::Parameter*>> parameters, const FsdpOptions& options,
-                   bool reshard_after_forward)
-    : options_(options), reshard_after_forward_(reshard_after_forward) {
-  const std::int64_t ranks = options_.shard->size();
-  for (std::vector<nn::Parameter*>& places : parameters) {
-    const at::Tensor whole = places.front()->tensor;
-    TITAN_CHECK(whole.dim() > 0, "a parameter without dimensions cannot be sharded");
-    TITAN_CHECK(!places.front()->box, "a parameter is sharded already");
-    const Chunk rows = chunk_of(whole.size(0), ranks, options_.shard->rank());
+FsdpUnit::Extent FsdpUnit::extent_of(const at::Tensor& whole, std::int64_t dim,
+                                     std::int64_t parts) {
+  TITAN_CHECK(dim < whole.dim(), "a parameter of ", whole.dim(),
+              " dimensions cannot be sharded along dimension ", dim);
+  const at::IntArrayRef sizes = whole.sizes();
+  const auto at = static_cast<std::size_t>(dim);
+  Extent extent;
+  extent.outer = c10::multiply_integers(sizes.slice(0, at));
+  extent.length = sizes[at];
+  extent.inner = c10::multiply_integers(sizes.slice(at + 1));
+  extent.chunk = nn::chunk_length(extent.length, parts);
+  return extent;
+}
+
+FsdpUnit::FsdpUnit(std::vector<nn::Parameter*> parameters, const UnitOptions& options,
+                   const UnitTypes& types, at::Device device, std::shared_ptr<BufferPool> pool)
+    : options_(options), types_(types), device_(device), pool_(std::move(pool)) {
+  TITAN_CHECK(options_.shard != nullptr, "FSDP needs a group to shard over");
+  const std::int64_t parts = options_.shard->size();
+  for (nn::Parameter* parameter : parameters) {
     Member member;
-    member.sizes = whole.sizes().vec();
-    member.row = whole.size(0) == 0 ? 0 : whole.numel() / whole.size(0);
-    member.chunk = chunk_length(whole.size(0), ranks) * member.row;
-    member.local = rows.length * member.row;
-    std::vector<std::int64_t> sizes = member.sizes;
-    sizes[0] = rows.length;
-    at::Tensor shard = at::empty(sizes, whole.options());
-    shard.set_requires_grad(whole.requires_grad());
-    std::vector<std::int64_t> offsets(sizes.size(), 0);
-    offsets[0] = rows.offset;
-    for (nn::Parameter* place : places) {
-      place->tensor = shard;
-      place->box = nn::TensorBox{member.sizes, offsets};
-    }
-    chunk_ += member.chunk;
-    member.places = std::move(places);
+    member.parameter = parameter;
+    member.sizes = parameter->tensor.sizes().vec();
+    member.extent = extent_of(parameter->tensor, options_.cut_dim, parts);
+    parameter->cut({options_.axis, options_.cut_dim, parts, options_.shard->rank()});
+    chunk_ += member.extent.chunk_elements();
     members_.push_back(std::move(member));
   }
 }
 
-void FsdpUnit::make_full_tensors(BufferPool& pool) {
-  storage_ = pool.make_storage();
+void FsdpUnit::make_full_tensors() {
+  storage_ = pool_->make_storage();
   for (Member& member : members_) {
-    member.shard = member.places.front()->tensor;
+    member.shard = member.parameter->tensor;
     TITAN_CHECK(member.shard.scalar_type() == members_.front().shard.scalar_type(),
                 "parameters of several types in one FSDP unit");
     const auto options = at::TensorOptions()
-                             .dtype(options_.param_dtype.value_or(member.shard.scalar_type()))
-                             .device(options_.device);
+                             .dtype(types_.param_dtype.value_or(member.shard.scalar_type()))
+                             .device(device_);
     const auto make = [&] {
       at::Tensor tensor = at::empty({0}, options);
       const auto item = static_cast<std::int64_t>(tensor.itemsize());
@@ -81,71 +82,75 @@ void FsdpUnit::make_full_tensors(BufferPool& pool) {
   }
 }
 
-void FsdpUnit::start_unshard(BufferPool& pool) {
+void FsdpUnit::prefetch() {
   if (unsharded_ || gather_.pending()) return;
   const c10::NoGradGuard no_grad;
-  if (!members_.front().full.defined()) make_full_tensors(pool);
+  if (!members_.front().full.defined()) make_full_tensors();
   const at::ScalarType dtype = members_.front().full.scalar_type();
-  gathered_ = pool.take(chunk_ * options_.shard->size(), dtype);
+  gathered_ = pool_->take(chunk_ * options_.shard->size(), dtype);
   // Shards are laid where the all-gather wants them, so that it need not copy them.
   const at::Tensor own = gathered_.narrow(0, chunk_ * options_.shard->rank(), chunk_);
   std::int64_t offset = 0;
   for (const Member& member : members_) {
-    own.narrow(0, offset, member.local).copy_(member.shard.detach().reshape(-1));
-    if (member.local < member.chunk) {
-      own.narrow(0, offset + member.local, member.chunk - member.local).zero_();
-    }
-    offset += member.chunk;
+    const std::int64_t local = member.shard.numel();
+    const std::int64_t chunk = member.extent.chunk_elements();
+    own.narrow(0, offset, local).copy_(member.shard.detach().reshape(-1));
+    if (local < chunk) own.narrow(0, offset + local, chunk - local).zero_();
+    offset += chunk;
   }
   gather_ = options_.shard->all_gather(gathered_, own);
 }
 
 /// Copies one parameter between the layout of a collective, `[ranks, chunk_]`, and its own: from
 /// `flat` into `full` when it is gathered, the other way when its gradient is scattered.
-void FsdpUnit::fill_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
+void FsdpUnit::copy_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
                            const at::Tensor& full, bool gather) const {
   const std::int64_t ranks = options_.shard->size();
-  const at::Tensor by_rank = flat.view({ranks, -1}).narrow(1, offset, member.chunk);
+  const Extent& extent = member.extent;
+  const at::Tensor by_rank = flat.view({ranks, -1}).narrow(1, offset, extent.chunk_elements());
   const auto copy = [gather](const at::Tensor& part_of_flat, const at::Tensor& part_of_full) {
     gather ? part_of_full.copy_(part_of_flat) : part_of_flat.copy_(part_of_full);
   };
   // The first ranks hold whole chunks, one what is left, the others nothing: three copies for any
   // number of ranks.
-  const at::Tensor elements = full.view(-1);
-  const std::int64_t whole = member.chunk == 0 ? 0 : elements.numel() / member.chunk;
-  const std::int64_t rest = elements.numel() - whole * member.chunk;
-  copy(by_rank.narrow(0, 0, whole),
-       elements.narrow(0, 0, whole * member.chunk).view({whole, member.chunk}));
+  const at::Tensor cut = full.view({extent.outer, extent.length, extent.inner});
+  const std::int64_t whole = extent.chunk == 0 ? 0 : extent.length / extent.chunk;
+  const std::int64_t rest = extent.length - whole * extent.chunk;
+  copy(by_rank.narrow(0, 0, whole).unflatten(1, {extent.outer, extent.chunk, extent.inner}),
+       cut.narrow(1, 0, whole * extent.chunk)
+           .view({extent.outer, whole, extent.chunk, extent.inner})
+           .transpose(0, 1));
   if (whole == ranks) return;
-  copy(by_rank[whole].narrow(0, 0, rest), elements.narrow(0, whole * member.chunk, rest));
+  const std::int64_t rest_elements = extent.outer * rest * extent.inner;
+  copy(by_rank[whole].narrow(0, 0, rest_elements).view({extent.outer, rest, extent.inner}),
+       cut.narrow(1, whole * extent.chunk, rest));
   if (gather) return;
-  by_rank[whole].narrow(0, rest, member.chunk - rest).zero_();
+  by_rank[whole].narrow(0, rest_elements, extent.chunk_elements() - rest_elements).zero_();
   by_rank.narrow(0, whole + 1, ranks - whole - 1).zero_();
 }
 
-void FsdpUnit::finish_unshard(BufferPool& pool) {
+void FsdpUnit::unshard() {
+  prefetch();
   if (unsharded_) return;
   const c10::NoGradGuard no_grad;
   gather_.wait();
-  pool.fill(storage_, storage_bytes_);
+  pool_->fill(storage_, storage_bytes_);
   std::int64_t offset = 0;
   for (Member& member : members_) {
-    fill_chunks(gathered_, offset, member, member.full_data, /*gather=*/true);
-    offset += member.chunk;
-    for (nn::Parameter* place : member.places) place->tensor = member.full;
+    copy_chunks(gathered_, offset, member, member.full_data, /*gather=*/true);
+    offset += member.extent.chunk_elements();
+    member.parameter->tensor = member.full;
   }
-  pool.drain(gathered_.storage());
+  pool_->drain(gathered_.storage());
   gathered_ = at::Tensor();
   unsharded_ = true;
 }
 
-void FsdpUnit::reshard(BufferPool& pool) {
-  if (gather_.pending()) finish_unshard(pool);
+void FsdpUnit::reshard() {
+  if (gather_.pending()) unshard();
   if (!unsharded_) return;
-  for (Member& member : members_) {
-    for (nn::Parameter* place : member.places) place->tensor = member.shard;
-  }
-  pool.drain(storage_);
+  for (Member& member : members_) member.parameter->tensor = member.shard;
+  pool_->drain(storage_);
   unsharded_ = false;
 }
 
@@ -153,36 +158,65 @@ std::int64_t FsdpUnit::unsharded_bytes() const {
   return unsharded_ || gather_.pending() ? storage_bytes_ : 0;
 }
 
-bool FsdpUnit::start_reduce(BufferPool& pool) {
+bool FsdpUnit::has_gradient(const Member& member) const {
+  return member.kept.defined() || (member.full.defined() && member.full.grad().defined());
+}
+
+void FsdpUnit::keep_gradients() {
+  const c10::NoGradGuard no_grad;
+  for (Member& member : members_) {
+    if (!member.full.defined() || !member.full.grad().defined()) continue;
+    const at::Tensor gradient = std::exchange(member.full.mutable_grad(), at::Tensor());
+    if (member.kept.defined()) {
+      member.kept.add_(gradient);
+    } else {
+      member.kept = gradient.to(types_.reduce_dtype.value_or(gradient.scalar_type()));
+    }
+  }
+}
+
+/// All that is to be summed of a parameter's gradient.
+at::Tensor FsdpUnit::take_gradient(Member& member) const {
+  at::Tensor gradient = std::exchange(member.full.mutable_grad(), at::Tensor());
+  if (!member.kept.defined()) return gradient.contiguous();
+  at::Tensor kept = std::exchange(member.kept, at::Tensor());
+  return (gradient.defined() ? kept.add_(gradient) : kept).contiguous();
+}
+
+void FsdpUnit::reduce_gradients() {
+  if (!start_reduce()) return;
+  continue_reduce();
+  finish_reduce();
+}
+
+bool FsdpUnit::start_reduce() {
   const c10::NoGradGuard no_grad;
   std::vector<Member*> with_gradients;
   std::int64_t chunk = 0;
   for (Member& member : members_) {
-    if (!member.full.defined() || !member.full.grad().defined()) continue;
+    if (!has_gradient(member)) continue;
     with_gradients.push_back(&member);
-    chunk += member.chunk;
+    chunk += member.extent.chunk_elements();
   }
   if (with_gradients.empty()) return false;
   reduced_members_ = std::move(with_gradients);
   const at::ScalarType dtype =
-      options_.reduce_dtype.value_or(reduced_members_.front()->full.scalar_type());
-  scatter_input_ = pool.take(chunk * options_.shard->size(), dtype);
+      types_.reduce_dtype.value_or(reduced_members_.front()->full.scalar_type());
+  scatter_input_ = pool_->take(chunk * options_.shard->size(), dtype);
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
-    fill_chunks(scatter_input_, offset, *member, member->full.grad().contiguous(),
-                /*gather=*/false);
-    member->full.mutable_grad() = at::Tensor();
-    offset += member->chunk;
+    copy_chunks(scatter_input_, offset, *member, take_gradient(*member), /*gather=*/false);
+    offset += member->extent.chunk_elements();
   }
   reduced_ = at::empty({chunk}, scatter_input_.options());
   reduction_ = options_.shard->reduce_scatter(reduced_, scatter_input_);
   return true;
 }
 
-void FsdpUnit::continue_reduce(BufferPool& pool) {
+void FsdpUnit::continue_reduce() {
   if (!scatter_input_.defined()) return;
   reduction_.wait();
-  pool.drain(scatter_input_.storage());
+  pool_->drain(scatter_input_.storage());
   scatter_input_ = at::Tensor();
   if (options_.replicate != nullptr) reduction_ = options_.replicate->all_reduce(reduced_);
 }
@@ -192,7 +226,7 @@ void FsdpUnit::finish_reduce() {
   reduction_.wait();
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
-    const at::Tensor gradient = reduced_.narrow(0, offset, member->local)
+    const at::Tensor gradient = reduced_.narrow(0, offset, member->shard.numel())
                                     .view(member->shard.sizes())
                                     .to(member->shard.device(), member->shard.scalar_type());
     if (member->shard.grad().defined()) {
@@ -200,7 +234,7 @@ void FsdpUnit::finish_reduce() {
     } else {
       member->shard.mutable_grad() = gradient;
     }
-    offset += member->chunk;
+    offset += member->extent.chunk_elements();
   }
   reduced_ = at::Tensor();
 }

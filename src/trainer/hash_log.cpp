@@ -1,12 +1,11 @@
 #include "trainer/hash_log.h"
 
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "titan/base/sha256.h"
 #include "titan/components/step_lines.h"
-#include "titan/parallel/full_tensor.h"
-#include "trainer/batch_tensors.h"
+#include "titan/parallel/layout.h"
+#include "titan/step/batch_tensors.h"
 
 namespace titan::trainer {
 
@@ -39,7 +38,7 @@ const char* dtype_name(at::ScalarType type) {
 
 HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
                  const comm::RankContext& context, std::int64_t first_step)
-    : shard_(context.group(mesh::MeshDim::kFsdp)) {
+    : context_(context) {
   if (context.rank != 0) return;
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/hashes.jsonl";
@@ -48,19 +47,17 @@ HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
 }
 
 void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& model_parts) {
-  for (const auto& part : model_parts) {
-    std::set<const void*> written;  // tied parameters are written once
-    for (const auto& [name, place] : part->parameter_slots()) {
-      if (!written.insert(place->tensor.unsafeGetTensorImpl()).second) continue;
-      write(step, name, parallel::full_tensor(place->tensor, place->box, shard_));
+  for (const protocols::ModelPart& part : model_parts) {
+    for (const auto& [name, parameter] : part.model->named_parameters()) {
+      write(step, name, parallel::full_tensor(parameter->tensor, *parameter, context_));
     }
-    for (const auto& [name, tensor] : part->named_buffers()) write(step, name, tensor);
+    for (const auto& [name, tensor] : part.model->named_buffers()) write(step, name, tensor);
   }
 }
 
 void HashLog::write_batches(std::int64_t step, std::vector<protocols::Batch>& batches) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
-    const BatchTensors tensors = to_tensors(batches[i], at::kCPU);
+    const step::BatchTensors tensors = step::to_tensors(batches[i], at::kCPU);
     write(step, "batch." + std::to_string(i) + ".input", tensors.input);
     write(step, "batch." + std::to_string(i) + ".labels", tensors.labels);
   }

@@ -14,9 +14,9 @@ namespace titan::trainer {
 /// runs differ, whatever their layouts: sharded parameters are gathered. Rank 0 writes.
 class HashLog {
  public:
-  /// Lines of steps before `first_step` stay, of a run that goes on.
-  HashLog(base::FileSystem& files, const std::string& dump_folder,
-          const comm::RankContext& context, std::int64_t first_step);
+  /// `context` outlives the object. Lines of steps before `first_step` stay, of a run that goes on.
+  HashLog(base::FileSystem& files, const std::string& dump_folder, const comm::RankContext& context,
+          std::int64_t first_step);
   /// All full parameters and buffers. All ranks call it together.
   void write_weights(std::int64_t step, const protocols::ModelParts& model_parts);
   /// `batch.<i>.input` and `batch.<i>.labels` of the step's microbatches.
@@ -26,7 +26,7 @@ class HashLog {
   void write(std::int64_t step, const std::string& name, const at::Tensor& tensor);
 
   std::unique_ptr<base::WritableFile> file_;  // null on the other ranks
-  comm::ProcessGroup* shard_;
+  const comm::RankContext& context_;
 };
 
 }  // namespace titan::trainer

@@ -41,16 +41,17 @@ void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
                       components::CheckpointerSetup& setup) {
   const std::shared_ptr<const protocols::StateDictAdapter> adapter =
       job.spec.build_state_dict_adapter(job.model_args, job.config.model.hf_assets_path);
-  nn::Module& model = *job.model_parts.front();
-  setup.load_hf = [&files, &model, adapter](const std::string& folder) {
+  setup.load_hf = [&files, &parts = job.model_parts, adapter](const std::string& folder) {
     components::check_hf_config(files, folder, *adapter);
     const auto weights = components::open_weights(files, components::WeightsFormat::kHf, folder);
-    components::load_model_weights(model, *weights, adapter.get());
+    for (const protocols::ModelPart& part : parts) {
+      components::load_model_weights(*part.model, *weights, adapter.get());
+    }
   };
   const at::ScalarType dtype = parallel::torch_dtype(job.config.checkpoint.export_dtype);
-  setup.save_hf = [&files, &model, adapter, dtype,
+  setup.save_hf = [&files, &parts = job.model_parts, adapter, dtype,
                    &context = job.context](const std::string& folder) {
-    components::save_hf_weights(files, folder, model, *adapter, dtype, context);
+    components::save_hf_weights(files, folder, parts, *adapter, dtype, context);
   };
 }
 

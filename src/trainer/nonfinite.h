@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
+#include "titan/config/job_config.h"
 #include "titan/protocols/train_spec.h"
 
 namespace titan::trainer {
@@ -10,5 +12,30 @@ namespace titan::trainer {
 /// parameters with such gradients.
 std::string describe_nonfinite(const protocols::StepMetrics& metrics,
                                const protocols::ModelParts& model_parts);
+
+/// What becomes of steps whose loss or gradient norm is NaN or infinite: `debug.on_nan`, within limits.
+class NonfinitePolicy {
+ public:
+  enum class Verdict { kUpdate, kSkipUpdate, kGoBack };
+
+  /// All outlive the object.
+  NonfinitePolicy(config::OnNan on_nan, const protocols::ModelParts& model_parts,
+                  protocols::MetricsProcessor& metrics)
+      : on_nan_(on_nan), model_parts_(model_parts), metrics_(metrics) {}
+
+  /// Throws RunError, after the step was reported, when training is to end.
+  Verdict judge(const protocols::StepMetrics& metrics);
+  /// A checkpoint was made: what was gone back to is no longer the newest.
+  void checkpoint_made() { returns_ = 0; }
+
+ private:
+  [[noreturn]] void give_up(const protocols::StepMetrics& metrics, const std::string& why);
+
+  config::OnNan on_nan_;
+  const protocols::ModelParts& model_parts_;
+  protocols::MetricsProcessor& metrics_;
+  std::int64_t skipped_in_a_row_ = 0;
+  std::int64_t returns_ = 0;  // since the last checkpoint
+};
 
 }  // namespace titan::trainer

@@ -3,27 +3,29 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
-
 namespace titan::trainer {
 
 using mesh::MeshDim;
 
 RankSums::RankSums(const comm::RankContext& context)
-    : world_(context.world_size > 1 ? &context.groups->world() : nullptr),
-      device_(context.device),
-      counts_(std::ranges::all_of(
-          std::array{MeshDim::kPp, MeshDim::kCp, MeshDim::kTp},
-          [&](MeshDim dim) { return context.dims.coordinate(dim, context.rank) == 0; })) {}
+    : world_(context.world_size > 1 ? &context.groups->world() : nullptr), device_(context.device) {
+  const auto is_first = [&](MeshDim dim) {
+    return context.dims.coordinate(dim, context.rank) == 0;
+  };
+  counts_loss_ = is_first(MeshDim::kTp);
+  counts_tokens_ = counts_loss_ && is_first(MeshDim::kCp) && is_first(MeshDim::kPp);
+}
 
-std::vector<double> RankSums::sum(std::vector<double> mine) const {
+protocols::RankFigures RankSums::sum(const protocols::RankFigures& mine) const {
   if (world_ == nullptr) return mine;
-  if (!counts_) std::ranges::fill(mine, 0.0);
-  const at::Tensor numbers = at::tensor(mine, at::kDouble).to(device_);
+  const at::Tensor numbers = at::tensor({counts_tokens_ ? mine.tokens : 0.0,
+                                         counts_loss_ ? mine.loss : 0.0, mine.any ? 1.0 : 0.0},
+                                        at::kDouble)
+                                 .to(device_);
   world_->all_reduce(numbers).wait();
   const at::Tensor sums = numbers.cpu();
-  std::copy_n(sums.const_data_ptr<double>(), mine.size(), mine.begin());
-  return mine;
+  const double* of = sums.const_data_ptr<double>();
+  return {of[0], of[1], of[2] > 0};
 }
 
 double RankSums::max(double mine) const {

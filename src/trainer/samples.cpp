@@ -13,9 +13,9 @@
 namespace titan::trainer {
 
 Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
-                 const protocols::Tokenizer& tokenizer, components::TextModel model,
+                 const protocols::Tokenizer& tokenizer, protocols::StepRunner& model,
                  Options options)
-    : tokenizer_(tokenizer), model_(std::move(model)), options_(std::move(options)) {
+    : tokenizer_(tokenizer), model_(model), options_(std::move(options)) {
   for (const std::string& prompt : options_.prompts) {
     std::vector<std::int64_t> ids = tokenizer_.encode(prompt, /*add_bos=*/true, /*add_eos=*/false);
     if (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();

@@ -26,17 +26,17 @@ class Samples {
     std::int64_t first_step = 0;
   };
 
-  /// `files` and `tokenizer` outlive the object. Throws ConfigError for a
+  /// `files`, `tokenizer` and `model` outlive the object. Throws ConfigError for a
   /// prompt of no tokens, RunError when the file cannot be written.
   Samples(base::FileSystem& files, const std::string& dump_folder,
-          const protocols::Tokenizer& tokenizer, components::TextModel model, Options options);
+          const protocols::Tokenizer& tokenizer, protocols::StepRunner& model, Options options);
 
   void write(std::int64_t step);
 
  private:
   std::unique_ptr<base::WritableFile> file_;
   const protocols::Tokenizer& tokenizer_;
-  components::TextModel model_;
+  protocols::StepRunner& model_;
   Options options_;
   std::vector<std::vector<std::int64_t>> prompt_ids_;
 };

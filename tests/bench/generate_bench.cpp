@@ -9,16 +9,31 @@
 #include <cstdlib>
 #include <string>
 
+#include "support/logits_only.h"
 #include "titan/components/generate.h"
 #include "titan/models/llama3/model.h"
 
 namespace titan {
 namespace {
 
+/// A model with or without caches.
+class Text : public test::LogitsOnly {
+ public:
+  Text(nn::Module& module, bool cached) : module_(module), cached_(cached) {}
+  at::Tensor logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) override {
+    return module_.call(tokens, std::make_shared<const nn::SequenceInfo>(
+                                    nn::SequenceInfo{{}, {}, std::move(caches)}));
+  }
+  bool keeps_keys_and_values() const override { return cached_; }
+
+ private:
+  nn::Module& module_;
+  bool cached_;
+};
+
 double tokens_per_second(nn::Module& module, bool cached, std::int64_t prompt,
                          const components::SamplingOptions& options) {
-  const auto logits = [&](const at::Tensor& tokens) { return module.call(tokens); };
-  const components::TextModel model = {logits, cached ? &module : nullptr};
+  Text model(module, cached);
   const std::vector<std::int64_t> ids(static_cast<std::size_t>(prompt), 5);
   const auto start = std::chrono::steady_clock::now();
   components::generate(model, ids, options, at::make_generator<at::CPUGeneratorImpl>(1));

@@ -80,8 +80,9 @@ void write_model(const Arguments& a) {
   const auto dtype = a[2] == "bfloat16"  ? at::kBFloat16
                      : a[2] == "float16" ? at::kHalf
                                          : at::kFloat;
-  const auto model = random_model(std::stoull(a[3]));
-  components::save_hf_weights(disk(), a[1], *model, LlamaStateDictAdapter(tiny()), dtype,
+  protocols::ModelParts parts;
+  parts.push_back({random_model(std::stoull(a[3])), nullptr});
+  components::save_hf_weights(disk(), a[1], parts, LlamaStateDictAdapter(tiny()), dtype,
                               comm::RankContext{});
 }
 

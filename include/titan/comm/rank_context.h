@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "titan/comm/groups.h"
 #include "titan/mesh/parallel_dims.h"
@@ -18,6 +19,8 @@ struct RankContext {
   std::int64_t rank = 0;
   std::int64_t world_size = 1;
   at::Device device = at::kCPU;
+  /// In a forecast: the kind of device whose kernels and allocator are pretended.
+  std::optional<at::DeviceType> pretended;
   /// Draws the initial weights; of the device that parameters are on, seeded alike on all ranks.
   at::Generator generator;
   mesh::ParallelDims dims{mesh::Degrees{}, 1};
@@ -31,6 +34,8 @@ struct RankContext {
   /// Whether this is the first of the ranks that are threads of this process: what a process has
   /// once is the first one's.
   bool leads_process = true;
+
+  at::DeviceType kernels() const { return pretended.value_or(device.type()); }
 
   /// The group along a mesh dimension, or null where it has one rank.
   ProcessGroup* group(mesh::MeshDim dim) const {

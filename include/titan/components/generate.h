@@ -1,16 +1,12 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
-#include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
-namespace titan::nn {
-class Module;
-}
+#include "titan/protocols/step_runner.h"
 
 namespace titan::components {
 
@@ -28,22 +24,12 @@ struct SamplingOptions {
   std::optional<std::int64_t> eos_id;
 };
 
-/// Logits `[1, S, vocab]` of token ids int64 `[1, S]`.
-using LogitsFunction = std::function<at::Tensor(const at::Tensor& tokens)>;
-
-/// What continues a text.
-struct TextModel {
-  LogitsFunction logits;
-  /// What `logits` calls, when its attention may keep keys and values (nn::CachedText) while the text
-  /// fits the context: each token is then one token's work, not the whole text's. Null: it may not.
-  nn::Module* cached = nullptr;
-  at::Device device = at::kCPU;
-};
-
-/// The tokens that the model puts behind `prompt` (not empty). A text longer than the context is
-/// computed anew for every token, of its last ones. Random numbers come from `generator`, on the
-/// CPU. Without gradients.
-std::vector<std::int64_t> generate(const TextModel& model, const std::vector<std::int64_t>& prompt,
+/// The tokens that the model puts behind `prompt` (not empty). Keys and values are kept while the text fits
+/// the context, where the model can do that: each token is then one token's work, not the whole text's. A
+/// longer text is computed anew for every token, of its last ones. Random numbers come from `generator`, on
+/// the CPU. Without gradients.
+std::vector<std::int64_t> generate(protocols::StepRunner& model,
+                                   const std::vector<std::int64_t>& prompt,
                                    const SamplingOptions& options, at::Generator generator);
 
 }  // namespace titan::components

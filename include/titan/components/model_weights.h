@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "titan/components/weights.h"
+#include "titan/protocols/model_part.h"
 #include "titan/protocols/state_dict_adapter.h"
 
 namespace titan::comm {
@@ -17,12 +18,12 @@ class Module;
 
 namespace titan::components {
 
-/// The parameters and persistent buffers of a model, sharded or not, by their full sizes; a parameter
-/// that has several names is listed under the first. On the meta device too.
+/// The parameters and persistent buffers of a model, or of a stage of it, whoever has them, by their full
+/// sizes; a parameter that has several names is listed under the first. On the meta device too.
 std::vector<protocols::TensorShape> model_tensors(nn::Module& model);
 
-/// Fills a model's parameters and persistent buffers, of sharded ones this rank's boxes, reading no
-/// more of the files than that; converts to the model's types. `adapter`: translates from Hugging Face's
+/// Fills the parameters and persistent buffers of a model, or of a stage of it, with what this rank has of
+/// them, reading no more of the files than that; converts to the model's types. `adapter`: translates from Hugging Face's
 /// names; null: the weights have ours. Every tensor of the file must be needed and every one that is
 /// needed be there: else throws one RunError naming all, before anything is read. Ranks need not come
 /// together.
@@ -34,9 +35,9 @@ void load_model_weights(nn::Module& model, const WeightsReader& weights,
 /// tensor is on all of them for a moment, one at a time; a file is written by one rank, and different
 /// files by different ranks. The index is written last, by rank 0. Throws RunError, on all ranks when
 /// one of them fails.
-void save_hf_weights(base::FileSystem& files, const std::string& folder, nn::Module& model,
-                     const protocols::StateDictAdapter& adapter, at::ScalarType dtype,
-                     const comm::RankContext& context);
+void save_hf_weights(base::FileSystem& files, const std::string& folder,
+                     const protocols::ModelParts& parts, const protocols::StateDictAdapter& adapter,
+                     at::ScalarType dtype, const comm::RankContext& context);
 
 /// What differs between a model and the `config.json` beside Hugging Face weights; nothing when there is
 /// none. Throws RunError for errors, all in one, and logs the warnings.

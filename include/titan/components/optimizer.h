@@ -22,6 +22,6 @@ namespace titan::components {
 /// Kingma and Ba 2015; Loshchilov and Hutter 2019. Throws ConfigError for a pattern that matches no
 /// parameter.
 std::unique_ptr<protocols::Optimizers> build_optimizers(
-    const std::vector<nn::NamedTensor>& parameters, const config::Optimizer& config);
+    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config);
 
 }  // namespace titan::components

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "titan/nn/module.h"
+#include "titan/nn/sequence_info.h"
 
 namespace titan::nn {
 
@@ -12,12 +12,10 @@ at::Tensor documents_by_eos(const at::Tensor& tokens, std::int64_t eos_id);
 /// on with one begins with document 0.
 at::Tensor documents_by_starts(const at::Tensor& starts);
 
-/// {allowed}: bool `[B, 1, S, S]`, true where a query may see a key: not later, and in the same
-/// document. `documents` as above.
-Tensors block_causal_mask(const at::Tensor& documents);
+/// A query may see a key that is not later and in the same document. `documents` as above.
+AllowedMask block_causal_mask(const at::Tensor& documents);
 
-/// {offsets, longest} for packed flash attention: the starts of all documents of the flattened
-/// batch and its end, int32, and the length of the longest document, int64 on the CPU.
-Tensors packed_documents(const at::Tensor& documents);
+/// The same for packed flash attention. Waits for the device, to know the longest document.
+PackedDocuments packed_documents(const at::Tensor& documents);
 
 }  // namespace titan::nn

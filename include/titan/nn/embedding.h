@@ -9,13 +9,13 @@ namespace titan::nn {
 class Embedding : public Module {
  public:
   Embedding(std::int64_t count, std::int64_t dim, at::ScalarType dtype);
-  const Parameter& weight() const { return weight_; }
+  const Parameter& weight() const { return *weight_; }
 
  protected:
-  Tensors forward(const Tensors& inputs) override;
+  Tensors forward(const Inputs& inputs) override;
 
  private:
-  Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 }  // namespace titan::nn

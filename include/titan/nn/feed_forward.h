@@ -12,7 +12,7 @@ class FeedForward : public Module {
   void init_weights(double output_std, at::Generator generator);
 
  protected:
-  Tensors forward(const Tensors& inputs) override;
+  Tensors forward(const Inputs& inputs) override;
 
  private:
   Linear* w1_;

@@ -3,13 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <deque>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 namespace titan::nn {
 
-class Attention;
 class Module;
 
 /// The rotated keys and the values that one attention layer has made of a text so far, so that the
@@ -33,21 +31,21 @@ class KeyValueCache {
   at::Tensor values_;
 };
 
-/// While it lives, every attention layer of a model has a cache: the model is then called with the
-/// tokens that are new, and answers as if it had been called with the whole text. Such a text is one
-/// document; masks that the model is called with are not looked at.
-class CachedText {
+/// The caches of all attention layers for one text. A model that is called with them (`SequenceInfo`) is
+/// given the tokens that are new, and answers as if it had been called with the whole text, which is one
+/// document. One thread.
+class KeyValueCaches {
  public:
-  /// `model` outlives the object and has no other. Throws InternalError when it has no attention
-  /// layer.
-  CachedText(Module& model, std::int64_t capacity);
-  ~CachedText();
-  CachedText(const CachedText&) = delete;
-  CachedText& operator=(const CachedText&) = delete;
+  explicit KeyValueCaches(std::int64_t capacity) : capacity_(capacity) {}
+
+  /// The one of an attention layer; made when it is first asked for.
+  KeyValueCache& of(const Module& layer) {
+    return by_layer_.try_emplace(&layer, capacity_).first->second;
+  }
 
  private:
-  std::vector<Attention*> layers_;
-  std::deque<KeyValueCache> caches_;  // of the layers, in order
+  std::int64_t capacity_;
+  std::unordered_map<const Module*, KeyValueCache> by_layer_;
 };
 
 }  // namespace titan::nn

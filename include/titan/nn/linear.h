@@ -9,13 +9,13 @@ namespace titan::nn {
 class Linear : public Module {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype);
-  const Parameter& weight() const { return weight_; }
+  const Parameter& weight() const { return *weight_; }
 
  protected:
-  Tensors forward(const Tensors& inputs) override;
+  Tensors forward(const Inputs& inputs) override;
 
  private:
-  Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 }  // namespace titan::nn

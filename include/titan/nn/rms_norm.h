@@ -9,16 +9,16 @@ namespace titan::nn {
 class RMSNorm : public Module {
  public:
   RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype);
-  const Parameter& weight() const { return weight_; }
+  const Parameter& weight() const { return *weight_; }
   /// Sets the weight to one; draws no random numbers.
   void reset_parameters();
 
  protected:
-  Tensors forward(const Tensors& inputs) override;
+  Tensors forward(const Inputs& inputs) override;
 
  private:
   double eps_;
-  Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 }  // namespace titan::nn

@@ -19,9 +19,14 @@ struct RopeScaling {
 at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, double theta,
                                 const RopeScaling& scaling, at::Device device);
 
+/// The rows of the table for the tokens of a call, to be broadcast over heads: `[B or 1, S, 1, head_dim / 2]`.
+/// `positions` int64 `[S]` or `[B, S]`; undefined: `first`, `first + 1`, ...
+at::Tensor rotations_of(const at::Tensor& freqs_cis, const at::Tensor& positions,
+                        std::int64_t first, std::int64_t length);
+
 /// Rotates adjacent pairs of the last dimension of queries and keys (`[B, S, heads, head_dim]`) by
-/// their position 0..S-1. Computed in fp32, returned in the inputs' type.
+/// `rotations`. Computed in fp32, returned in the inputs' type.
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
-                                                   const at::Tensor& freqs_cis);
+                                                   const at::Tensor& rotations);
 
 }  // namespace titan::nn

@@ -29,7 +29,7 @@ struct CheckpointOptions {
 /// Runs `forward` without keeping the tensors that autograd saves; the first of them that backward
 /// asks for runs `forward` again and collects all. Gradients are those of a plain run, bit for bit.
 /// The twin of torch.utils.checkpoint with use_reentrant=False.
-nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Tensors& inputs,
+nn::Tensors checkpoint_forward(const nn::Module::Forward& forward, const nn::Inputs& inputs,
                                const CheckpointOptions& options);
 
 }  // namespace titan::parallel

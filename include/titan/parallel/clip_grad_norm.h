@@ -2,20 +2,18 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
-#include "titan/comm/process_group.h"
+#include "titan/parallel/layout.h"
 
 namespace titan::parallel {
 
-/// The 2-norm of all gradients seen as one vector; a 0-dim tensor on their device. Parameters
-/// without a gradient do not count. Of sharded parameters, `shard` is the group over which they are:
-/// the shards' norms are put together, no tensor is.
-at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters,
-                           comm::ProcessGroup* shard = nullptr);
+/// The 2-norm of all gradients seen as one vector, over all parts and pipeline stages; a 0-dim tensor on the
+/// gradients' device. Of parameters that are cut, the parts' norms are put together, no tensor is; those
+/// that a rank's copy of is whole count once. All ranks of a job call it together, also one that has no
+/// gradient.
+at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext& context);
 
 /// Scales all gradients by min(1, max_norm / (total_norm + 1e-6)) in place.
-void clip_grads_with_norm_(const std::vector<at::Tensor>& parameters, double max_norm,
+void clip_grads_with_norm_(const Parameters& parameters, double max_norm,
                            const at::Tensor& total_norm);
 
 }  // namespace titan::parallel

@@ -1,9 +1,12 @@
 #pragma once
 
-#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "titan/comm/rank_context.h"
 #include "titan/nn/module.h"
+#include "titan/parallel/sharding.h"
 
 namespace titan::config {
 struct Parallelism;
@@ -12,15 +15,22 @@ struct Training;
 
 namespace titan::parallel {
 
-/// Says whether coming backward passes sum gradients over the ranks: see `Fsdp`, `Ddp`.
-using GradientSync = std::function<void(bool)>;
+/// One line of a model's table of FSDP units.
+struct UnitPattern {
+  /// Modules (module_pattern.h) whose parameters are gathered together. One pattern makes a unit of each module
+  /// that fits; several patterns make one unit of all of theirs, which run one after the other.
+  std::vector<std::string> modules;
+  /// Backward begins with them, so that they stay gathered unless the policy says "always".
+  bool is_last = false;
+};
+/// In the order in which the modules run, inner ones before those around them.
+using UnitTable = std::vector<UnitPattern>;
 
-/// Applies FSDP, HSDP or DDP, as the degrees say, to a language model on the meta device whose
-/// children are `tok_embeddings`, `layers`, `norm` and `output`, each of which may be missing. One
-/// unit each: the embedding, every layer, norm with output, and the rest; the reference's order.
-/// Returns an empty function when there is one data-parallel rank. Throws ConfigError.
-GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& context,
-                                 const config::Parallelism& parallelism,
-                                 const config::Training& training);
+/// Applies FSDP, HSDP or DDP, as the degrees say, to a model on the meta device. What the table names no
+/// unit for is gathered with the root. Throws ConfigError; InternalError for a pattern that fits no module.
+std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable& units,
+                                              const comm::RankContext& context,
+                                              const config::Parallelism& parallelism,
+                                              const config::Training& training);
 
 }  // namespace titan::parallel

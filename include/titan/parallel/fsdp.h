@@ -5,75 +5,86 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
-#include "titan/comm/process_group.h"
 #include "titan/nn/module.h"
+#include "titan/parallel/fsdp_unit.h"
+#include "titan/parallel/sharding.h"
 
 namespace titan::parallel {
 
 struct FsdpOptions {
-  /// Ranks that hold a shard each. Outlives the model.
-  comm::ProcessGroup* shard = nullptr;
-  /// Ranks that hold the same shard (HSDP), or null.
-  comm::ProcessGroup* replicate = nullptr;
-  /// Type of gathered parameters and of floating-point inputs; nothing: the parameters' own.
-  std::optional<at::ScalarType> param_dtype;
-  /// Type that gradients are summed in; nothing: their own.
-  std::optional<at::ScalarType> reduce_dtype;
+  /// Of all units. Floating-point inputs of their modules are cast to `param_dtype`.
+  UnitTypes types;
   /// Where modules compute. Shards may be elsewhere: in CPU memory, copied to the device when they
   /// are gathered, their gradients copied back.
   at::Device device = at::kCPU;
+  /// Whether memory that is done with is kept for the next use. A GPU's allocator does that itself.
+  bool keeps_buffers = true;
 };
 
-class FsdpUnit;
-class BufferPool;
-
-/// Fully sharded data parallelism on one model: every parameter is cut along dimension 0, each rank
-/// keeps one part, and full parameters exist only while a unit runs (docs/design.md, "Sharded
-/// parameters"). The twin of PyTorch's fully_shard (FSDP2); Zhao et al. 2023. Gradients are summed
-/// over all ranks.
+/// Fully sharded data parallelism of one model part: each rank keeps one part of every parameter, and full
+/// parameters exist only while a unit runs (docs/design.md, "Sharded parameters"). The twin of PyTorch's
+/// fully_shard (FSDP2); Zhao et al. 2023. Gradients are summed over all ranks.
 ///
-/// Use: create it for a model on the meta device, wrap inner modules, then the root; then `to_empty`,
-/// `init_weights`. Hooks keep the object alive as long as the model.
-class Fsdp : public std::enable_shared_from_this<Fsdp> {
+/// Use: create it for a model on the meta device, wrap inner modules, then those around them, then the
+/// rest; then `to_empty`, `init_weights`. What training needs happens around the modules' calls, which keep
+/// the object alive as long as the model; the verbs of `Sharding` and of the units are for others.
+class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
  public:
   static std::shared_ptr<Fsdp> create(nn::Module& root, const FsdpOptions& options);
-  ~Fsdp();
+  ~Fsdp() override;
 
-  /// Makes one unit of all parameters below these modules that no earlier unit has and no module
-  /// elsewhere shares (tied weights are left to the root). The modules run one after the other:
-  /// parameters are gathered before the first and given back after the last, in forward only when
-  /// `reshard_after_forward`.
-  void wrap(const std::vector<nn::Module*>& modules, bool reshard_after_forward);
+  /// Makes one unit of all parameters below these modules that are here, that no earlier unit has and no
+  /// module elsewhere shares (tied weights are left to a unit around both). The modules run one after the
+  /// other: parameters are gathered before the first and, where the unit reshards, given back after the
+  /// last. A module within may have a unit of its own, on other ranks. Null when no parameter is left.
+  FsdpUnit* wrap(const std::vector<nn::Module*>& modules, const UnitOptions& options);
   /// The rest of the model's parameters; call it last. They stay gathered from forward to backward.
-  void wrap_root();
+  FsdpUnit* wrap_root(UnitOptions options);
 
-  /// Whether the coming backward passes sum gradients over the ranks, or keep them, unsharded, for
-  /// a later one that does.
-  void set_requires_gradient_sync(bool sync) { sync_ = sync; }
+  void set_requires_gradient_sync(bool sync) override { sync_ = sync; }
+  /// Full gradients would not fit.
+  bool sums_every_microbatch() const override { return true; }
+  void unshard() override;
+  void reshard() override;
+  void set_reshard_after_backward(bool reshard) override { reshard_after_backward_ = reshard; }
+  void reduce_gradients() override;
 
   /// The most bytes of full parameters that were held at once since the last call.
   std::int64_t take_peak_unsharded_bytes();
 
  private:
+  /// A unit and the modules between which it is gathered.
+  struct Wrapped {
+    std::unique_ptr<FsdpUnit> unit;
+    nn::Module* first;
+    nn::Module* last;
+  };
+
   Fsdp(nn::Module& root, const FsdpOptions& options);
-  void add_unit(const std::vector<nn::Module*>& modules, bool reshard_after_forward);
-  void before_forward(std::size_t unit, nn::Tensors& inputs);
-  void after_forward(std::size_t unit, nn::Tensors& outputs);
-  void start_backward(std::size_t unit);
-  void finish_backward(std::size_t unit);
+  std::vector<nn::Parameter*> parameters_to_take(const std::vector<nn::Module*>& modules) const;
+  void order_prefetches();
+  void before_forward(FsdpUnit& unit, nn::Inputs& inputs);
+  void after_forward(FsdpUnit& unit, nn::Tensors& outputs);
+  void start_backward(FsdpUnit& unit);
+  void finish_backward(FsdpUnit& unit);
   void end_backward();
+  void start_reduce(FsdpUnit& unit);
   void settle_reductions(std::size_t still_running);
   void note_unsharded_bytes();
 
   nn::Module& root_;
   FsdpOptions options_;
-  std::unique_ptr<BufferPool> pool_;
-  std::vector<std::unique_ptr<FsdpUnit>> units_;  // in forward order
-  std::vector<std::size_t> reducing_;  // units whose gradients are on their way, oldest first
-  bool in_backward_ = false;
+  std::shared_ptr<BufferPool> pool_;
+  std::vector<Wrapped> units_;  // as they were wrapped
+  std::unordered_set<const nn::Parameter*> taken_;
+  bool prefetches_ordered_ = false;
+  std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
+  bool end_is_awaited_ = false;      // of the backward pass that runs
   bool sync_ = true;
+  bool reshard_after_backward_ = true;
   std::int64_t peak_unsharded_bytes_ = 0;
 };
 

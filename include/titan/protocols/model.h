@@ -3,11 +3,9 @@
 #include <ATen/core/Generator.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "titan/nn/module.h"
@@ -40,8 +38,8 @@ class ModelArgs {
   virtual std::int64_t vocab_size() const = 0;
 };
 
-/// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`,
-/// attention masks...}; returns {logits `[B, S, vocab]`}.
+/// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`} and what
+/// they are (nn::SequenceInfo); returns {logits `[B, S, vocab]`}.
 class ModelProtocol : public nn::Module {
  public:
   /// Fills parameters and buffers; the only consumer of random numbers, in the reference's order.
@@ -52,28 +50,15 @@ class ModelProtocol : public nn::Module {
   /// persistent. For models whose weights are loaded. Without gradients.
   virtual void init_buffers(std::optional<at::Device> buffer_device) {}
 
-  /// Whether tokens attend within their own document only: then `attention_masks` is asked for.
+  /// Whether tokens attend within their own document only: then `document_mask` is asked for.
   virtual bool attends_within_documents() const { return false; }
 
-  /// The masks of one microbatch, to be passed behind `tokens`. `documents` int64 `[B, S]` says which
-  /// document of its row each token belongs to; `compute_dtype` is the type that attention runs in.
-  virtual nn::Tensors attention_masks(const at::Tensor& documents,
-                                      at::ScalarType compute_dtype) const {
-    return {};
+  /// The mask of one microbatch. `documents` int64 `[B, S]` says which document of its row each token
+  /// belongs to; `compute_dtype` is the type that attention runs in, `kernels` whose kernels do.
+  virtual nn::AttentionMask document_mask(const at::Tensor& documents, at::ScalarType compute_dtype,
+                                          at::DeviceType kernels) const {
+    return nn::CausalMask{};
   }
-
-  /// Says whether the gradients of coming backward passes are summed over the data-parallel ranks, or
-  /// kept for a later pass. Does nothing without data parallelism.
-  void set_requires_gradient_sync(bool sync) {
-    if (gradient_sync_) gradient_sync_(sync);
-  }
-  /// Who does what `set_requires_gradient_sync` says.
-  void on_gradient_sync(std::function<void(bool)> gradient_sync) {
-    gradient_sync_ = std::move(gradient_sync);
-  }
-
- private:
-  std::function<void(bool)> gradient_sync_;
 };
 
 }  // namespace titan::protocols

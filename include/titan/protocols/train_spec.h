@@ -10,31 +10,28 @@
 #include "titan/protocols/data_loader.h"
 #include "titan/protocols/metrics.h"
 #include "titan/protocols/model.h"
+#include "titan/protocols/model_part.h"
 #include "titan/protocols/optimizer.h"
 #include "titan/protocols/state_dict_adapter.h"
+#include "titan/protocols/step_runner.h"
 #include "titan/protocols/tokenizer.h"
 #include "titan/protocols/validator.h"
 
 namespace titan::protocols {
 
-/// Sum of the losses of all valid tokens of a microbatch: (prediction `[B, S, V]`, labels int64
-/// `[B, S]`) to a 0-dim fp32 tensor.
-using LossFunction =
-    std::function<at::Tensor(const at::Tensor& prediction, const at::Tensor& labels)>;
-
-using ModelParts = std::vector<std::unique_ptr<ModelProtocol>>;
-
 using BuildModelFn =
     std::function<std::unique_ptr<ModelProtocol>(const ModelArgs&, at::ScalarType dtype)>;
-/// Attaches parallelism and activation checkpointing to a model that is still on the meta device.
-using ParallelizeFn =
-    std::function<void(ModelProtocol&, const comm::RankContext&, const config::JobConfig&)>;
-/// Splits a model into this rank's stages and parallelizes each.
-using PipeliningFn =
-    std::function<ModelParts(std::unique_ptr<ModelProtocol>, const comm::RankContext&,
-                             const config::JobConfig&, const ParallelizeFn&)>;
-using BuildOptimizersFn =
-    std::function<std::unique_ptr<Optimizers>(const ModelParts&, const config::JobConfig&)>;
+/// Attaches parallelism and activation checkpointing to a model, or a stage of it, that is still on the meta
+/// device. Says how its parameters lie on the ranks.
+using ParallelizeFn = std::function<std::shared_ptr<parallel::Sharding>(
+    ModelProtocol&, const comm::RankContext&, const config::JobConfig&)>;
+/// Makes this rank's stages of a model, each parallelized. `build` makes the whole model anew, on the meta
+/// device and converted.
+using PipeliningFn = std::function<ModelParts(
+    const std::function<std::unique_ptr<ModelProtocol>()>& build, const comm::RankContext&,
+    const config::JobConfig&, const ParallelizeFn&)>;
+using BuildOptimizersFn = std::function<std::unique_ptr<Optimizers>(
+    const ModelParts&, const comm::RankContext&, const config::JobConfig&)>;
 using BuildLRSchedulersFn =
     std::function<std::unique_ptr<LRSchedulers>(Optimizers&, const config::JobConfig&)>;
 /// What batches are for: training's never end; validation's do, unless it has a number of steps.
@@ -44,7 +41,7 @@ using BuildDataLoaderFn = std::function<std::unique_ptr<DataLoader>(
     DataPurpose purpose, std::int64_t dp_rank, std::int64_t dp_world_size,
     const Tokenizer* tokenizer, const config::JobConfig&)>;
 using BuildTokenizerFn = std::function<std::unique_ptr<Tokenizer>(const config::JobConfig&)>;
-using BuildLossFn = std::function<LossFunction(const config::JobConfig&)>;
+using BuildLossFn = std::function<LossFunction(const comm::RankContext&, const config::JobConfig&)>;
 using BuildValidatorFn =
     std::function<std::unique_ptr<Validator>(ValidatorSetup, const config::JobConfig&)>;
 using BuildMetricsProcessorFn =
@@ -64,7 +61,8 @@ struct TrainSpec {
   BuildDataLoaderFn build_dataloader;
   BuildTokenizerFn build_tokenizer;  // optional
   BuildLossFn build_loss;
-  BuildValidatorFn build_validator;  // optional
+  BuildStepRunnerFn build_step_runner;  // optional: else a step is that of a language model
+  BuildValidatorFn build_validator;     // optional
   BuildMetricsProcessorFn build_metrics_processor;
   BuildStateDictAdapterFn build_state_dict_adapter;  // optional
 };

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "titan/protocols/data_loader.h"
 #include "titan/protocols/metrics.h"
+#include "titan/protocols/rank_figures.h"
 
 namespace titan::protocols {
 
@@ -25,16 +25,13 @@ class Validator {
   virtual void validate(std::int64_t step, const std::function<bool()>& should_stop) = 0;
 };
 
-/// Adds numbers up over the data-parallel ranks, element by element; all ranks call it together.
-using SumOverRanks = std::function<std::vector<double>(std::vector<double> mine)>;
-
 /// What a validator works with. References outlive it.
 struct ValidatorSetup {
   std::unique_ptr<DataLoader> data;
   /// The model's loss: the sum over the batch's valid tokens, 0-dim fp32.
   std::function<at::Tensor(Batch&)> loss_sum;
   MetricsProcessor& metrics;
-  SumOverRanks sum_over_ranks = [](std::vector<double> mine) { return mine; };
+  SumOverRanks sum_over_ranks = [](const RankFigures& mine) { return mine; };
 };
 
 }  // namespace titan::protocols

@@ -7,6 +7,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/config/job_config.h"
 #include "titan/protocols/train_spec.h"
+#include "titan/step/build_model_parts.h"
 #include "titan/tools/device_facts.h"
 
 namespace titan::components {
@@ -22,8 +23,8 @@ class StopSignals;
 
 namespace titan::trainer {
 
-class ForwardPass;
 class HashLog;
+class NonfinitePolicy;
 class RankSums;
 class Samples;
 
@@ -53,27 +54,32 @@ class Trainer {
   void create_seed_checkpoint();
 
  private:
+  // build_trainer.cpp: in the constructor's order.
   void build_data();
   std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose);
   void build_model();
+  void build_optimizers();
+  void build_checkpointer();
   void build_metrics();
   void build_validation();
-  void build_checkpointer();
-  /// What matrices are multiplied in, where autocast does not say otherwise.
-  at::ScalarType compute_dtype() const;
+  void build_samples();
   void log_device() const;
   void log_ready() const;
 
   enum class StepOutcome { kDone, kNoData, kTakenBack };
   StepOutcome train_step(const tools::StopSignals& stop_signals);
-  void after_step(const tools::StopSignals& stop_signals);
-  void save_at_end();
-  void after_first_step();
   bool fetch_microbatches();
-  at::Tensor forward_backward(std::size_t microbatch, const at::Tensor& valid_tokens);
+  /// A step of prompts only has the loss 0, not 0 / 0.
+  at::Tensor divisor_of_loss(double tokens) const;
+  protocols::StepMetrics metrics_of(const at::Tensor& loss, const at::Tensor& norm,
+                                    const tools::StopSignals& stop_signals);
+  double max_loss(double own_loss, double own_tokens, double tokens) const;
+  void update(const at::Tensor& norm);
+  void go_back();
+  void after_step(const tools::StopSignals& stop_signals);
+  void after_first_step();
   void validate(const tools::StopSignals& stop_signals);
-  bool is_finite(const protocols::StepMetrics& metrics);
-  bool take_back(const protocols::StepMetrics& metrics);
+  void save_at_end();
 
   const config::JobConfig& config_;
   TrainerEnvironment environment_;
@@ -81,31 +87,28 @@ class Trainer {
   std::unique_ptr<RankSums> sums_;
   std::int64_t data_ranks_;
   std::int64_t accumulation_steps_;
-  bool autocast_;
   std::unique_ptr<profiling::Profiler>
       profiler_;  // null on ranks that share a process with another's
 
   std::unique_ptr<protocols::Tokenizer> tokenizer_;
   std::unique_ptr<protocols::DataLoader> dataloader_;
   std::unique_ptr<protocols::ModelArgs> model_args_;
-  protocols::ModelSize model_size_;
-  protocols::ModelParts model_parts_;
-  std::vector<at::Tensor> parameters_;  // of all parts, in the optimizer's order
-  std::unique_ptr<ForwardPass> forward_pass_;
+  step::RankModel model_;
+  parallel::Parameters parameters_;  // of all parts
+  std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
   std::unique_ptr<protocols::Validator> validator_;  // null without validation
   std::unique_ptr<Samples> samples_;                 // null without prompts
-  std::unique_ptr<HashLog> hash_log_;
+  std::unique_ptr<HashLog> hash_log_;                // null unless asked for
+  std::unique_ptr<NonfinitePolicy> nonfinite_;
   std::unique_ptr<components::Checkpointer> checkpointer_;  // null without checkpoints
 
   std::int64_t step_ = 0;
   std::int64_t saved_step_ = 0;   // the last one that a checkpoint was made of, or loaded
   std::int64_t tokens_seen_ = 0;  // by this rank
   bool stop_ = false;             // agreed by all ranks
-  std::int64_t skipped_in_a_row_ = 0;
-  std::int64_t rollbacks_ = 0;  // since the last checkpoint
   std::vector<protocols::Batch> microbatches_;  // reused from step to step
 };
 

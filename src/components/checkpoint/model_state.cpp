@@ -17,11 +17,12 @@ class ModelState : public Stateful {
   std::string name() const override { return "model"; }
 
   void add_to(FlatState& state) override {
-    for (const auto& part : parts_) {
-      for (const auto& [name, place] : part->parameter_slots()) {
-        state.tensors.push_back({{name}, place->tensor.detach(), place->box});
+    for (const protocols::ModelPart& part : parts_) {
+      for (const auto& [name, parameter] : part.model->parameter_names()) {
+        if (!parameter->here) continue;
+        state.tensors.push_back({{name}, parameter->tensor.detach(), parameter->box()});
       }
-      for (const nn::NamedTensor& buffer : part->persistent_buffers()) {
+      for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
         state.tensors.push_back({{buffer.name}, buffer.tensor});
       }
     }
@@ -65,8 +66,8 @@ class OptimizerState : public Stateful {
  private:
   std::unordered_map<std::string, std::optional<nn::TensorBox>> boxes_by_name() const {
     std::unordered_map<std::string, std::optional<nn::TensorBox>> boxes;
-    for (const auto& part : parts_) {
-      for (const auto& [name, place] : part->parameter_slots()) boxes.emplace(name, place->box);
+    for (const auto& [name, parameter] : protocols::named_parameters(parts_)) {
+      boxes.emplace(name, parameter->box());
     }
     return boxes;
   }

@@ -39,15 +39,16 @@ std::int64_t choose_token(const at::Tensor& logits, const SamplingOptions& optio
 /// The logits of the token after a text that grows.
 class NextLogits {
  public:
-  NextLogits(const TextModel& model, std::int64_t context, std::int64_t longest)
+  NextLogits(protocols::StepRunner& model, std::int64_t context, std::int64_t longest)
       : model_(model), context_(context) {
-    if (model.cached != nullptr) cache_.emplace(*model.cached, std::min(context, longest));
+    if (!model.keeps_keys_and_values()) return;
+    caches_ = std::make_shared<nn::KeyValueCaches>(std::min(context, longest));
   }
 
   at::Tensor after(const std::vector<std::int64_t>& ids) {
     const auto length = static_cast<std::int64_t>(ids.size());
-    if (length > context_) cache_.reset();  // the window slides, and all positions with it
-    if (!cache_) return run(ids, std::max<std::int64_t>(0, length - context_), length);
+    if (length > context_) caches_.reset();  // the window slides, and all positions with it
+    if (!caches_) return run(ids, std::max<std::int64_t>(0, length - context_), length);
     at::Tensor logits;
     while (seen_ < length) {
       const std::int64_t end = std::min(length, seen_ + kMostAtOnce);
@@ -61,18 +62,19 @@ class NextLogits {
   at::Tensor run(const std::vector<std::int64_t>& ids, std::int64_t begin, std::int64_t end) const {
     const at::ArrayRef<std::int64_t> part(ids.data() + begin, ids.data() + end);
     const at::Tensor tokens = at::tensor(part, at::kLong).unsqueeze(0);
-    return model_.logits(tokens.to(model_.device))[0][-1].to(at::kCPU, at::kFloat);
+    return model_.logits(tokens, caches_)[0][-1].to(at::kCPU, at::kFloat);
   }
 
-  const TextModel& model_;
+  protocols::StepRunner& model_;
   std::int64_t context_;
-  std::optional<nn::CachedText> cache_;
-  std::int64_t seen_ = 0;  // tokens in the cache
+  std::shared_ptr<nn::KeyValueCaches> caches_;
+  std::int64_t seen_ = 0;  // tokens in the caches
 };
 
 }  // namespace
 
-std::vector<std::int64_t> generate(const TextModel& model, const std::vector<std::int64_t>& prompt,
+std::vector<std::int64_t> generate(protocols::StepRunner& model,
+                                   const std::vector<std::int64_t>& prompt,
                                    const SamplingOptions& options, at::Generator generator) {
   TITAN_CHECK(!prompt.empty() && options.context > 0, "a text grows from at least one token");
   const c10::NoGradGuard no_grad;

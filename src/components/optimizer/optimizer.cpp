@@ -139,7 +139,7 @@ class AdamOptimizers : public protocols::Optimizers {
 
 /// One group per pattern plus one for the rest; the first pattern that is found in a name takes the
 /// parameter.
-std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>& parameters,
+std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedParameter>& parameters,
                                              const config::Optimizer& config) {
   std::vector<ParameterGroup> groups;
   std::vector<std::function<bool(const std::string&)>> matchers;
@@ -149,12 +149,12 @@ std::vector<ParameterGroup> group_by_pattern(const std::vector<nn::NamedTensor>&
         {{}, {}, group.lr_scale.value_or(1.0), group.weight_decay.value_or(config.weight_decay)});
   }
   groups.push_back({{}, {}, 1.0, config.weight_decay});
-  for (const nn::NamedTensor& parameter : parameters) {
-    if (!parameter.tensor.requires_grad()) continue;
+  for (const nn::NamedParameter& parameter : parameters) {
+    if (!parameter.tensor().requires_grad()) continue;
     std::size_t index = 0;
     while (index < matchers.size() && !matchers[index](parameter.name)) ++index;
     groups[index].names.push_back(parameter.name);
-    groups[index].tensors.params.push_back(parameter.tensor);
+    groups[index].tensors.params.push_back(parameter.tensor());
   }
   for (std::size_t i = 0; i < matchers.size(); ++i) {
     if (groups[i].tensors.params.empty()) {
@@ -180,7 +180,7 @@ UpdateFn update_function(config::OptimizerImplementation implementation) {
 }  // namespace
 
 std::unique_ptr<protocols::Optimizers> build_optimizers(
-    const std::vector<nn::NamedTensor>& parameters, const config::Optimizer& config) {
+    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config) {
   return std::make_unique<AdamOptimizers>(group_by_pattern(parameters, config), config,
                                           update_function(config.implementation));
 }

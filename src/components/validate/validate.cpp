@@ -32,10 +32,12 @@ class Validator final : public protocols::Validator {
       const double start = base::monotonic_seconds();
       const bool has_batch = setup_.data->next(batch_) && batches != steps_;
       const double loading_seconds = base::monotonic_seconds() - start;
-      const std::vector<double> ranks =
-          setup_.sum_over_ranks({has_batch ? 1.0 : 0.0, should_stop() ? 1.0 : 0.0});
-      if (ranks[1] > 0) return;
-      if (ranks[0] == 0) break;
+      protocols::RankFigures figures;
+      figures.tokens = has_batch ? 1 : 0;
+      figures.any = should_stop();
+      figures = setup_.sum_over_ranks(figures);
+      if (figures.any) return;
+      if (figures.tokens == 0) break;
       // Sharded parameters are gathered by all ranks together: who has no batch computes along.
       if (has_batch) {
         setup_.metrics.add_batch(static_cast<std::int64_t>(batch_.labels.size()), loading_seconds);
@@ -46,15 +48,16 @@ class Validator final : public protocols::Validator {
       loss = loss.defined() ? loss + sum : sum;
       valid += valid_tokens();
     }
-    const double local_loss = loss.defined() ? loss.item<double>() : 0;
-    const std::vector<double> totals =
-        setup_.sum_over_ranks({local_loss, static_cast<double>(valid)});
-    if (totals[1] == 0) {
+    protocols::RankFigures totals;
+    totals.loss = loss.defined() ? loss.item<double>() : 0;
+    totals.tokens = static_cast<double>(valid);
+    totals = setup_.sum_over_ranks(totals);
+    if (totals.tokens == 0) {
       throw RunError(concat("the validation of step ", step,
                             " found no tokens: the validation data has less than one row of "
                             "validation.seq_len tokens, or none that is trained on"));
     }
-    setup_.metrics.log_validation({step, totals[0] / totals[1]});
+    setup_.metrics.log_validation({step, totals.loss / totals.tokens});
   }
 
  private:

@@ -21,44 +21,42 @@ namespace {
 struct Target {
   std::string name;
   at::Tensor tensor;
-  std::vector<std::int64_t> offsets;
-  std::vector<std::int64_t> full_sizes;
+  nn::TensorBox box;
+  bool here = true;
 };
 
+/// All tensors of a model, also those that another stage has.
 std::vector<Target> targets_of(nn::Module& model) {
   std::vector<Target> targets;
-  std::set<const void*> seen;
-  for (const auto& [name, parameter] : model.parameter_slots()) {
-    if (!seen.insert(parameter->tensor.unsafeGetTensorImpl()).second) continue;
-    const auto dimensions = static_cast<std::size_t>(parameter->tensor.dim());
-    targets.push_back(
-        {name, parameter->tensor,
-         parameter->box ? parameter->box->offsets : std::vector<std::int64_t>(dimensions, 0),
-         parameter->full_sizes().vec()});
+  std::set<const nn::Parameter*> seen;
+  for (const auto& [name, parameter] : model.parameter_names()) {
+    if (!seen.insert(parameter).second) continue;
+    targets.push_back({name, parameter->tensor, parameter->box(), parameter->here});
   }
   for (const nn::NamedTensor& buffer : model.persistent_buffers()) {
     const auto dimensions = static_cast<std::size_t>(buffer.tensor.dim());
-    targets.push_back({buffer.name, buffer.tensor, std::vector<std::int64_t>(dimensions, 0),
-                       buffer.tensor.sizes().vec()});
+    targets.push_back({buffer.name,
+                       buffer.tensor,
+                       {buffer.tensor.sizes().vec(), std::vector<std::int64_t>(dimensions, 0)}});
   }
   return targets;
 }
 
 std::vector<protocols::TensorShape> shapes_of(const std::vector<Target>& targets) {
   std::vector<protocols::TensorShape> shapes;
-  for (const Target& target : targets) shapes.push_back({target.name, target.full_sizes});
+  for (const Target& target : targets) shapes.push_back({target.name, target.box.full_sizes});
   return shapes;
 }
 
 void load(const Target& target, const WeightsReader& weights) {
   const at::Tensor tensor = target.tensor.detach();
-  if (tensor.numel() == 0) return;  // a rank without rows
+  if (!target.here || tensor.numel() == 0) return;  // another stage's, or a rank without rows
   if (tensor.device().is_cpu() && tensor.is_contiguous()) {
-    weights.read(target.name, target.offsets, tensor);
+    weights.read(target.name, target.box.offsets, tensor);
     return;
   }
   const at::Tensor buffer = at::empty(tensor.sizes(), tensor.scalar_type());
-  weights.read(target.name, target.offsets, buffer);
+  weights.read(target.name, target.box.offsets, buffer);
   tensor.copy_(buffer);
 }
 

@@ -11,7 +11,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/components/model_weights.h"
 #include "titan/nn/module.h"
-#include "titan/parallel/full_tensor.h"
+#include "titan/parallel/layout.h"
 
 namespace titan::components {
 namespace {
@@ -59,10 +59,15 @@ class Failure {
 /// Makes whole tensors of a model's, one after the other.
 class Gatherer {
  public:
-  Gatherer(nn::Module& model, comm::ProcessGroup* shard) : shard_(shard) {
-    for (const auto& [name, parameter] : model.parameter_slots()) slots_[name] = *parameter;
-    for (const nn::NamedTensor& buffer : model.persistent_buffers()) {
-      slots_[buffer.name].tensor = buffer.tensor;
+  Gatherer(const protocols::ModelParts& parts, const comm::RankContext& context)
+      : context_(context) {
+    for (const protocols::ModelPart& part : parts) {
+      for (const auto& [name, parameter] : part.model->parameter_names()) {
+        if (parameter->here) parameters_[name] = parameter;
+      }
+      for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
+        buffers_[buffer.name] = buffer.tensor;
+      }
     }
   }
 
@@ -71,17 +76,24 @@ class Gatherer {
     if (names != names_) {
       names_ = names;
       tensors_.clear();
-      for (const std::string& name : names) {
-        const nn::Parameter& slot = slots_.at(name);
-        tensors_.push_back(parallel::full_tensor(slot.tensor, slot.box, shard_));
-      }
+      for (const std::string& name : names) tensors_.push_back(whole(name));
     }
     return tensors_;
   }
 
  private:
-  comm::ProcessGroup* shard_;
-  std::map<std::string, nn::Parameter> slots_;
+  at::Tensor whole(const std::string& name) const {
+    if (const auto found = parameters_.find(name); found != parameters_.end()) {
+      return parallel::full_tensor(found->second->tensor, *found->second, context_);
+    }
+    const auto buffer = buffers_.find(name);
+    TITAN_CHECK(buffer != buffers_.end(), "'", name, "' is another pipeline stage's");
+    return buffer->second;
+  }
+
+  const comm::RankContext& context_;
+  std::map<std::string, const nn::Parameter*> parameters_;
+  std::map<std::string, at::Tensor> buffers_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> tensors_;
 };
@@ -93,11 +105,12 @@ void append(SafetensorsWriter& writer, const at::Tensor& tensor, at::ScalarType 
 
 }  // namespace
 
-void save_hf_weights(base::FileSystem& files, const std::string& folder, nn::Module& model,
-                     const protocols::StateDictAdapter& adapter, at::ScalarType dtype,
-                     const comm::RankContext& context) {
+void save_hf_weights(base::FileSystem& files, const std::string& folder,
+                     const protocols::ModelParts& parts, const protocols::StateDictAdapter& adapter,
+                     at::ScalarType dtype, const comm::RankContext& context) {
   const c10::NoGradGuard no_grad;
-  const std::vector<protocols::HfTensor> tensors = adapter.hf_tensors(model_tensors(model));
+  const std::vector<protocols::HfTensor> tensors =
+      adapter.hf_tensors(model_tensors(*parts.front().model));
   std::vector<WeightInfo> infos;
   for (const auto& tensor : tensors) infos.push_back({tensor.name, dtype, tensor.sizes});
   const std::vector<HfFile> plan = plan_hf_files(infos);
@@ -106,7 +119,7 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder, nn::Mod
   if (context.rank == 0) failure.guard([&] { clear_hf_folder(files, folder); });
   failure.exchange(context);
 
-  Gatherer gatherer(model, context.group(mesh::MeshDim::kFsdp));
+  Gatherer gatherer(parts, context);
   std::vector<std::unique_ptr<SafetensorsWriter>> written;  // by this rank
   auto next = tensors.begin();
   for (std::size_t i = 0; i < plan.size(); ++i) {

@@ -55,9 +55,9 @@ protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
                                                    std::int64_t seq_len) const {
   protocols::ModelSize size;
   std::int64_t embedding = 0;
-  for (const nn::NamedTensor& parameter : model.named_parameters()) {
-    size.parameters += parameter.tensor.numel();
-    if (parameter.name == "tok_embeddings.weight") embedding += parameter.tensor.numel();
+  for (const nn::NamedParameter& parameter : model.named_parameters()) {
+    size.parameters += parameter.tensor().numel();
+    if (parameter.name == "tok_embeddings.weight") embedding += parameter.tensor().numel();
   }
   // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are
   // `head_dims` wide.

@@ -32,11 +32,11 @@ void TransformerBlock::init_weights(at::Generator generator) {
   feed_forward_->init_weights(output_std_, generator);
 }
 
-nn::Tensors TransformerBlock::forward(const nn::Tensors& inputs) {
+nn::Tensors TransformerBlock::forward(const nn::Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
-  nn::Tensors attention_inputs = inputs;
-  attention_inputs[0] = attention_norm_->call(x);
-  const at::Tensor h = x + (*attention_)(std::move(attention_inputs)).at(0);
+  const at::Tensor& freqs_cis = inputs.at(1);
+  const at::Tensor h =
+      x + (*attention_)({{attention_norm_->call(x), freqs_cis}, inputs.sequence}).at(0);
   return {h + feed_forward_->call(ffn_norm_->call(h))};
 }
 
@@ -75,18 +75,20 @@ void Transformer::init_weights(at::Generator generator, std::optional<at::Device
   nn::trunc_normal_(output_->weight(), std, generator, -3 * std, 3 * std);
 }
 
-nn::Tensors Transformer::attention_masks(const at::Tensor& documents,
-                                         at::ScalarType compute_dtype) const {
+nn::AttentionMask Transformer::document_mask(const at::Tensor& documents,
+                                             at::ScalarType compute_dtype,
+                                             at::DeviceType kernels) const {
   // Flash attention packs documents instead of masking them; it takes half types on a GPU only.
-  const bool packs = documents.is_cuda() && compute_dtype != at::kFloat;
-  return packs ? nn::packed_documents(documents) : nn::block_causal_mask(documents);
+  if (kernels == at::kCUDA && compute_dtype != at::kFloat) return nn::packed_documents(documents);
+  return nn::block_causal_mask(documents);
 }
 
-nn::Tensors Transformer::forward(const nn::Tensors& inputs) {
-  nn::Tensors block_inputs = {tok_embeddings_->call(inputs.at(0)), freqs_cis_};
-  block_inputs.insert(block_inputs.end(), inputs.begin() + 1, inputs.end());
-  for (TransformerBlock* block : blocks_) block_inputs[0] = (*block)(block_inputs).at(0);
-  return {output_->call(norm_->call(block_inputs[0]))};
+nn::Tensors Transformer::forward(const nn::Inputs& inputs) {
+  at::Tensor x = tok_embeddings_->call(inputs.at(0));
+  for (TransformerBlock* block : blocks_) {
+    x = (*block)({{x, freqs_cis_}, inputs.sequence}).at(0);
+  }
+  return {output_->call(norm_->call(x))};
 }
 
 }  // namespace titan::models::llama3

@@ -46,8 +46,9 @@ class NoMetrics : public protocols::MetricsProcessor {
 inline void register_llama3() {
   static const bool registered = [] {
     protocols::TextBuilders builders;
-    builders.build_optimizers = [](const protocols::ModelParts& parts, const config::JobConfig& c) {
-      return components::build_optimizers(parts.front()->named_parameters(), c.optimizer);
+    builders.build_optimizers = [](const protocols::ModelParts& parts, const comm::RankContext&,
+                                   const config::JobConfig& c) {
+      return components::build_optimizers(protocols::named_parameters(parts), c.optimizer);
     };
     builders.build_lr_schedulers = [](protocols::Optimizers& optimizers,
                                       const config::JobConfig& c) {
@@ -57,7 +58,9 @@ inline void register_llama3() {
                                    const protocols::Tokenizer*, const config::JobConfig& c) {
       return std::make_unique<OneBatchLoader>(c.training.local_batch_size, c.training.seq_len);
     };
-    builders.build_loss = [](const config::JobConfig&) { return components::cross_entropy_loss; };
+    builders.build_loss = [](const comm::RankContext&, const config::JobConfig&) {
+      return components::cross_entropy_loss;
+    };
     builders.build_metrics_processor = [](const protocols::MetricsSetup&,
                                           const config::JobConfig&) {
       return std::make_unique<NoMetrics>();

@@ -24,9 +24,9 @@ Sharded sharded(const config::JobConfig& config, std::int64_t ranks) {
   args->update_from_config(config);
   const auto model = protocols::get_train_spec(config.model.name).build_model(*args, at::kFloat);
   Sharded sum;
-  for (const nn::NamedTensor& parameter : model->named_parameters()) {
-    const std::int64_t rows = parameter.tensor.size(0);
-    const std::int64_t chunk = (rows + ranks - 1) / ranks * (parameter.tensor.numel() / rows);
+  for (const nn::NamedParameter& parameter : model->named_parameters()) {
+    const std::int64_t rows = parameter.tensor().size(0);
+    const std::int64_t chunk = (rows + ranks - 1) / ranks * (parameter.tensor().numel() / rows);
     sum.mine += chunk;
     sum.padded += chunk * ranks;
     ++sum.tensors;

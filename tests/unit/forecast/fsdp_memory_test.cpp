@@ -11,7 +11,6 @@
 #include "support/local_ranks.h"
 #include "titan/models/llama3/model.h"
 #include "titan/parallel/fsdp.h"
-#include "titan/parallel/shard.h"
 
 namespace titan::parallel {
 namespace {
@@ -28,20 +27,22 @@ struct ShardedLlama {
     args.multiple_of = 16;
     args.max_seq_len = 8;
     model = std::make_unique<models::llama3::Transformer>(args, at::kFloat);
-    FsdpOptions options;
-    options.shard = &group;
-    fsdp = Fsdp::create(*model, options);
-    fsdp->wrap({&model->submodule("tok_embeddings")}, reshard);
+    fsdp = Fsdp::create(*model, {});
+    UnitOptions unit;
+    unit.shard = &group;
+    unit.reshard_after_forward = reshard;
+    fsdp->wrap({&model->submodule("tok_embeddings")}, unit);
     for (const auto& [name, layer] : model->submodule("layers").named_children()) {
       std::int64_t elements = 0;
-      for (const nn::NamedTensor& parameter : layer->named_parameters()) {
-        elements += parameter.tensor.numel();
+      for (const nn::NamedParameter& parameter : layer->named_parameters()) {
+        elements += parameter.tensor().numel();
       }
       layer_bytes = elements * 4;
-      fsdp->wrap({layer}, reshard);
+      fsdp->wrap({layer}, unit);
     }
-    fsdp->wrap({&model->submodule("norm"), &model->submodule("output")}, false);
-    fsdp->wrap_root();
+    unit.reshard_after_forward = false;
+    fsdp->wrap({&model->submodule("norm"), &model->submodule("output")}, unit);
+    fsdp->wrap_root(unit);
     model->to_empty(at::kCPU);
     const c10::NoGradGuard no_grad;
     model->init_weights(at::make_generator<at::CPUGeneratorImpl>(7), std::nullopt);
@@ -64,11 +65,11 @@ TEST(FsdpMemory, ARankHoldsExactlyItsPartOfParametersAndGradients) {
       llama.forward().backward();
       std::map<const void*, std::size_t> held;  // storages, which several gradients may share
       std::size_t full = 0;
-      for (const auto& [name, place] : llama.model->parameter_slots()) {
-        for (const at::Tensor& tensor : {place->tensor, place->tensor.grad()}) {
+      for (const auto& [name, parameter] : llama.model->named_parameters()) {
+        for (const at::Tensor& tensor : {parameter->tensor, parameter->tensor.grad()}) {
           held[tensor.storage().unsafeGetStorageImpl()] = tensor.storage().nbytes();
         }
-        full += 2 * 4 * static_cast<std::size_t>(c10::multiply_integers(place->full_sizes()));
+        full += 2 * 4 * static_cast<std::size_t>(c10::multiply_integers(parameter->full_sizes));
       }
       std::size_t held_bytes = 0;
       for (const auto& [storage, bytes] : held) held_bytes += bytes;

@@ -27,18 +27,18 @@ TEST(AttentionMasks, DocumentsMayBeToldByTheirStarts) {
   const at::Tensor starts = at::tensor({1, 0, 1, 1, 0, 0, 0, 1}, at::kByte).view({2, 4});
   EXPECT_EQ(values<std::int64_t>(documents_by_starts(starts)),
             (std::vector<std::int64_t>{1, 1, 2, 3, 0, 0, 0, 1}));
-  EXPECT_EQ(values<int>(packed_documents(documents_by_starts(starts)).at(0)),
+  EXPECT_EQ(values<int>(packed_documents(documents_by_starts(starts)).offsets),
             (std::vector<int>{0, 2, 3, 4, 7, 8}));
 }
 
 TEST(AttentionMasks, PackedDocumentsGiveTheReferencesOffsets) {
-  const Tensors packed = packed_documents(documents_by_eos(kTokens, 0));
-  EXPECT_EQ(values<int>(packed.at(0)), (std::vector<int>{0, 2, 5, 6, 7, 12}));
-  EXPECT_EQ(packed.at(1).item<std::int64_t>(), 5);
+  const PackedDocuments packed = packed_documents(documents_by_eos(kTokens, 0));
+  EXPECT_EQ(values<int>(packed.offsets), (std::vector<int>{0, 2, 5, 6, 7, 12}));
+  EXPECT_EQ(packed.longest, 5);
 }
 
 TEST(AttentionMasks, BlockCausalAllowsEarlierTokensOfTheSameDocumentOnly) {
-  const at::Tensor allowed = block_causal_mask(documents_by_eos(kTokens, 0)).at(0);
+  const at::Tensor allowed = block_causal_mask(documents_by_eos(kTokens, 0)).allowed;
   ASSERT_EQ(allowed.sizes(), (std::vector<std::int64_t>{2, 1, 6, 6}));
   const auto sees = [&](int row, int query, int key) {
     return allowed[row][0][query][key].item<bool>();
@@ -57,10 +57,12 @@ TEST(AttentionMasks, MaskedAttentionEqualsAttentionWithinEachDocument) {
   const at::Tensor k = at::rand({1, 2, 7, 8});
   const at::Tensor v = at::rand({1, 2, 7, 8});
   InnerAttention attention;
-  const at::Tensor masked = attention.call(q, k, v, block_causal_mask(documents_by_eos(tokens, 0)).at(0));
+  const auto sequence = std::make_shared<const SequenceInfo>(
+      SequenceInfo{block_causal_mask(documents_by_eos(tokens, 0)), {}, nullptr});
+  const at::Tensor masked = attention({{q, k, v}, sequence}).at(0);
   for (const auto& [begin, end] : {std::pair{0, 4}, std::pair{4, 7}}) {
     const at::Tensor alone =
-        attention.call(q.slice(2, begin, end), k.slice(2, begin, end), v.slice(2, begin, end));
+        attention({{q.slice(2, begin, end), k.slice(2, begin, end), v.slice(2, begin, end)}}).at(0);
     EXPECT_TRUE(at::allclose(masked.slice(1, begin, end), alone, 1e-5, 1e-6));
   }
 }
@@ -71,8 +73,8 @@ TEST(Attention, GroupedQueryHeadsShareKeyHeads) {
   const at::Tensor v = at::rand({1, 2, 5, 8});
   InnerAttention attention;
   const at::Tensor repeated =
-      attention.call(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1));
-  EXPECT_TRUE(at::allclose(attention.call(q, k, v), repeated, 1e-5, 1e-6));
+      attention({{q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)}}).at(0);
+  EXPECT_TRUE(at::allclose(attention({{q, k, v}}).at(0), repeated, 1e-5, 1e-6));
 }
 
 }  // namespace

@@ -17,13 +17,13 @@ using ::testing::ElementsAre;
 class Shift : public Module {
  public:
   explicit Shift(at::Tensor weight) : weight_(add_parameter("weight", std::move(weight))) {}
-  at::Tensor& weight() { return weight_.tensor; }
+  at::Tensor& weight() { return weight_->tensor; }
 
  protected:
-  Tensors forward(const Tensors& inputs) override { return {inputs.at(0) + weight_.tensor}; }
+  Tensors forward(const Inputs& inputs) override { return {inputs.at(0) + weight_->tensor}; }
 
  private:
-  Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 class Pair : public Module {
@@ -31,44 +31,61 @@ class Pair : public Module {
   explicit Pair(const at::Tensor& shared)
       : first(add_child("first", std::make_unique<Shift>(shared))),
         second(add_child("second", std::make_unique<Shift>(shared))),
-        table(add_buffer("table", at::ones({2}), /*persistent=*/false)) {}
+        table(add_buffer("table", at::ones({2}), /*persistent=*/false)) {
+    second->tie_parameter("weight", *first, "weight");
+  }
   Shift* first;
   Shift* second;
   at::Tensor& table;
 
  protected:
-  Tensors forward(const Tensors& inputs) override {
+  Tensors forward(const Inputs& inputs) override {
     return {second->call(first->call(inputs.at(0)))};
   }
 };
 
-std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
+template <class Named>
+std::vector<std::string> names(const std::vector<Named>& all) {
   std::vector<std::string> result;
-  for (const NamedTensor& tensor : tensors) result.push_back(tensor.name);
+  for (const Named& named : all) result.push_back(named.name);
   return result;
 }
 
-TEST(Module, RunsHooksAndWrappersAroundForwardInOrder) {
+TEST(Module, LayersAreAnOnionWhoseOutermostIsAppliedLast) {
   Shift module(at::ones({1}));
   std::vector<std::string> order;
-  module.add_pre_forward_hook([&](Module&, Tensors& inputs) {
+  const auto layer = [&](const std::string& name) {
+    return [&order, name](const Module::Forward& forward, const Inputs& inputs) {
+      order.push_back(name + " in");
+      Tensors outputs = forward(inputs);
+      order.push_back(name + " out");
+      return outputs;
+    };
+  };
+  module.wrap_forward(layer("inner"));
+  module.add_pre_forward_hook([&](Module&, Inputs& inputs) {
     order.push_back("pre");
-    inputs[0] = inputs[0] * 10;
+    inputs.tensors[0] = inputs.at(0) * 10;
   });
-  module.wrap_forward([&](const Module::Forward& forward, const Tensors& inputs) {
-    order.push_back("inner");
-    return forward(inputs);
-  });
-  module.wrap_forward([&](const Module::Forward& forward, const Tensors& inputs) {
-    order.push_back("outer");
-    return forward(inputs);
-  });
-  module.add_post_forward_hook([&](Module&, const Tensors&, Tensors& outputs) {
+  module.add_post_forward_hook([&](Module&, const Inputs& inputs, Tensors& outputs) {
     order.push_back("post");
+    EXPECT_EQ(inputs.at(0).item<float>(), 1) << "what this layer was given";
     outputs[0] = outputs[0] + 0.5;
   });
+  module.wrap_forward(layer("outer"));
   EXPECT_FLOAT_EQ(module.call(at::ones({1})).item<float>(), 11.5F);
-  EXPECT_THAT(order, ElementsAre("pre", "outer", "inner", "post"));
+  EXPECT_THAT(order, ElementsAre("outer in", "pre", "inner in", "inner out", "post", "outer out"));
+}
+
+TEST(Module, LeftToAnotherStageItPassesItsInputAndKeepsItsNames) {
+  Pair pair(at::ones({3}, at::TensorOptions().device(at::kMeta)));
+  pair.leave_to_other_stage();
+  pair.to_empty(at::kCPU);
+  EXPECT_TRUE(pair.first->weight().is_meta());
+  EXPECT_THAT(names(pair.named_parameters()), ::testing::IsEmpty());
+  EXPECT_THAT(names(pair.parameter_names()), ElementsAre("first.weight", "second.weight"));
+  const at::Tensor input = at::ones({3});
+  EXPECT_TRUE(pair.call(input).is_same(input));
 }
 
 TEST(Module, ListsATiedParameterOnceUnderItsFirstName) {

@@ -83,8 +83,8 @@ Outcome train_once(nn::Module& model) {
   Outcome run;
   run.loss = model.call(tokens()).square().mean();
   run.loss.backward();
-  for (const nn::NamedTensor& parameter : model.named_parameters()) {
-    run.gradients.push_back(parameter.tensor.grad());
+  for (const nn::NamedParameter& parameter : model.named_parameters()) {
+    run.gradients.push_back(parameter.tensor().grad());
   }
   return run;
 }
@@ -105,7 +105,7 @@ class EveryMode : public ::testing::TestWithParam<Case> {};
 TEST_P(EveryMode, GivesTheBitsOfAPlainRun) {
   const auto plain = small_llama();
   const auto checkpointed = small_llama();
-  apply_ac(*checkpointed, GetParam().config, default_save_policy());
+  apply_ac(*checkpointed, "layers.*", GetParam().config, default_save_policy());
   const Outcome expected = train_once(*plain);
   const Outcome actual = train_once(*checkpointed);
   EXPECT_TRUE(at::equal(actual.loss, expected.loss));
@@ -137,7 +137,7 @@ class CountingMode : public autograd::DispatchMode {
 
 int matrix_products(const config::ActivationCheckpoint& config) {
   const auto model = small_llama();
-  apply_ac(*model, config, default_save_policy());
+  apply_ac(*model, "layers.*", config, default_save_policy());
   CountingMode counting;
   const at::Tensor loss = model->call(tokens()).square().mean();
   const autograd::DispatchModeScope scope(counting);
@@ -160,7 +160,7 @@ TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
 TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
   const auto held = [](const config::ActivationCheckpoint& config) {
     const auto model = small_llama();
-    apply_ac(*model, config, default_save_policy());
+    apply_ac(*model, "layers.*", config, default_save_policy());
     // Tensors that a frame keeps do not pass the outer scope's hooks: what passes is what autograd
     // itself holds.
     SavedBytes saved;
@@ -186,24 +186,24 @@ TEST(ActivationCheckpoint, ASecondBackwardThroughTheSameGraphRunsForwardAgain) {
        {mode(ActivationCheckpointMode::kFull), mode(ActivationCheckpointMode::kSelective, "op"),
         early_stopping_by_operator()}) {
     const auto model = small_llama();
-    apply_ac(*model, config, default_save_policy());
+    apply_ac(*model, "layers.*", config, default_save_policy());
     const at::Tensor loss = model->call(tokens()).square().mean();
     loss.backward({}, /*retain_graph=*/true);
     std::vector<at::Tensor> once;
-    for (const nn::NamedTensor& parameter : model->named_parameters()) {
-      once.push_back(parameter.tensor.grad().clone());
+    for (const nn::NamedParameter& parameter : model->named_parameters()) {
+      once.push_back(parameter.tensor().grad().clone());
     }
     loss.backward();
     for (std::size_t i = 0; i < once.size(); ++i) {
-      const nn::NamedTensor parameter = model->named_parameters()[i];
-      EXPECT_TRUE(at::equal(parameter.tensor.grad(), once[i] + once[i])) << parameter.name;
+      const nn::NamedParameter parameter = model->named_parameters()[i];
+      EXPECT_TRUE(at::equal(parameter.tensor().grad(), once[i] + once[i])) << parameter.name;
     }
   }
 }
 
 TEST(ActivationCheckpoint, WithoutGradientsNothingIsKept) {
   const auto model = small_llama();
-  apply_ac(*model, mode(ActivationCheckpointMode::kFull), default_save_policy());
+  apply_ac(*model, "layers.*", mode(ActivationCheckpointMode::kFull), default_save_policy());
   const c10::NoGradGuard no_grad;
   EXPECT_FALSE(model->call(tokens()).requires_grad());
 }
@@ -211,14 +211,14 @@ TEST(ActivationCheckpoint, WithoutGradientsNothingIsKept) {
 TEST(ActivationCheckpoint, RefusesWhatIsNoOptionOrNoLinearLayer) {
   const auto model = small_llama();
   auto config = mode(ActivationCheckpointMode::kSelective, "x");
-  EXPECT_THROW(apply_ac(*model, config, default_save_policy()), ConfigError);
+  EXPECT_THROW(apply_ac(*model, "layers.*", config, default_save_policy()), ConfigError);
   config = mode(ActivationCheckpointMode::kSelective, "op");
   config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention_norm"};
-  EXPECT_THROW(apply_ac(*model, config, default_save_policy()), ConfigError);
+  EXPECT_THROW(apply_ac(*model, "layers.*", config, default_save_policy()), ConfigError);
 }
 
 void checkpoint(nn::Module& module) {
-  module.wrap_forward([](const nn::Module::Forward& forward, const nn::Tensors& inputs) {
+  module.wrap_forward([](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
     return checkpoint_forward(forward, inputs, {});
   });
 }
@@ -226,7 +226,7 @@ void checkpoint(nn::Module& module) {
 TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
   class Fickle : public nn::Module {
    protected:
-    nn::Tensors forward(const nn::Tensors& inputs) override {
+    nn::Tensors forward(const nn::Inputs& inputs) override {
       return {++calls_ == 1 ? inputs.at(0).sin() : inputs.at(0).slice(0, 0, 1).sin()};
     }
     int calls_ = 0;
@@ -243,7 +243,7 @@ class Dropping : public nn::Module {
   bool fails_when_run_again = false;
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override {
+  nn::Tensors forward(const nn::Inputs& inputs) override {
     if (++calls_ > 1 && fails_when_run_again) throw RunError("told to fail");
     const at::Tensor mask = at::rand(inputs.at(0).sizes());
     return {(inputs.at(0) * mask).sin()};
@@ -292,7 +292,7 @@ TEST(ActivationCheckpoint, ThreadsDoNotDisturbEachOther) {
   for (Outcome& outcome : outcomes) {
     threads.emplace_back([&outcome] {
       const auto model = small_llama();
-      apply_ac(*model, early_stopping_by_operator(), default_save_policy());
+      apply_ac(*model, "layers.*", early_stopping_by_operator(), default_save_policy());
       outcome = train_once(*model);
     });
   }

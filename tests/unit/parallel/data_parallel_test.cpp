@@ -15,7 +15,7 @@
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
 #include "titan/parallel/activation_checkpoint.h"
-#include "titan/parallel/full_tensor.h"
+#include "titan/parallel/layout.h"
 
 namespace titan::parallel {
 namespace {
@@ -66,7 +66,8 @@ at::Tensor tokens(std::uint64_t seed) {
 }
 
 /// Forward and backward of this rank's rows; returns its part of the mean loss.
-void step(models::llama3::Transformer& model, const comm::RankContext& context, const Job& job) {
+void step(models::llama3::Transformer& model, Sharding& sharding, const comm::RankContext& context,
+          const Job& job) {
   comm::ProcessGroup* batch = context.group(MeshDim::kBatch);
   const std::int64_t ranks = batch != nullptr ? batch->size() : 1;
   const std::int64_t rank = batch != nullptr ? batch->rank() : 0;
@@ -75,7 +76,7 @@ void step(models::llama3::Transformer& model, const comm::RankContext& context, 
     const std::int64_t first = (rank * job.microbatches + m) * rows;
     const at::Tensor input = tokens(1).narrow(0, first, rows);
     const at::Tensor labels = tokens(2).narrow(0, first, rows);
-    model.set_requires_gradient_sync(!job.sync_last_only || m + 1 == job.microbatches);
+    sharding.set_requires_gradient_sync(!job.sync_last_only || m + 1 == job.microbatches);
     const at::Tensor logits = model.call(input);
     const at::Tensor loss =
         at::cross_entropy_loss(logits.flatten(0, 1), labels.flatten(), {}, at::Reduction::Sum);
@@ -87,27 +88,29 @@ Outcome run_rank(const comm::RankContext& context, const Job& job) {
   const auto model = meta_llama();
   config::ActivationCheckpoint ac;
   ac.mode = job.ac;
-  apply_ac(*model, ac, default_save_policy());
+  apply_ac(*model, "layers.*", ac, default_save_policy());
   config::Parallelism parallelism;
   parallelism.fsdp_reshard_after_forward = job.reshard;
   config::Training training;
   training.mixed_precision_param = config::DType::kFloat32;
-  model->on_gradient_sync(apply_data_parallel(*model, context, parallelism, training));
+  const UnitTable units = {
+      {{"tok_embeddings"}}, {{"layers.*"}}, {{"norm", "output"}, /*is_last=*/true}};
+  const auto sharding = apply_data_parallel(*model, units, context, parallelism, training);
   model->to_empty(at::kCPU);
   {
     const c10::NoGradGuard no_grad;
     model->init_weights(at::make_generator<at::CPUGeneratorImpl>(7), std::nullopt);
   }
   if (job.frozen_embedding) {
-    model->named_parameters().front().tensor.set_requires_grad(false);
+    model->named_parameters().front().parameter->tensor.set_requires_grad(false);
   }
-  step(*model, context, job);
+  step(*model, *sharding, context, job);
   Outcome outcome;
-  comm::ProcessGroup* shard = context.group(MeshDim::kFsdp);
-  for (const auto& [name, place] : model->parameter_slots()) {
-    outcome.weights[name] = full_tensor(place->tensor, place->box, shard).clone();
-    if (!place->tensor.grad().defined()) continue;
-    outcome.gradients[name] = full_tensor(place->tensor.grad(), place->box, shard).clone();
+  for (const auto& [name, parameter] : model->named_parameters()) {
+    const at::Tensor& tensor = parameter->tensor;
+    outcome.weights[name] = full_tensor(tensor, *parameter, context).clone();
+    if (!tensor.grad().defined()) continue;
+    outcome.gradients[name] = full_tensor(tensor.grad(), *parameter, context).clone();
   }
   return outcome;
 }

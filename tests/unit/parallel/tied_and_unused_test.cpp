@@ -15,7 +15,7 @@
 #include "titan/nn/linear.h"
 #include "titan/parallel/ddp.h"
 #include "titan/parallel/fsdp.h"
-#include "titan/parallel/full_tensor.h"
+#include "titan/parallel/layout.h"
 
 namespace titan::parallel {
 namespace {
@@ -28,15 +28,15 @@ constexpr std::int64_t kRows = 12;
 class Table : public nn::Module {
  public:
   explicit Table(const at::Tensor& weight) : weight_(add_parameter("weight", weight)) {}
-  const nn::Parameter& weight() const { return weight_; }
+  const nn::Parameter& weight() const { return *weight_; }
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override {
-    return {at::embedding(weight_.tensor, inputs.at(0))};
+  nn::Tensors forward(const nn::Inputs& inputs) override {
+    return {at::embedding(weight_->tensor, inputs.at(0))};
   }
 
  private:
-  nn::Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 /// Scores against the rows of a table.
@@ -45,23 +45,26 @@ class Scores : public nn::Module {
   explicit Scores(const at::Tensor& weight) : weight_(add_parameter("weight", weight)) {}
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override {
-    return {at::linear(inputs.at(0), weight_.tensor)};
+  nn::Tensors forward(const nn::Inputs& inputs) override {
+    return {at::linear(inputs.at(0), weight_->tensor)};
   }
 
  private:
-  nn::Parameter& weight_;
+  ParameterSlot& weight_;
 };
 
 /// A model whose first and last layer share their weights, with a layer that is never called.
 class TiedModel : public nn::Module {
  public:
   TiedModel() {
-    const at::Tensor shared = at::empty({kVocabulary, kWidth}, at::TensorOptions(at::kMeta));
-    table_ = add_child("table", std::make_unique<Table>(shared));
+    const auto weight = [] {
+      return at::empty({kVocabulary, kWidth}, at::TensorOptions(at::kMeta));
+    };
+    table_ = add_child("table", std::make_unique<Table>(weight()));
     body_ = add_child("body", std::make_unique<nn::Linear>(kWidth, kWidth, at::kFloat));
     spare_ = add_child("spare", std::make_unique<nn::Linear>(kWidth, 3, at::kFloat));
-    scores_ = add_child("scores", std::make_unique<Scores>(shared));
+    scores_ = add_child("scores", std::make_unique<Scores>(weight()));
+    scores_->tie_parameter("weight", *table_, "weight");
   }
   void init_weights() {
     at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(3);
@@ -71,8 +74,8 @@ class TiedModel : public nn::Module {
   }
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override {
-    return (*scores_)({body_->call(table_->call(inputs.at(0)))});
+  nn::Tensors forward(const nn::Inputs& inputs) override {
+    return {scores_->call(body_->call(table_->call(inputs.at(0))))};
   }
 
  private:
@@ -90,14 +93,15 @@ Gradients gradients_of_rank(const comm::RankContext& context) {
   comm::ProcessGroup* replicate = context.group(mesh::MeshDim::kDpReplicate);
   std::shared_ptr<void> keeps;
   if (shard != nullptr) {
-    FsdpOptions options;
-    options.shard = shard;
-    options.replicate = replicate;
-    const auto fsdp = Fsdp::create(model, options);
+    UnitOptions unit;
+    unit.shard = shard;
+    unit.replicate = replicate;
+    unit.axis = axis_of(mesh::MeshDim::kFsdp);
+    const auto fsdp = Fsdp::create(model, {});
     for (const char* name : {"table", "body", "spare", "scores"}) {
-      fsdp->wrap({&model.submodule(name)}, /*reshard_after_forward=*/true);
+      fsdp->wrap({&model.submodule(name)}, unit);
     }
-    fsdp->wrap_root();
+    fsdp->wrap_root(unit);
     keeps = fsdp;
   } else if (replicate != nullptr) {
     keeps = Ddp::apply(model, *replicate, /*bucket_bytes=*/64);
@@ -113,9 +117,9 @@ Gradients gradients_of_rank(const comm::RankContext& context) {
   loss.backward();
 
   Gradients gradients;
-  for (const auto& [name, place] : model.parameter_slots()) {
-    if (!place->tensor.grad().defined()) continue;
-    gradients[name] = full_tensor(place->tensor.grad(), place->box, shard).clone();
+  for (const auto& [name, parameter] : model.parameter_names()) {
+    if (!parameter->tensor.grad().defined()) continue;
+    gradients[name] = full_tensor(parameter->tensor.grad(), *parameter, context).clone();
   }
   return gradients;
 }

@@ -18,11 +18,14 @@ using ::testing::HasSubstr;
 /// Builders that are there but never called.
 TextBuilders builders() {
   TextBuilders result;
-  result.build_optimizers = [](const ModelParts&, const config::JobConfig&) { return nullptr; };
+  result.build_optimizers = [](const ModelParts&, const comm::RankContext&,
+                               const config::JobConfig&) { return nullptr; };
   result.build_lr_schedulers = [](Optimizers&, const config::JobConfig&) { return nullptr; };
   result.build_dataloader = [](DataPurpose, std::int64_t, std::int64_t, const Tokenizer*,
                                const config::JobConfig&) { return nullptr; };
-  result.build_loss = [](const config::JobConfig&) { return LossFunction(); };
+  result.build_loss = [](const comm::RankContext&, const config::JobConfig&) {
+    return LossFunction();
+  };
   result.build_metrics_processor = [](const MetricsSetup&, const config::JobConfig&) {
     return nullptr;
   };

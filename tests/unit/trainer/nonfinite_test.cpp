@@ -22,20 +22,18 @@ protocols::ModelParts small_llama() {
   args.multiple_of = 8;
   args.max_seq_len = 8;
   protocols::ModelParts parts;
-  parts.push_back(std::make_unique<models::llama3::Transformer>(args, at::kFloat));
-  parts.front()->to_empty(at::kCPU);
-  for (auto& [name, tensor] : parts.front()->named_parameters()) {
-    at::Tensor parameter = tensor;
-    parameter.mutable_grad() = at::ones_like(parameter);
+  parts.push_back({std::make_unique<models::llama3::Transformer>(args, at::kFloat), nullptr});
+  parts.front().model->to_empty(at::kCPU);
+  for (const auto& [name, parameter] : protocols::named_parameters(parts)) {
+    parameter->tensor.mutable_grad() = at::ones_like(parameter->tensor);
   }
   return parts;
 }
 
 void spoil(const protocols::ModelParts& parts, const std::string& pattern, double value) {
-  for (auto& [name, tensor] : parts.front()->named_parameters()) {
-    at::Tensor parameter = tensor;
+  for (const auto& [name, parameter] : protocols::named_parameters(parts)) {
     if (name.find(pattern) != std::string::npos) {
-      parameter.mutable_grad() = at::full_like(parameter, value);
+      parameter->tensor.mutable_grad() = at::full_like(parameter->tensor, value);
     }
   }
 }

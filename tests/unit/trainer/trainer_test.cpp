@@ -90,8 +90,9 @@ class TrainerTest : public ::testing::Test {
   std::vector<protocols::StepMetrics> train(std::int64_t batches) {
     std::vector<protocols::StepMetrics> steps;
     protocols::TextBuilders builders;
-    builders.build_optimizers = [](const protocols::ModelParts& parts, const config::JobConfig& c) {
-      return components::build_optimizers(parts.front()->named_parameters(), c.optimizer);
+    builders.build_optimizers = [](const protocols::ModelParts& parts, const comm::RankContext&,
+                                   const config::JobConfig& c) {
+      return components::build_optimizers(protocols::named_parameters(parts), c.optimizer);
     };
     builders.build_lr_schedulers = [](protocols::Optimizers& optimizers,
                                       const config::JobConfig& c) {
@@ -103,7 +104,7 @@ class TrainerTest : public ::testing::Test {
       return std::make_unique<CountingLoader>(batches, c.training.local_batch_size,
                                               c.training.seq_len, ignored);
     };
-    builders.build_loss = [this](const config::JobConfig&) { return loss_; };
+    builders.build_loss = [this](const comm::RankContext&, const config::JobConfig&) { return loss_; };
     builders.build_metrics_processor = [&](const protocols::MetricsSetup&,
                                            const config::JobConfig&) {
       return std::make_unique<RecordingMetrics>(steps);

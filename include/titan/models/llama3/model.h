@@ -8,15 +8,15 @@
 
 namespace titan::models::llama3 {
 
-/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis,
-/// masks...}.
+/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis} and the
+/// sequence.
 class TransformerBlock : public nn::Module {
  public:
   TransformerBlock(std::int64_t layer_id, const TransformerModelArgs& args, at::ScalarType dtype);
   void init_weights(at::Generator generator);
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override;
+  nn::Tensors forward(const nn::Inputs& inputs) override;
 
  private:
   double output_std_;
@@ -26,7 +26,7 @@ class TransformerBlock : public nn::Module {
   nn::RMSNorm* ffn_norm_;
 };
 
-/// Llama 3. Called with {tokens int64 `[B, S]`, masks...}; returns {logits `[B, S, vocab]`}.
+/// Llama 3. Called with {tokens int64 `[B, S]`} and the sequence; returns {logits `[B, S, vocab]`}.
 class Transformer : public protocols::ModelProtocol {
  public:
   Transformer(const TransformerModelArgs& args, at::ScalarType dtype);
@@ -36,11 +36,11 @@ class Transformer : public protocols::ModelProtocol {
   bool attends_within_documents() const override {
     return args_.attn_mask_type == AttentionMaskType::kBlockCausal;
   }
-  nn::Tensors attention_masks(const at::Tensor& documents,
-                              at::ScalarType compute_dtype) const override;
+  nn::AttentionMask document_mask(const at::Tensor& documents, at::ScalarType compute_dtype,
+                                  at::DeviceType kernels) const override;
 
  protected:
-  nn::Tensors forward(const nn::Tensors& inputs) override;
+  nn::Tensors forward(const nn::Inputs& inputs) override;
 
  private:
   at::Tensor make_freqs_cis(at::Device device) const;

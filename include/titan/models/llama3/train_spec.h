@@ -4,9 +4,10 @@
 
 namespace titan::models::llama3 {
 
-/// Attaches what the config asks for to a Llama 3 model on the meta device.
-void parallelize_llama(protocols::ModelProtocol& model, const comm::RankContext& context,
-                       const config::JobConfig& config);
+/// Attaches what the config asks for to a Llama 3 model, or a stage of one, on the meta device.
+std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& model,
+                                                      const comm::RankContext& context,
+                                                      const config::JobConfig& config);
 
 /// Llama 3 with the shared text components.
 protocols::TrainSpec train_spec(const protocols::TextBuilders& builders);

@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include "support/logits_only.h"
 #include "titan/base/errors.h"
 #include "titan/components/generate.h"
 #include "titan/models/llama3/model.h"
@@ -38,17 +39,28 @@ std::unique_ptr<models::llama3::Transformer> make_model(std::int64_t kv_heads,
 }
 
 /// Calls the model and counts the tokens that went through it.
-struct Counted {
-  explicit Counted(nn::Module& module, bool cached = true)
-      : model{[this, &module](const at::Tensor& tokens) {
-                count += tokens.size(1);
-                longest = std::max(longest, tokens.size(1));
-                return module.call(tokens);
-              },
-              cached ? &module : nullptr} {}
+class Counted : public test::LogitsOnly {
+ public:
+  explicit Counted(nn::Module& module, bool cached = true, nn::AttentionMask mask = {})
+      : module_(module), cached_(cached), mask_(std::move(mask)) {}
+  at::Tensor logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) override {
+    count += tokens.size(1);
+    longest = std::max(longest, tokens.size(1));
+    const bool masks = caches == nullptr && !std::holds_alternative<nn::CausalMask>(mask_);
+    nn::AttentionMask mask;
+    if (masks) mask = nn::block_causal_mask(at::zeros_like(tokens));
+    return module_.call(tokens, std::make_shared<const nn::SequenceInfo>(
+                                    nn::SequenceInfo{mask, {}, std::move(caches)}));
+  }
+  bool keeps_keys_and_values() const override { return cached_; }
+
   std::int64_t count = 0;
   std::int64_t longest = 0;
-  TextModel model;
+
+ private:
+  nn::Module& module_;
+  bool cached_;
+  nn::AttentionMask mask_;
 };
 
 Ids text_of(std::int64_t length) {
@@ -57,8 +69,12 @@ Ids text_of(std::int64_t length) {
   return ids;
 }
 
-Ids continue_text(const TextModel& model, const Ids& prompt, SamplingOptions options) {
+Ids continue_text(protocols::StepRunner& model, const Ids& prompt, SamplingOptions options) {
   return generate(model, prompt, options, at::make_generator<at::CPUGeneratorImpl>(3));
+}
+
+Ids continue_text(protocols::StepRunner&& model, const Ids& prompt, SamplingOptions options) {
+  return continue_text(model, prompt, options);
 }
 
 SamplingOptions greedy(std::int64_t tokens) {
@@ -75,8 +91,8 @@ TEST(GenerateWithACache, MakesTheSameTextAsWithout) {
     for (const std::int64_t prompt : {1, 2, 17, 100, 513, 560}) {
       Counted with(*module);
       Counted without(*module, false);
-      EXPECT_EQ(continue_text(with.model, text_of(prompt), greedy(64)),
-                continue_text(without.model, text_of(prompt), greedy(64)))
+      EXPECT_EQ(continue_text(with, text_of(prompt), greedy(64)),
+                continue_text(without, text_of(prompt), greedy(64)))
           << kv_heads << " key heads, prompt of " << prompt;
       EXPECT_EQ(with.count, prompt + 63);
       EXPECT_LE(with.longest, 512) << "long prompts go in parts";
@@ -90,8 +106,8 @@ TEST(GenerateWithACache, DrawsTheSameTokens) {
   SamplingOptions options = greedy(64);
   options.temperature = 1;
   options.top_k = 20;
-  EXPECT_EQ(continue_text(Counted(*module).model, text_of(9), options),
-            continue_text(Counted(*module, false).model, text_of(9), options));
+  EXPECT_EQ(continue_text(Counted(*module), text_of(9), options),
+            continue_text(Counted(*module, false), text_of(9), options));
 }
 
 // Kernels for one query and for many round differently, so that nearly equal logits may change
@@ -103,7 +119,7 @@ TEST(GenerateWithACache, AgreesToRoundingInBfloat16) {
     for (const std::int64_t prompt : {1, 33}) {
       const Ids start = text_of(prompt);
       Ids ids = start;
-      const Ids text = continue_text(Counted(*module).model, start, greedy(64));
+      const Ids text = continue_text(Counted(*module), start, greedy(64));
       ASSERT_EQ(text.size(), 64);
       ids.insert(ids.end(), text.begin(), text.end());
       const c10::NoGradGuard no_grad;
@@ -125,21 +141,17 @@ TEST(GenerateWithACache, TextsThatOutgrowTheContextSlide) {
   options.context = 24;
   for (const std::int64_t prompt : {10, 24, 30}) {
     Counted with(*module);
-    EXPECT_EQ(continue_text(with.model, text_of(prompt), options),
-              continue_text(Counted(*module, false).model, text_of(prompt), options));
+    EXPECT_EQ(continue_text(with, text_of(prompt), options),
+              continue_text(Counted(*module, false), text_of(prompt), options));
     EXPECT_LE(with.longest, 24);
   }
 }
 
 TEST(GenerateWithACache, TakesATextForOneDocument) {
   const auto module = make_model(2);
-  const auto logits = [&](const at::Tensor& tokens) {
-    nn::Tensors inputs = nn::block_causal_mask(at::zeros_like(tokens));
-    inputs.insert(inputs.begin(), tokens);
-    return (*module)(std::move(inputs)).at(0);
-  };
-  EXPECT_EQ(continue_text({logits, module.get()}, text_of(20), greedy(40)),
-            continue_text({logits}, text_of(20), greedy(40)));
+  const nn::AttentionMask by_document = nn::AllowedMask{};
+  EXPECT_EQ(continue_text(Counted(*module, true, by_document), text_of(20), greedy(40)),
+            continue_text(Counted(*module, false, by_document), text_of(20), greedy(40)));
 }
 
 TEST(GenerateWithACache, LeavesTheModelAsItWas) {
@@ -147,16 +159,18 @@ TEST(GenerateWithACache, LeavesTheModelAsItWas) {
   const c10::NoGradGuard no_grad;
   const at::Tensor tokens = at::tensor(at::ArrayRef<std::int64_t>(text_of(50)), at::kLong);
   const at::Tensor before = module->call(tokens.unsqueeze(0));
-  continue_text(Counted(*module).model, text_of(5), greedy(8));
+  continue_text(Counted(*module), text_of(5), greedy(8));
   EXPECT_TRUE(module->call(tokens.unsqueeze(0)).equal(before));
 }
 
-TEST(CachedText, RefusesMoreTokensThanItHasRoomFor) {
+TEST(KeyValueCaches, RefuseMoreTokensThanTheyHaveRoomFor) {
   const auto module = make_model(4);
   const c10::NoGradGuard no_grad;
-  const nn::CachedText cache(*module, 8);
+  Counted model(*module);
+  const auto caches = std::make_shared<nn::KeyValueCaches>(8);
   const auto call = [&](std::int64_t length) {
-    module->call(at::tensor(at::ArrayRef<std::int64_t>(text_of(length)), at::kLong).unsqueeze(0));
+    model.logits(at::tensor(at::ArrayRef<std::int64_t>(text_of(length)), at::kLong).unsqueeze(0),
+                 caches);
   };
   call(6);
   EXPECT_THROW(call(3), InternalError);

@@ -10,6 +10,7 @@
 
 #include <set>
 
+#include "support/logits_only.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
@@ -22,9 +23,23 @@ at::Tensor count_up(const at::Tensor& tokens) {
   return at::one_hot(tokens + 1, 100).to(at::kFloat) * 1000;
 }
 
+using LogitsFunction = std::function<at::Tensor(const at::Tensor& tokens)>;
+
+class Function : public test::LogitsOnly {
+ public:
+  explicit Function(LogitsFunction function) : function_(std::move(function)) {}
+  at::Tensor logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches>) override {
+    return function_(tokens);
+  }
+
+ private:
+  LogitsFunction function_;
+};
+
 Ids run(const LogitsFunction& logits, const Ids& prompt, const SamplingOptions& options,
         std::uint64_t seed = 1) {
-  return generate({logits}, prompt, options, at::make_generator<at::CPUGeneratorImpl>(seed));
+  Function model(logits);
+  return generate(model, prompt, options, at::make_generator<at::CPUGeneratorImpl>(seed));
 }
 
 TEST(Generate, PutsTheChosenTokensBehindThePrompt) {

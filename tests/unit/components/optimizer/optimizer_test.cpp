@@ -7,6 +7,8 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include <cmath>
 
 #include "titan/base/errors.h"
@@ -36,8 +38,10 @@ struct ScalarAdam {
 
 at::Tensor gradient_of_step(int step) { return at::arange(5, at::kFloat).add(step).sin(); }
 
-nn::NamedTensor parameter(std::string name) {
-  return {std::move(name), at::ones({5}).set_requires_grad(true)};
+/// Five ones, owned by the test program.
+nn::NamedParameter parameter(std::string name, bool trains = true) {
+  static std::deque<nn::Parameter> all;
+  return {std::move(name), &all.emplace_back(at::ones({5}).set_requires_grad(trains))};
 }
 
 class EveryAdam
@@ -48,8 +52,8 @@ TEST_P(EveryAdam, FollowsTheFormula) {
   config.name = std::get<0>(GetParam());
   config.implementation = std::get<1>(GetParam());
   config.lr = 0.01;
-  const nn::NamedTensor named = parameter("w");
-  at::Tensor weight = named.tensor;
+  const nn::NamedParameter named = parameter("w");
+  at::Tensor weight = named.tensor();
   const auto optimizers = build_optimizers({named}, config);
   std::vector<ScalarAdam> expected(5, ScalarAdam{1.0});
   for (int step = 0; step < 4; ++step) {
@@ -75,17 +79,17 @@ TEST(Optimizers, TheFirstMatchingGroupDecides) {
   config.lr = 0.1;
   config.weight_decay = 0.5;
   config.param_groups = {{"norm", 0.0, std::nullopt}, {"^layers\\.[01]\\.", std::nullopt, 2.0}};
-  const std::vector<nn::NamedTensor> parameters = {parameter("layers.0.norm.weight"),
+  const std::vector<nn::NamedParameter> parameters = {parameter("layers.0.norm.weight"),
                                                    parameter("layers.1.wq.weight"),
                                                    parameter("layers.2.wq.weight")};
-  for (const nn::NamedTensor& p : parameters) {
-    at::Tensor tensor = p.tensor;
+  for (const nn::NamedParameter& p : parameters) {
+    at::Tensor tensor = p.tensor();
     tensor.mutable_grad() = at::zeros({5});
   }
   build_optimizers(parameters, config)->step();
-  EXPECT_FLOAT_EQ(parameters[0].tensor[0].item<float>(), 1);              // no decay
-  EXPECT_FLOAT_EQ(parameters[1].tensor[0].item<float>(), 1 - 0.2 * 0.5);  // twice the rate
-  EXPECT_FLOAT_EQ(parameters[2].tensor[0].item<float>(), 1 - 0.1 * 0.5);
+  EXPECT_FLOAT_EQ(parameters[0].tensor()[0].item<float>(), 1);              // no decay
+  EXPECT_FLOAT_EQ(parameters[1].tensor()[0].item<float>(), 1 - 0.2 * 0.5);  // twice the rate
+  EXPECT_FLOAT_EQ(parameters[2].tensor()[0].item<float>(), 1 - 0.1 * 0.5);
 }
 
 TEST(Optimizers, APatternThatMatchesNothingIsRefused) {
@@ -102,20 +106,20 @@ TEST(Optimizers, NoPatternMakesTheStartHang) {
 }
 
 TEST(Optimizers, FrozenAndUnusedParametersStayAsTheyAre) {
-  const nn::NamedTensor frozen = {"frozen", at::ones({5})};
-  const nn::NamedTensor unused = parameter("unused");
-  const nn::NamedTensor used = parameter("used");
-  at::Tensor weight = used.tensor;
+  const nn::NamedParameter frozen = parameter("frozen", /*trains=*/false);
+  const nn::NamedParameter unused = parameter("unused");
+  const nn::NamedParameter used = parameter("used");
+  at::Tensor weight = used.tensor();
   weight.mutable_grad() = at::ones({5});
   build_optimizers({frozen, unused, used}, config::Optimizer())->step();
-  EXPECT_TRUE(at::equal(frozen.tensor, at::ones({5})));
-  EXPECT_TRUE(at::equal(unused.tensor, at::ones({5})));
-  EXPECT_FALSE(at::equal(used.tensor, at::ones({5})));
+  EXPECT_TRUE(at::equal(frozen.tensor(), at::ones({5})));
+  EXPECT_TRUE(at::equal(unused.tensor(), at::ones({5})));
+  EXPECT_FALSE(at::equal(used.tensor(), at::ones({5})));
 }
 
 TEST(Optimizers, HooksRunAroundTheStepAndTheRateCanChange) {
-  const nn::NamedTensor named = parameter("w");
-  at::Tensor weight = named.tensor;
+  const nn::NamedParameter named = parameter("w");
+  at::Tensor weight = named.tensor();
   weight.mutable_grad() = at::ones({5});
   const auto optimizers = build_optimizers({named}, config::Optimizer());
   std::vector<float> seen;

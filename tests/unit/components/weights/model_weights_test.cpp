@@ -20,7 +20,7 @@
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/state_dict_adapter.h"
 #include "titan/parallel/data_parallel.h"
-#include "titan/parallel/full_tensor.h"
+#include "titan/parallel/layout.h"
 
 namespace titan::components {
 namespace {
@@ -45,25 +45,26 @@ TransformerModelArgs llama_args() {
   return args;
 }
 
-std::unique_ptr<Transformer> llama(const comm::RankContext& context, std::uint64_t seed) {
+protocols::ModelParts llama(const comm::RankContext& context, std::uint64_t seed) {
   auto model = std::make_unique<Transformer>(llama_args(), at::kFloat);
   config::Training training;
   training.mixed_precision_param = config::DType::kFloat32;
-  parallel::apply_data_parallel(*model, context, config::Parallelism{}, training);
+  auto sharding = parallel::apply_data_parallel(*model, {{{"layers.*"}}}, context,
+                                                config::Parallelism{}, training);
   model->to_empty(at::kCPU);
   const c10::NoGradGuard no_grad;
   model->init_weights(at::make_generator<at::CPUGeneratorImpl>(seed), std::nullopt);
-  return model;
+  protocols::ModelParts parts;
+  parts.push_back({std::move(model), std::move(sharding)});
+  return parts;
 }
 
 using Tensors = std::map<std::string, at::Tensor>;
 
-Tensors full_tensors(nn::Module& model, const comm::RankContext& context) {
+Tensors full_tensors(const protocols::ModelParts& parts, const comm::RankContext& context) {
   Tensors result;
-  for (const auto& [name, place] : model.parameter_slots()) {
-    result[name] =
-        parallel::full_tensor(place->tensor, place->box, context.group(mesh::MeshDim::kFsdp))
-            .clone();
+  for (const auto& [name, parameter] : protocols::named_parameters(parts)) {
+    result[name] = parallel::full_tensor(parameter->tensor, *parameter, context).clone();
   }
   return result;
 }
@@ -71,7 +72,7 @@ Tensors full_tensors(nn::Module& model, const comm::RankContext& context) {
 void save(const std::string& folder, std::int64_t ranks, at::ScalarType dtype) {
   test::on_local_ranks({}, ranks, [&](const comm::RankContext& context) {
     const auto model = llama(context, 7);
-    save_hf_weights(disk(), folder, *model, LlamaStateDictAdapter(llama_args()), dtype, context);
+    save_hf_weights(disk(), folder, model, LlamaStateDictAdapter(llama_args()), dtype, context);
   });
 }
 
@@ -82,9 +83,9 @@ void load_and_compare(const std::string& folder, std::int64_t ranks, at::ScalarT
     const auto model = llama(context, 8);
     const auto weights = open_weights(disk(), WeightsFormat::kHf, folder);
     const LlamaStateDictAdapter adapter(llama_args());
-    load_model_weights(*model, *weights, &adapter);
-    const Tensors expected = full_tensors(*original, context);
-    for (const auto& [name, tensor] : full_tensors(*model, context)) {
+    load_model_weights(*model.front().model, *weights, &adapter);
+    const Tensors expected = full_tensors(original, context);
+    for (const auto& [name, tensor] : full_tensors(model, context)) {
       EXPECT_TRUE(tensor.equal(expected.at(name).to(saved_as).to(at::kFloat))) << name;
     }
   });
@@ -134,8 +135,8 @@ TEST(ModelWeights, AFailureOnOneRankIsAFailureOnAll) {
     test::FaultyFileSystem broken;
     if (context.rank == 0) broken.leave_space(10000);
     const std::string why = test::message_of<RunError>([&] {
-      save_hf_weights(broken, folder / "hf", *model, LlamaStateDictAdapter(llama_args()),
-                      at::kFloat, context);
+      save_hf_weights(broken, folder / "hf", model, LlamaStateDictAdapter(llama_args()), at::kFloat,
+                      context);
     });
     EXPECT_THAT(why, AllOf(HasSubstr("rank 0"), HasSubstr("No space left")));
     ++failures;

@@ -24,8 +24,8 @@ class LlamaGolden : public ::testing::Test {
     model_->to_empty(at::kCPU);
     const c10::NoGradGuard no_grad;
     model_->init_weights(at::make_generator<at::CPUGeneratorImpl>(42), std::nullopt);
-    for (const nn::NamedTensor& parameter : model_->named_parameters()) {
-      tensors_[parameter.name] = parameter.tensor;
+    for (const nn::NamedParameter& parameter : model_->named_parameters()) {
+      tensors_[parameter.name] = parameter.tensor();
     }
   }
 
@@ -69,9 +69,9 @@ TEST_F(LlamaGolden, LogitsLossAndGradientNorm) {
   const at::Tensor loss = components::cross_entropy_loss(logits, labels) / labels.numel();
   EXPECT_NEAR(loss.item<double>(), 8.35013962, 1e-6);
   loss.backward();
-  std::vector<at::Tensor> parameters;
-  for (const auto& [name, tensor] : tensors_) parameters.push_back(tensor);
-  EXPECT_NEAR(parallel::total_grad_norm(parameters).item<double>(), 1.47806656, 1e-4);
+  parallel::Parameters parameters;
+  for (const auto& named : model_->named_parameters()) parameters.push_back(named.parameter);
+  EXPECT_NEAR(parallel::total_grad_norm(parameters, comm::RankContext()).item<double>(), 1.47806656, 1e-4);
 }
 
 TEST_F(LlamaGolden, RotationsAreScaledAsInLlama31) {

@@ -61,7 +61,7 @@ TEST(LlamaNames, AreTheReferencesInItsOrder) {
   ASSERT_EQ(parameters.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(parameters[i].name, expected[i].first);
-    EXPECT_EQ(parameters[i].tensor.sizes().vec(), expected[i].second);
+    EXPECT_EQ(parameters[i].tensor().sizes().vec(), expected[i].second);
   }
   const auto buffers = model.named_buffers();
   ASSERT_EQ(buffers.size(), 1U);

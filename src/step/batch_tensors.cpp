@@ -1,4 +1,4 @@
-#include "trainer/batch_tensors.h"
+#include "titan/step/batch_tensors.h"
 
 #include <ATen/ops/from_blob.h>
 
@@ -6,7 +6,7 @@
 
 #include "titan/protocols/data_loader.h"
 
-namespace titan::trainer {
+namespace titan::step {
 
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device) {
   const auto view = [&](std::vector<std::int64_t>& ids) {
@@ -25,4 +25,4 @@ std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches) {
   return valid;
 }
 
-}  // namespace titan::trainer
+}  // namespace titan::step

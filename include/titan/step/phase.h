@@ -4,7 +4,7 @@
 #include "titan/comm/watch.h"
 #include "titan/profiling/range.h"
 
-namespace titan::trainer {
+namespace titan::step {
 
 /// Names what a rank does from now on: in a trace, until its destruction, and for messages about
 /// ranks that hang, until the next phase. `name` outlives the job.
@@ -18,4 +18,4 @@ class Phase {
   profiling::Range range_;
 };
 
-}  // namespace titan::trainer
+}  // namespace titan::step

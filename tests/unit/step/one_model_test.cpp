@@ -1,4 +1,4 @@
-#include "trainer/forward_pass.h"
+#include "titan/step/one_model.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/allclose.h>
@@ -11,9 +11,9 @@
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/model.h"
-#include "trainer/batch_tensors.h"
+#include "titan/step/batch_tensors.h"
 
-namespace titan::trainer {
+namespace titan::step {
 namespace {
 
 using Ids = std::vector<std::int64_t>;
@@ -34,7 +34,7 @@ class EosTokenizer final : public protocols::Tokenizer {
   std::optional<std::int64_t> eos_;
 };
 
-std::unique_ptr<protocols::ModelProtocol> small_model(bool by_document) {
+protocols::ModelParts small_model(bool by_document) {
   models::llama3::TransformerModelArgs args;
   args.dim = 16;
   args.n_layers = 1;
@@ -47,8 +47,22 @@ std::unique_ptr<protocols::ModelProtocol> small_model(bool by_document) {
   model->to_empty(at::kCPU);
   const c10::NoGradGuard no_grad;
   model->init_weights(at::make_generator<at::CPUGeneratorImpl>(1), std::nullopt);
-  return model;
+  protocols::ModelParts parts;
+  parts.push_back({std::move(model), std::make_shared<parallel::Sharding>()});
+  return parts;
 }
+
+/// What a step of these parts on one rank is made of.
+struct Job {
+  comm::RankContext context;
+  config::JobConfig config;
+
+  Job() { config.training.mixed_precision_param = config::DType::kFloat32; }
+  protocols::StepSetup setup(const protocols::ModelParts& parts,
+                             const protocols::Tokenizer* tokenizer = nullptr) const {
+    return {parts, context, config, components::cross_entropy_loss, tokenizer};
+  }
+};
 
 /// Two documents in one row: 5 6 7 0, and 8 9 10 0. 0 is EOS.
 protocols::Batch two_documents() {
@@ -61,52 +75,51 @@ protocols::Batch two_documents() {
   return batch;
 }
 
-double loss(protocols::ModelProtocol& model, const protocols::Tokenizer& tokenizer,
+double loss(const protocols::ModelParts& parts, const protocols::Tokenizer& tokenizer,
             bool document_mask, protocols::Batch batch = two_documents()) {
-  ForwardPass::Options options;
-  options.document_mask = document_mask;
-  ForwardPass forward(model, &tokenizer, components::cross_entropy_loss, options);
-  return forward.loss_sum(batch).item<double>();
+  Job job;
+  job.config.data.document_mask = document_mask;
+  return OneModel(job.setup(parts, &tokenizer)).loss_sum(batch).item<double>();
 }
 
-TEST(ForwardPass, DocumentsEndAtEosOrBeginWhereTheBatchSaysSo) {
+TEST(OneModel, DocumentsEndAtEosOrBeginWhereTheBatchSaysSo) {
   const auto model = small_model(/*by_document=*/true);
   const EosTokenizer tokenizer(0);
-  EXPECT_EQ(loss(*model, tokenizer, false), loss(*model, tokenizer, true));
+  EXPECT_EQ(loss(model, tokenizer, false), loss(model, tokenizer, true));
   protocols::Batch one_document = two_documents();
   one_document.document_starts[4] = 0;
-  EXPECT_NE(loss(*model, tokenizer, true, one_document), loss(*model, tokenizer, true));
-  EXPECT_EQ(loss(*model, tokenizer, false, one_document), loss(*model, tokenizer, false))
+  EXPECT_NE(loss(model, tokenizer, true, one_document), loss(model, tokenizer, true));
+  EXPECT_EQ(loss(model, tokenizer, false, one_document), loss(model, tokenizer, false))
       << "by EOS, the batch is not asked";
 }
 
-TEST(ForwardPass, StartsNeedNoEos) {
+TEST(OneModel, StartsNeedNoEos) {
   const auto model = small_model(/*by_document=*/true);
-  EXPECT_EQ(loss(*model, EosTokenizer({}), true), loss(*model, EosTokenizer(0), true));
+  EXPECT_EQ(loss(model, EosTokenizer({}), true), loss(model, EosTokenizer(0), true));
 }
 
-TEST(ForwardPass, RefusesMasksThatNobodyCanMake) {
+TEST(OneModel, RefusesMasksThatNobodyCanMake) {
   const auto masked = small_model(/*by_document=*/true);
   EXPECT_NE(test::message_of<ConfigError>([&] {
-              loss(*masked, EosTokenizer({}), false);
+              loss(masked, EosTokenizer({}), false);
             }).find("data.document_mask = true"),
             std::string::npos);
   const auto causal = small_model(/*by_document=*/false);
   EXPECT_NE(test::message_of<ConfigError>([&] {
-              loss(*causal, EosTokenizer(0), true);
+              loss(causal, EosTokenizer(0), true);
             }).find("flex or varlen"),
             std::string::npos);
 }
 
-TEST(ForwardPass, LogitsSeeARowAsOneDocument) {
+TEST(OneModel, LogitsSeeARowAsOneDocument) {
   const EosTokenizer tokenizer(0);
   protocols::Batch batch = two_documents();
   const at::Tensor tokens = to_tensors(batch, at::kCPU).input;
   at::Tensor logits[2];
   for (const bool by_document : {false, true}) {
     const auto model = small_model(by_document);
-    ForwardPass forward(*model, &tokenizer, components::cross_entropy_loss, {});
-    logits[by_document] = forward.logits(tokens);
+    const Job job;
+    logits[by_document] = OneModel(job.setup(model, &tokenizer)).logits(tokens, nullptr);
   }
   EXPECT_TRUE(at::allclose(logits[0], logits[1], 1e-5, 1e-6));
 }
@@ -119,4 +132,4 @@ TEST(BatchTensors, LabelsThatAreNotTrainedOnDoNotCount) {
 }
 
 }  // namespace
-}  // namespace titan::trainer
+}  // namespace titan::step

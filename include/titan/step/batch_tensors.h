@@ -6,7 +6,7 @@
 
 #include "titan/protocols/data_loader.h"
 
-namespace titan::trainer {
+namespace titan::step {
 
 /// A microbatch on the device: int64 `[rows, seq_len]` each.
 struct BatchTensors {
@@ -20,4 +20,4 @@ BatchTensors to_tensors(protocols::Batch& batch, at::Device device);
 /// The number of labels that are trained on.
 std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches);
 
-}  // namespace titan::trainer
+}  // namespace titan::step

@@ -1,0 +1,31 @@
+#pragma once
+
+namespace titan::parallel {
+
+/// How a model's parameters lie on the data-parallel ranks, and when their gradients are summed. This one
+/// does nothing: a single rank has all.
+///
+/// Training one model needs the first two questions only. Who runs a model several times forward before it
+/// runs backward, as a pipeline's stage, takes matters into its own hands with the others.
+class Sharding {
+ public:
+  virtual ~Sharding() = default;
+
+  /// Whether the coming backward passes sum gradients over the ranks, or keep them, unsummed, for a later
+  /// one that does (or for `reduce_gradients`).
+  virtual void set_requires_gradient_sync(bool sync) {}
+  /// Whether every microbatch should be summed, because gradients that are kept unsummed are those of full
+  /// parameters; else the last one of a step does it for all.
+  virtual bool sums_every_microbatch() const { return false; }
+
+  /// Gathers all parameters, to stay until `reshard`.
+  virtual void unshard() {}
+  /// Gives the gathered parameters back.
+  virtual void reshard() {}
+  /// Whether backward gives the parameters back that it is done with.
+  virtual void set_reshard_after_backward(bool reshard) {}
+  /// Sums over the ranks what backward passes without gradient sync have left.
+  virtual void reduce_gradients() {}
+};
+
+}  // namespace titan::parallel

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "titan/mesh/parallel_dims.h"
+#include "titan/protocols/model_part.h"
+
+namespace titan::config {
+struct JobConfig;
+}
+
+namespace titan::protocols {
+
+/// Changes a model before any parallelism is attached to it, as for training in low precision.
+/// `model.converters` names those of a job; users register their own.
+class ModelConverter {
+ public:
+  virtual ~ModelConverter() = default;
+  /// Exchanges or wraps modules of a whole model on the meta device. Names of parameters stay, or
+  /// checkpoints do not fit any more.
+  virtual void convert(ModelProtocol& model) = 0;
+  /// Runs behind every optimizer step, with all parts of this rank.
+  virtual void after_optimizer_step(const ModelParts& parts) {}
+};
+
+/// Throws ConfigError when the converter cannot do what the job asks for.
+using BuildModelConverterFn = std::function<std::unique_ptr<ModelConverter>(
+    const config::JobConfig&, const mesh::ParallelDims&)>;
+
+/// Adds a converter under the name that `model.converters` uses. Throws ConfigError when the name is taken.
+void register_model_converter(const std::string& name, BuildModelConverterFn build);
+/// Throws ConfigError for a name in the config that is not registered, listing those that are.
+void check_model_converters(const config::JobConfig& config);
+/// Those that the config names, in its order. Throws ConfigError listing the registered names.
+std::vector<std::unique_ptr<ModelConverter>> build_model_converters(const config::JobConfig& config,
+                                                                    const mesh::ParallelDims& dims);
+
+}  // namespace titan::protocols
