@@ -4,7 +4,7 @@
 #include <set>
 
 #include "titan/base/sha256.h"
-#include "titan/components/step_lines.h"
+#include "titan/components/metrics/step_lines.h"
 #include "titan/parallel/full_tensor.h"
 #include "trainer/batch_tensors.h"
 

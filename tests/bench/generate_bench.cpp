@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 #include "titan/models/llama3/model.h"
 
 namespace titan {
