@@ -6,10 +6,10 @@ find_package(spdlog REQUIRED)         # tools
 find_package(nlohmann_json REQUIRED)  # base (json), and whoever parses JSON files
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # base: SHA-256 with the CPU's own instructions
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # components/tokenizer: Unicode regular expressions, JIT-compiled
-pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)  # components/tokenizer: Unicode normalisation
-pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)  # components/data: .zst
-find_package(ZLIB REQUIRED)                               # components/data: .gz
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # text/tokenizer: Unicode regular expressions, JIT-compiled
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)  # text/tokenizer: Unicode normalisation
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)  # text/sources: .zst
+find_package(ZLIB REQUIRED)                               # text/sources: .gz, formats/torch_archive: CRC-32
 if(TITAN_BUILD_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "titan/components/lr_schedule.h"
+#include "titan/components/lr_scheduler/lr_schedule.h"
 
 namespace titan::app {
 namespace {

@@ -2,15 +2,15 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/loss.h"
-#include "titan/components/lr_scheduler.h"
-#include "titan/components/metrics.h"
-#include "titan/components/optimizer.h"
-#include "titan/components/text_dataset.h"
-#include "titan/components/tokenizer.h"
-#include "titan/components/validate.h"
+#include "titan/components/loss/loss.h"
+#include "titan/components/lr_scheduler/lr_scheduler.h"
+#include "titan/components/metrics/metrics.h"
+#include "titan/components/optimizer/optimizer.h"
+#include "titan/components/validate/validate.h"
 #include "titan/config/job_config.h"
 #include "titan/config/print.h"
+#include "titan/text/data/text_dataset.h"
+#include "titan/text/tokenizer/tokenizer.h"
 
 namespace titan::app {
 
@@ -20,8 +20,8 @@ using config::JobConfig;
 
 /// Validation reads its data in order, from one source, and to the end unless it has a number of
 /// steps.
-components::TextDataOptions validation_data(const JobConfig& config) {
-  components::TextDataOptions options;
+text::TextDataOptions validation_data(const JobConfig& config) {
+  text::TextDataOptions options;
   options.dataset = config.validation.dataset;
   options.path = config.validation.dataset_path;
   options.data = config.data;
@@ -39,18 +39,18 @@ std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose p
                                                         const protocols::Tokenizer* tokenizer,
                                                         const JobConfig& config) {
   TITAN_CHECK(tokenizer != nullptr, "a text data loader needs a tokenizer");
-  components::TextDataOptions options = purpose == protocols::DataPurpose::kTraining
-                                            ? training_data(config)
-                                            : validation_data(config);
+  text::TextDataOptions options = purpose == protocols::DataPurpose::kTraining
+                                      ? training_data(config)
+                                      : validation_data(config);
   options.dp_rank = dp_rank;
   options.dp_world_size = dp_world_size;
-  return components::build_text_dataloader(options, *tokenizer, base::posix_file_system());
+  return text::build_text_dataloader(options, *tokenizer, base::posix_file_system());
 }
 
 }  // namespace
 
-components::TextDataOptions training_data(const JobConfig& config) {
-  components::TextDataOptions options;
+text::TextDataOptions training_data(const JobConfig& config) {
+  text::TextDataOptions options;
   options.dataset = config.training.dataset;
   options.path = config.training.dataset_path;
   options.data = config.data;
@@ -71,7 +71,7 @@ protocols::TextBuilders text_builders() {
   };
   builders.build_dataloader = build_dataloader;
   builders.build_tokenizer = [](const JobConfig& config) {
-    return components::build_hf_tokenizer(base::posix_file_system(), config.model.hf_assets_path);
+    return text::build_hf_tokenizer(base::posix_file_system(), config.model.hf_assets_path);
   };
   builders.build_loss = [](const comm::RankContext&, const JobConfig&) {
     return components::cross_entropy_loss;

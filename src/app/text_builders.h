@@ -1,12 +1,12 @@
 #pragma once
 
-#include "titan/components/text_dataset.h"
 #include "titan/protocols/train_spec.h"
+#include "titan/text/data/text_dataset.h"
 
 namespace titan::app {
 
 /// The training data that a config asks for, for one rank.
-components::TextDataOptions training_data(const config::JobConfig& config);
+text::TextDataOptions training_data(const config::JobConfig& config);
 
 /// The components that text models share, as a train spec takes them.
 protocols::TextBuilders text_builders();

@@ -8,9 +8,9 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/base/sha256.h"
-#include "titan/components/progress.h"
-#include "titan/components/tokenize_dataset.h"
-#include "titan/components/tokenizer.h"
+#include "titan/components/metrics/progress.h"
+#include "titan/text/data/tokenize_dataset.h"
+#include "titan/text/tokenizer/tokenizer.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
 
@@ -37,7 +37,7 @@ std::string tokenizer_id(base::FileSystem& files, const std::string& folder) {
 /// Shows on a terminal how far the work is.
 class Display {
  public:
-  void show(const components::TokenizeProgress& progress) {
+  void show(const text::TokenizeProgress& progress) {
     const double now = base::monotonic_seconds();
     if (!started_) {
       started_ = true;
@@ -73,18 +73,18 @@ class Display {
 int tokenize(const config::CommandLine& command) {
   base::FileSystem& files = base::posix_file_system();
   const std::string& assets = command.config.model.hf_assets_path;
-  const auto tokenizer = components::build_hf_tokenizer(files, assets);
+  const auto tokenizer = text::build_hf_tokenizer(files, assets);
   Display display;
-  components::TokenizeOptions options;
+  text::TokenizeOptions options;
   options.data = training_data(command.config);
   options.output = command.output.value();
   options.tokenizer_id = tokenizer_id(files, assets);
   options.threads = command.threads > 0
                         ? static_cast<int>(command.threads)
                         : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  options.on_progress = [&](const components::TokenizeProgress& now) { display.show(now); };
+  options.on_progress = [&](const text::TokenizeProgress& now) { display.show(now); };
   const double start = base::monotonic_seconds();
-  const auto result = components::tokenize_dataset(options, *tokenizer, files);
+  const auto result = text::tokenize_dataset(options, *tokenizer, files);
   tools::log_info("Wrote ", options.output,
                   ".bin and .idx: ", tools::with_thousands(result.documents), " documents, ",
                   tools::with_thousands(result.tokens), " tokens of ",

@@ -3,7 +3,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/checkpointer.h"
+#include "titan/components/checkpoint/checkpointer.h"
 #include "titan/step/build_step_runner.h"
 #include "titan/step/phase.h"
 #include "titan/step/precision.h"

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "titan/base/sha256.h"
-#include "titan/components/step_lines.h"
+#include "titan/components/metrics/step_lines.h"
 #include "titan/parallel/layout.h"
 #include "titan/step/batch_tensors.h"
 

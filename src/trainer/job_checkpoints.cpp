@@ -6,9 +6,9 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/model_weights.h"
-#include "titan/components/stateful.h"
-#include "titan/components/weights.h"
+#include "titan/components/checkpoint/stateful.h"
+#include "titan/components/weights/model_weights.h"
+#include "titan/components/weights/open_weights.h"
 #include "titan/config/print.h"
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"

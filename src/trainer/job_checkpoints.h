@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "titan/comm/rank_context.h"
-#include "titan/components/checkpointer.h"
+#include "titan/components/checkpoint/checkpointer.h"
 #include "titan/config/job_config.h"
 #include "titan/protocols/train_spec.h"
 

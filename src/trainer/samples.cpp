@@ -7,7 +7,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/mix_bits.h"
-#include "titan/components/step_lines.h"
+#include "titan/components/metrics/step_lines.h"
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {

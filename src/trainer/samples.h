@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "titan/base/file_system.h"
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 #include "titan/protocols/tokenizer.h"
 
 namespace titan::trainer {

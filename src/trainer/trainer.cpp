@@ -9,7 +9,7 @@
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/checkpointer.h"
+#include "titan/components/checkpoint/checkpointer.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/profiling/profiler.h"
 #include "titan/step/batch_tensors.h"

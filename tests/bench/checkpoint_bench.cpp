@@ -15,8 +15,8 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/dcp_load.h"
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_load.h"
+#include "titan/components/checkpoint/dcp_save.h"
 
 namespace {
 
@@ -37,7 +37,7 @@ FlatState make_state(std::int64_t mib) {
     add("norm", {1024});
     add("w2", {kBlock * 256 - 1024 - 2752 - 1, 1024});
   }
-  state.objects.push_back({{"train_state", "step"}, PickleValue::integer(1)});
+  state.objects.push_back({{"train_state", "step"}, formats::PickleValue::integer(1)});
   return state;
 }
 
@@ -68,8 +68,8 @@ void load(const std::string& folder, int repeats) {
   FlatState state;
   const std::int64_t before = peak_bytes();
   std::int64_t bytes = 0;
-  const DcpMetadata metadata = DcpCheckpoint(base::posix_file_system(), folder).metadata();
-  for (const DcpEntry& entry : metadata.entries) {
+  const formats::DcpMetadata metadata = DcpCheckpoint(base::posix_file_system(), folder).metadata();
+  for (const formats::DcpEntry& entry : metadata.entries) {
     if (entry.tensor() == nullptr) continue;
     const at::Tensor tensor = at::empty(entry.tensor()->sizes);
     bytes += static_cast<std::int64_t>(tensor.nbytes());

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "support/logits_only.h"
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 #include "titan/models/llama3/model.h"
 
 namespace titan {

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/document_source.h"
 #include "titan/base/file_system.h"
-#include "titan/components/tokenizer.h"
+#include "titan/text/sources/document_source.h"
+#include "titan/text/tokenizer/tokenizer.h"
 
 namespace {
 
@@ -22,15 +22,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 void run(const std::string& folder, const std::string& path, double seconds) {
   auto& files = titan::base::posix_file_system();
   auto start = std::chrono::steady_clock::now();
-  const auto tokenizer = titan::components::build_hf_tokenizer(files, folder);
+  const auto tokenizer = titan::text::build_hf_tokenizer(files, folder);
   const double load = seconds_since(start);
 
   std::vector<std::string> texts;
   start = std::chrono::steady_clock::now();
-  titan::components::SourceOptions options;
+  titan::text::SourceOptions options;
   options.path = path;
-  const auto source = titan::components::open_source(files, options);
-  titan::components::Document document;
+  const auto source = titan::text::open_source(files, options);
+  titan::text::Document document;
   for (std::int64_t row = 0; source->open(row, 0, std::nullopt); ++row) {
     if (source->next(document)) texts.push_back(document.text);
   }

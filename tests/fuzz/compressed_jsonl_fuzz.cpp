@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <string>
 
-#include "components/sources/jsonl_parts.h"
-#include "components/sources/jsonl_rows.h"
 #include "fuzz/memory_file_system.h"
-#include "unit/components/sources/source_checks.h"
+#include "text/sources/jsonl_parts.h"
+#include "text/sources/jsonl_rows.h"
+#include "unit/text/sources/source_checks.h"
 
 namespace {
 
@@ -18,15 +18,15 @@ void check(bool condition) {
   if (!condition) std::abort();
 }
 
-void read(base::FileSystem& files, const components::DataFile& file, std::uint8_t choice) {
-  components::JsonlParts whole(files, {file}, {}, components::JsonlParts::Part::kFile);
+void read(base::FileSystem& files, const text::DataFile& file, std::uint8_t choice) {
+  text::JsonlParts whole(files, {file}, {}, text::JsonlParts::Part::kFile);
   test::Units units;
   try {
     units = test::read_units(whole);
   } catch (const RunError&) {
     return;  // damaged compression
   }
-  components::JsonlRows rows(files, {file}, {});
+  text::JsonlRows rows(files, {file}, {});
   check(test::join(test::read_units(rows)) == test::join(units));
   const auto row = static_cast<std::int64_t>(choice) % (std::ssize(units[0]) + 1);
   const std::vector<std::string> rest(units[0].begin() + row, units[0].end());

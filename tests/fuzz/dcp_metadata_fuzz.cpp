@@ -6,17 +6,17 @@
 #include <string_view>
 
 #include "titan/base/errors.h"
-#include "titan/components/dcp_metadata.h"
+#include "titan/formats/dcp/dcp_metadata.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace titan;
-  components::DcpMetadata metadata;
+  formats::DcpMetadata metadata;
   try {
-    metadata = components::read_dcp_metadata({reinterpret_cast<const char*>(data), size}, "a");
+    metadata = formats::read_dcp_metadata({reinterpret_cast<const char*>(data), size}, "a");
   } catch (const RunError&) {
     return 0;
   }
-  const std::string bytes = components::write_dcp_metadata(metadata);
-  if (!(components::read_dcp_metadata(bytes, "b") == metadata)) std::abort();
+  const std::string bytes = formats::write_dcp_metadata(metadata);
+  if (!(formats::read_dcp_metadata(bytes, "b") == metadata)) std::abort();
   return 0;
 }

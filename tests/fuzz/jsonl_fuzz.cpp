@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "components/sources/jsonl_parts.h"
-#include "components/sources/jsonl_rows.h"
 #include "fuzz/memory_file_system.h"
-#include "unit/components/sources/source_checks.h"
+#include "text/sources/jsonl_parts.h"
+#include "text/sources/jsonl_rows.h"
+#include "unit/text/sources/source_checks.h"
 
 namespace {
 
@@ -30,20 +30,18 @@ Rows without_places(const test::Units& units) {
   return rows;
 }
 
-void read(base::FileSystem& files, const std::vector<components::DataFile>& data,
-          std::uint8_t choice) {
-  components::JsonlRows rows(files, data, {});
+void read(base::FileSystem& files, const std::vector<text::DataFile>& data, std::uint8_t choice) {
+  text::JsonlRows rows(files, data, {});
   const test::Units units = test::read_units(rows);
   check(rows.unit_count() == std::ssize(units));
   if (!units.empty()) {
     const auto row = static_cast<std::int64_t>(choice % units.size());
-    components::JsonlRows others(files, data, {});
+    text::JsonlRows others(files, data, {});
     check(test::read_unit(others, row) == units[static_cast<std::size_t>(row)]);
     check(test::read_unit(rows, row) == units[static_cast<std::size_t>(row)]);
   }
 
-  components::JsonlParts blocks(files, data, {}, components::JsonlParts::Part::kBlock,
-                                1 + choice % 40);
+  text::JsonlParts blocks(files, data, {}, text::JsonlParts::Part::kBlock, 1 + choice % 40);
   check(without_places(test::read_units(blocks)) == without_places(units));
   const test::Units shuffled = test::read_units(blocks, choice);
   check(test::join(shuffled).size() == units.size());

@@ -6,21 +6,20 @@
 #include <string_view>
 
 #include "titan/base/errors.h"
-#include "titan/components/pickle.h"
+#include "titan/formats/pickle/pickle.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace titan;
-  components::PickleValue value;
+  formats::PickleValue value;
   try {
     // What a few bytes unfold to is written out in full, so it is kept small.
-    value = components::read_pickle({reinterpret_cast<const char*>(data), size},
-                                    {.max_depth = 100, .max_parts = 20000});
+    value = formats::read_pickle({reinterpret_cast<const char*>(data), size},
+                                 {.max_depth = 100, .max_parts = 20000});
   } catch (const RunError&) {
     return 0;
   }
   for (const int protocol : {2, 3, 4, 5}) {
-    if (!(components::read_pickle(components::write_pickle(value, protocol)) == value))
-      std::abort();
+    if (!(formats::read_pickle(formats::write_pickle(value, protocol)) == value)) std::abort();
   }
   return 0;
 }

@@ -7,13 +7,13 @@
 
 #include "fuzz/memory_file_system.h"
 #include "titan/base/errors.h"
-#include "titan/components/safetensors.h"
+#include "titan/formats/safetensors/safetensors.h"
 
 namespace {
 
 using namespace titan;
-using components::SafetensorsFile;
-using components::SafetensorsTensor;
+using formats::SafetensorsFile;
+using formats::SafetensorsTensor;
 
 void check(bool condition) {
   if (!condition) std::abort();
@@ -33,7 +33,7 @@ void read_all(const SafetensorsFile& file, std::size_t file_size) {
 
 void read_index(base::FileSystem& files) {
   try {
-    for (const auto& [name, file] : components::read_safetensors_index(files, "a").file_by_name) {
+    for (const auto& [name, file] : formats::read_safetensors_index(files, "a").file_by_name) {
       check(file.find('/') == std::string::npos && file != "..");
     }
   } catch (const RunError&) {

@@ -6,13 +6,13 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "components/tokenizer/sentencepiece_tokenizer.h"
+#include "text/tokenizer/sentencepiece_tokenizer.h"
 #include "titan/base/errors.h"
 
 namespace {
 
 void load_and_use(std::string_view text, std::string_view model) {
-  using namespace titan::components;
+  using namespace titan::text;
   const SentencePieceTokenizer tokenizer(parse_sentencepiece_model(model, "tokenizer.model"));
   const auto ids = tokenizer.encode(text, true, true);
   for (const std::int64_t id : ids)

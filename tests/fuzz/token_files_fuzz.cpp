@@ -8,8 +8,8 @@
 #include <string>
 
 #include "fuzz/memory_file_system.h"
-#include "titan/components/document_source.h"
-#include "unit/components/sources/source_checks.h"
+#include "titan/text/sources/document_source.h"
+#include "unit/text/sources/source_checks.h"
 
 namespace {
 
@@ -21,14 +21,14 @@ void check(bool condition) {
 }
 
 void read(base::FileSystem& files, DataFormat format) {
-  components::SourceOptions options;
+  text::SourceOptions options;
   options.path = "a.bin";
   options.format = format;
   options.tokens_per_window = 5;
   test::Units units;
-  std::unique_ptr<components::DocumentSource> source;
+  std::unique_ptr<text::DocumentSource> source;
   try {
-    source = components::open_source(files, options);
+    source = text::open_source(files, options);
     units = test::read_units(*source);
   } catch (const RunError&) {
     return;

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "components/tokenizer/hf_tokenizer.h"
+#include "text/tokenizer/hf_tokenizer.h"
 #include "titan/base/errors.h"
 
 namespace {
@@ -23,7 +23,7 @@ void check(bool condition) {
 }
 
 void load_and_use(std::string_view json, std::string_view config_json, std::string_view text) {
-  using namespace titan::components;
+  using namespace titan::text;
   TokenizerConfig config;
   if (!config_json.empty()) config = parse_tokenizer_config(config_json, "tokenizer_config.json");
   const HfTokenizer tokenizer(parse_tokenizer_file(json, "tokenizer.json"), config);

@@ -8,8 +8,8 @@
 #include <optional>
 #include <string_view>
 
-#include "components/tokenizer/hf_tokenizer.h"
-#include "components/tokenizer/vocabulary_files.h"
+#include "text/tokenizer/hf_tokenizer.h"
+#include "text/tokenizer/vocabulary_files.h"
 #include "titan/base/errors.h"
 
 namespace {
@@ -21,7 +21,7 @@ std::string_view take_part(std::string_view& input) {
 }
 
 void load_and_use(std::uint8_t choice, std::string_view input) {
-  using namespace titan::components;
+  using namespace titan::text;
   const NamedBytes vocabulary{(choice & 1) != 0 ? "vocab.json" : "vocab.txt", take_part(input)};
   const NamedBytes merges{"merges.txt", take_part(input)};
   const HfTokenizer tokenizer(

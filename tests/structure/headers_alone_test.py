@@ -27,7 +27,10 @@ class Compiler:
         for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
             source = Path(entry["file"])
             if source.is_relative_to(ROOT / "src"):
-                self.commands[source.parent.relative_to(ROOT / "src")] = shlex.split(entry["command"])
+                folder, words = source.parent.relative_to(ROOT / "src"), shlex.split(entry["command"])
+                # A folder of two libraries: the flags of the one that sees more.
+                if len(words) > len(self.commands.get(folder, [])):
+                    self.commands[folder] = words
 
     def command_for(self, header):
         """The flags of the folder named like the header, else of its own, else of the first one within, else of its parent."""

@@ -22,17 +22,19 @@ THIRD_PARTY = {
     r"CLI/": ["src/config/*"],
     r"spdlog/": ["src/tools/*"],
     r"openssl/": ["src/base/*"],
-    r"pcre2": ["src/components/tokenizer/*"],
-    r"sentencepiece": ["src/components/tokenizer/*"],
+    r"pcre2": ["src/text/tokenizer/*"],
+    r"sentencepiece": ["src/text/tokenizer/*"],
     r"nlohmann/json_fwd\.hpp": ["include/*", "src/*", "tests/*"],
     r"nlohmann/": ["src/*", "tests/*"],
     r"(cuda|cublas|cudnn|nvml)\w*(\.|/)|nccl|(ATen|c10)/cuda/": ["src/cuda/*"],
     r"gloo/": ["src/comm/*"],
     r"(arrow|parquet)/": ["src/parquet/*"],
-    r"zlib\.h": ["src/components/sources/*", "src/components/dcp/*", "tests/*"],
-    r"(zstd|zstd_errors)\.h": ["src/components/sources/*", "tests/*"],
+    r"zlib\.h": ["src/text/sources/*", "src/formats/torch_archive/*", "tests/*"],
+    r"(zstd|zstd_errors)\.h": ["src/text/sources/*", "tests/*"],
     r"(gtest|gmock)/": ["tests/*"],
 }
+# Rooms whose private headers are private to a sub-folder.
+ROOMS_OF_FOLDERS = {"components", "formats", "models", "text"}
 # Headers that cost every file that sees them 10 to 30 seconds of compile time.
 UMBRELLAS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "torch/nn.h", "ATen/ATen.h", "ATen/Functions.h"}
 
@@ -168,9 +170,9 @@ class Checker:
         return None
 
     def folder_of(self, path):
-        """The room's folder: `base`, `components/tokenizer`, `models/llama3`; of a file in include/titan, src or tests/unit."""
+        """The room's folder: `base`, `text/tokenizer`, `models/llama3`; of a file in include/titan, src or tests/unit."""
         parts = path.parts[2 if path.parts[:2] in (("include", "titan"), ("tests", "unit")) else 1 : -1]
-        depth = 2 if parts and parts[0] in ("components", "models") else 1
+        depth = 2 if parts and parts[0] in ROOMS_OF_FOLDERS else 1
         return "/".join(parts[:depth])
 
     def room_of(self, path):
@@ -196,7 +198,7 @@ class PlantedViolationsTest(unittest.TestCase):
         | `config` | options | base | no |
         | `tools` | logging | base | only `device*.cpp` |
         | `nn` | layers | base | yes |
-        | `components` | loss, data | the rooms above | loss: yes |
+        | `components` | loss, metrics | the rooms above | loss: yes |
         | `models/<name>` | models | the rooms above, not `components`, not each other | yes |
         | `trainer` | loop | the rooms above, not `models` | yes |
         | `app` | main | everything | thin |
@@ -205,7 +207,7 @@ class PlantedViolationsTest(unittest.TestCase):
     def violations(self, files):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            doors = ["base/errors", "config/job_config", "nn/module", "components/loss", "models/llama3/model", "models/qwen3/model"]
+            doors = ["base/errors", "config/job_config", "nn/module", "components/loss/loss", "models/llama3/model", "models/qwen3/model"]
             tree = {f"include/titan/{door}.h": "" for door in doors}
             for name, text in {"docs/design.md": self.DESIGN, **tree, **files}.items():
                 path = root / name
@@ -223,12 +225,12 @@ class PlantedViolationsTest(unittest.TestCase):
     def test_rooms(self):
         self.assert_refused("src/base/a.cpp", '"titan/config/job_config.h"')
         self.assert_refused("include/titan/config/b.h", '"titan/nn/module.h"')
-        self.assert_refused("src/models/llama3/a.cpp", '"titan/components/loss.h"')
+        self.assert_refused("src/models/llama3/a.cpp", '"titan/components/loss/loss.h"')
         self.assert_refused("src/models/llama3/a.cpp", '"titan/models/qwen3/model.h"')
         self.assert_refused("src/trainer/a.cpp", '"titan/models/llama3/model.h"')
         self.assert_allowed("src/config/a.cpp", '"titan/base/errors.h"')
         self.assert_allowed("src/models/llama3/a.cpp", '"titan/models/llama3/model.h"')
-        self.assert_allowed("src/trainer/a.cpp", '"titan/components/loss.h"')
+        self.assert_allowed("src/trainer/a.cpp", '"titan/components/loss/loss.h"')
         self.assert_allowed("src/app/a.cpp", '"titan/models/llama3/model.h"')
 
     def test_a_folder_without_a_row(self):
@@ -249,10 +251,15 @@ class PlantedViolationsTest(unittest.TestCase):
         self.assert_allowed("tests/support/a.h", '"base/private.h"', extra=private)
         self.assert_refused("tests/unit/nn/a.cpp", '"base/private.h"', extra=private)
 
+    def test_private_headers_of_a_sub_folder(self):
+        private = {"src/components/loss/private.h": ""}
+        self.assert_allowed("src/components/loss/a.cpp", '"components/loss/private.h"', extra=private)
+        self.assert_refused("src/components/metrics/a.cpp", '"components/loss/private.h"', extra=private)
+
     def test_torch_stays_in_its_rooms(self):
         self.assert_refused("src/config/a.cpp", "<ATen/core/Tensor.h>")
         self.assert_refused("src/tools/logging.cpp", "<c10/core/Device.h>")
-        self.assert_refused("src/components/data/a.cpp", "<ATen/core/Tensor.h>")
+        self.assert_refused("src/components/metrics/a.cpp", "<ATen/core/Tensor.h>")
         self.assert_allowed("src/tools/device_facts.cpp", "<c10/core/Device.h>")
         self.assert_allowed("src/components/loss/a.cpp", "<ATen/core/Tensor.h>")
 

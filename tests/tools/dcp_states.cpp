@@ -19,8 +19,8 @@
 #include "titan/base/file_system.h"
 #include "titan/base/sha256.h"
 #include "titan/comm/local_backend.h"
-#include "titan/components/dcp_load.h"
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_load.h"
+#include "titan/components/checkpoint/dcp_save.h"
 
 namespace {
 
@@ -42,12 +42,14 @@ struct Whole {
   std::vector<StateObject> objects;
 };
 
-DcpPath path_of(const DcpEntry& entry) { return entry.path ? *entry.path : DcpPath{entry.key}; }
+formats::DcpPath path_of(const formats::DcpEntry& entry) {
+  return entry.path ? *entry.path : formats::DcpPath{entry.key};
+}
 
 Whole make_room(const DcpCheckpoint& checkpoint) {
   Whole whole;
-  for (const DcpEntry& entry : checkpoint.metadata().entries) {
-    if (const DcpTensor* tensor = entry.tensor()) {
+  for (const formats::DcpEntry& entry : checkpoint.metadata().entries) {
+    if (const formats::DcpTensor* tensor = entry.tensor()) {
       whole.tensors.push_back(
           {path_of(entry), at::empty(tensor->sizes, at::dtype(*scalar_type_of(tensor->dtype)))});
     } else {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "titan/base/file_system.h"
-#include "titan/components/tokenizer.h"
+#include "titan/text/tokenizer/tokenizer.h"
 
 namespace {
 
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   }
   try {
     const auto tokenizer =
-        titan::components::build_hf_tokenizer(titan::base::posix_file_system(), argv[1]);
+        titan::text::build_hf_tokenizer(titan::base::posix_file_system(), argv[1]);
     std::string text;
     while (read_text(text)) {
       const auto ids = tokenizer->encode(text, /*add_bos=*/true, /*add_eos=*/true);

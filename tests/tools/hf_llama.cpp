@@ -16,7 +16,8 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/rank_context.h"
-#include "titan/components/model_weights.h"
+#include "titan/components/weights/model_weights.h"
+#include "titan/components/weights/open_weights.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/state_dict_adapter.h"
 

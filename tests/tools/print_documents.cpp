@@ -20,8 +20,8 @@
 #include <string>
 
 #include "titan/base/file_system.h"
-#include "titan/components/document_source.h"
 #include "titan/config/choice.h"
+#include "titan/text/sources/document_source.h"
 
 namespace {
 
@@ -35,8 +35,8 @@ std::optional<std::uint64_t> number(const Arguments& arguments, const std::strin
   return std::stoull(found->second);
 }
 
-components::SourceOptions read_options(const std::string& path, const Arguments& arguments) {
-  components::SourceOptions options;
+text::SourceOptions read_options(const std::string& path, const Arguments& arguments) {
+  text::SourceOptions options;
   options.path = path;
   for (const auto& [name, value] : arguments) {
     if (name == "--text-field") options.text_field = value;
@@ -53,7 +53,7 @@ components::SourceOptions read_options(const std::string& path, const Arguments&
   return options;
 }
 
-void print(std::int64_t unit, const components::Document& document) {
+void print(std::int64_t unit, const text::Document& document) {
   json line{{"unit", unit}};
   if (document.is_tokens) {
     line["tokens"] = document.tokens;
@@ -64,22 +64,21 @@ void print(std::int64_t unit, const components::Document& document) {
   std::cout << line.dump(-1, ' ', true, json::error_handler_t::replace) << '\n';
 }
 
-bool print_unit(components::DocumentSource& source, std::int64_t unit, const Arguments& arguments) {
+bool print_unit(text::DocumentSource& source, std::int64_t unit, const Arguments& arguments) {
   const auto skip = static_cast<std::int64_t>(number(arguments, "--skip").value_or(0));
   if (!source.open(unit, skip, number(arguments, "--seed"))) return false;
-  for (components::Document document;;) {
+  for (text::Document document;;) {
     try {
       if (!source.next(document)) return true;
       print(unit, document);
-    } catch (const components::BadRow& error) {
+    } catch (const text::BadRow& error) {
       std::cout << json{{"unit", unit}, {"bad", error.what()}}.dump() << '\n';
     }
   }
 }
 
 void run(const std::string& path, const Arguments& arguments) {
-  const auto source =
-      components::open_source(base::posix_file_system(), read_options(path, arguments));
+  const auto source = text::open_source(base::posix_file_system(), read_options(path, arguments));
   if (arguments.contains("--count")) {
     const auto count = source->unit_count();
     std::cout << (count ? std::to_string(*count) : "unknown") << ' ' << source->units() << '\n';

@@ -15,16 +15,16 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/crc32.h"
-#include "titan/components/dcp_metadata.h"
-#include "titan/components/pickle.h"
-#include "titan/components/torch_archive.h"
-#include "titan/components/torch_archive_writer.h"
+#include "titan/formats/dcp/dcp_metadata.h"
+#include "titan/formats/pickle/pickle.h"
+#include "titan/formats/torch_archive/crc32.h"
+#include "titan/formats/torch_archive/torch_archive.h"
+#include "titan/formats/torch_archive/torch_archive_writer.h"
 
 namespace {
 
 using namespace titan;
-using namespace titan::components;
+using namespace titan::formats;
 using Arguments = std::vector<std::string>;
 
 std::string read(const std::string& path) {

@@ -1,4 +1,4 @@
-#include "titan/components/checkpointer.h"
+#include "titan/components/checkpoint/checkpointer.h"
 
 #include <algorithm>
 #include <chrono>
@@ -14,7 +14,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/process_group.h"
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_save.h"
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"

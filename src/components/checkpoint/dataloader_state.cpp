@@ -1,9 +1,11 @@
 #include "titan/base/errors.h"
-#include "titan/components/data_state.h"
-#include "titan/components/stateful.h"
+#include "titan/components/checkpoint/data_state.h"
+#include "titan/components/checkpoint/stateful.h"
 
 namespace titan::components {
 namespace {
+
+using formats::PickleValue;
 
 /// More data-parallel ranks than anybody has; a number beyond is damage.
 constexpr std::int64_t kMostRanks = 1'000'000;
@@ -30,7 +32,7 @@ class DataloaderState : public Stateful {
     std::vector<protocols::DataPosition> positions;
     for (std::int64_t rank = 0; rank < *ranks; ++rank) {
       const PickleValue value = checkpoint.object("dataloader." + key_of(rank));
-      const auto* bytes = value.get_if<PickleBytes>();
+      const auto* bytes = value.get_if<formats::PickleBytes>();
       if (bytes == nullptr) throw RunError(concat("dataloader.", key_of(rank), " holds no bytes"));
       positions.push_back(
           read_data_state(bytes->bytes, {rank, *ranks, reader_.loader, reader_.bos_id}));

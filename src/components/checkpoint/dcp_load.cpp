@@ -1,4 +1,4 @@
-#include "titan/components/dcp_load.h"
+#include "titan/components/checkpoint/dcp_load.h"
 
 #include <c10/core/GradMode.h>
 
@@ -19,10 +19,17 @@
 #include "components/checkpoint/stored_box.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/torch_archive.h"
+#include "titan/formats/torch_archive/torch_archive.h"
 
 namespace titan::components {
 namespace {
+
+using formats::DcpEntry;
+using formats::DcpMetadata;
+using formats::DcpPlace;
+using formats::PickleValue;
+using formats::StoredTensor;
+using formats::TorchArchive;
 
 constexpr std::uint64_t kMostMetadata = std::uint64_t{1} << 31;
 constexpr std::int64_t kTaskBytes = 32 << 20;
@@ -208,8 +215,9 @@ DcpCheckpoint::DcpCheckpoint(base::FileSystem& files, std::string folder)
     throw RunError(concat("'", inside_->folder, "' is no checkpoint: it has no ", kMetadataFile,
                           " (a save that did not end leaves none)"));
   }
-  inside_->metadata = read_dcp_metadata(base::read_whole_file(files, path, kMostMetadata), path);
-  check_dcp_files(files, inside_->folder, inside_->metadata);
+  inside_->metadata =
+      formats::read_dcp_metadata(base::read_whole_file(files, path, kMostMetadata), path);
+  formats::check_dcp_files(files, inside_->folder, inside_->metadata);
   for (const DcpEntry& entry : inside_->metadata.entries) {
     inside_->entries.emplace(entry.key, &entry);
   }

@@ -1,4 +1,4 @@
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_save.h"
 
 #include <cstdio>
 #include <optional>
@@ -139,7 +139,7 @@ std::string DcpSaver::Inside::write(const std::string& folder, StateFile& file) 
 
 /// Writes `.metadata`; returns its length and that of all files.
 std::uint64_t DcpSaver::Inside::commit(const std::string& folder, const Answers& places) {
-  DcpMetadata metadata = plan.metadata;
+  formats::DcpMetadata metadata = plan.metadata;
   metadata.folder = path_parts(folder);
   metadata.save_id = new_save_id();
   std::uint64_t bytes = 0;
@@ -149,18 +149,18 @@ std::uint64_t DcpSaver::Inside::commit(const std::string& folder, const Answers&
     TITAN_CHECK(numbers.size() == 2 * slots.size(), "rank ", rank, " wrote ", numbers.size() / 2,
                 " entries, not ", slots.size());
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      const DcpPlace place{file_name_of(rank), static_cast<std::int64_t>(numbers[2 * i]),
-                           static_cast<std::int64_t>(numbers[2 * i + 1])};
+      const formats::DcpPlace place{file_name_of(rank), static_cast<std::int64_t>(numbers[2 * i]),
+                                    static_cast<std::int64_t>(numbers[2 * i + 1])};
       bytes += static_cast<std::uint64_t>(place.length);
       auto& value = metadata.entries[slots[i].entry].value;
-      if (auto* tensor = std::get_if<DcpTensor>(&value)) {
+      if (auto* tensor = std::get_if<formats::DcpTensor>(&value)) {
         tensor->chunks[slots[i].chunk].place = place;
       } else {
-        std::get<DcpBytes>(value).place = place;
+        std::get<formats::DcpBytes>(value).place = place;
       }
     }
   }
-  const std::string pickle = write_dcp_metadata(metadata);
+  const std::string pickle = formats::write_dcp_metadata(metadata);
   commit_checkpoint_folder(files, folder, pickle);
   return bytes + pickle.size();
 }

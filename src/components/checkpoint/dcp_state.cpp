@@ -1,4 +1,4 @@
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_state.h"
 
 #include <array>
 #include <utility>
@@ -33,7 +33,7 @@ constexpr std::array kTypes = {
 
 }  // namespace
 
-std::string dcp_key(const DcpPath& path) {
+std::string dcp_key(const formats::DcpPath& path) {
   std::string key;
   for (const auto& part : path) {
     if (!key.empty()) key += '.';

@@ -2,11 +2,13 @@
 #include <array>
 #include <string_view>
 
-#include "titan/components/stateful.h"
+#include "titan/components/checkpoint/stateful.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
+
+using formats::PickleValue;
 
 /// Sections whose options decide the numbers of a run, on whatever ranks it runs.
 constexpr std::array<std::string_view, 5> kDeciding = {"data.", "lr_scheduler.", "model.",

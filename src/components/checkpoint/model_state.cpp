@@ -2,12 +2,13 @@
 #include <utility>
 
 #include "titan/base/errors.h"
-#include "titan/components/stateful.h"
+#include "titan/components/checkpoint/stateful.h"
 #include "titan/protocols/parameter_state.h"
 
 namespace titan::components {
 namespace {
 
+using formats::PickleValue;
 using protocols::ParameterState;
 
 class ModelState : public Stateful {

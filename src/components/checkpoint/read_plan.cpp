@@ -9,6 +9,9 @@
 namespace titan::components {
 namespace {
 
+using formats::DcpEntry;
+using formats::DcpTensor;
+
 using Integers = std::vector<std::int64_t>;
 
 std::string show(const Integers& values) {
@@ -56,7 +59,7 @@ void add_pieces(const StateTensor& wanted, const std::string& key, const DcpTens
                 std::vector<ReadPiece>& pieces) {
   const Integers sizes = wanted.tensor.sizes().vec();
   const Integers offsets = wanted.box ? wanted.box->offsets : Integers(sizes.size(), 0);
-  for (const DcpChunk& chunk : saved.chunks) {
+  for (const formats::DcpChunk& chunk : saved.chunks) {
     ReadPiece piece{&wanted, key, &saved, &chunk, {}, {}, {}};
     bool overlap = true;
     for (std::size_t d = 0; d < sizes.size(); ++d) {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/dcp_metadata.h"
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/formats/dcp/dcp_metadata.h"
 
 namespace titan::components {
 
@@ -15,8 +15,8 @@ namespace titan::components {
 struct ReadPiece {
   const StateTensor* wanted;
   std::string key;
-  const DcpTensor* saved;
-  const DcpChunk* chunk;
+  const formats::DcpTensor* saved;
+  const formats::DcpChunk* chunk;
   std::vector<std::int64_t> from;   // where it begins in the chunk
   std::vector<std::int64_t> to;     // where it begins in the wanted box
   std::vector<std::int64_t> sizes;  // none is 0
@@ -26,6 +26,7 @@ struct ReadPiece {
 /// that are not there, those of other sizes, and `folder`.
 std::vector<ReadPiece> make_read_plan(
     std::span<const StateTensor> tensors,
-    const std::function<const DcpEntry*(const std::string& key)>& find, const std::string& folder);
+    const std::function<const formats::DcpEntry*(const std::string& key)>& find,
+    const std::string& folder);
 
 }  // namespace titan::components

@@ -8,7 +8,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/dcp_load.h"
+#include "titan/components/checkpoint/dcp_load.h"
 
 namespace titan::components {
 namespace {

@@ -6,16 +6,21 @@
 #include <utility>
 
 #include "titan/base/errors.h"
-#include "titan/components/tensor_dtype.h"
+#include "titan/formats/tensor_dtype.h"
 
 namespace titan::components {
 namespace {
+
+using formats::DcpBytes;
+using formats::DcpEntry;
+using formats::DcpPath;
+using formats::DcpTensor;
 
 using Integers = std::vector<std::int64_t>;
 
 /// Bytes of a box; bytes of objects are not known yet and count as one.
 std::uint64_t weight_of(const ProposedTensor& tensor) {
-  std::uint64_t bytes = static_cast<std::uint64_t>(find_dtype(tensor.dtype)->bytes);
+  std::uint64_t bytes = static_cast<std::uint64_t>(formats::find_dtype(tensor.dtype)->bytes);
   for (const std::int64_t size : tensor.sizes) bytes *= static_cast<std::uint64_t>(size);
   return bytes;
 }
@@ -48,7 +53,7 @@ class Planner {
     plan_.ranks.resize(proposals.size());
     plan_.slots.resize(proposals.size());
     assign(proposals);
-    check_dcp_metadata(plan_.metadata);
+    formats::check_dcp_metadata(plan_.metadata);
     return std::move(plan_);
   }
 

@@ -5,14 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/dcp_metadata.h"
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/formats/dcp/dcp_metadata.h"
 
 namespace titan::components {
 
 /// A rank's box of a tensor, without its bytes.
 struct ProposedTensor {
-  DcpPath path;
+  formats::DcpPath path;
   std::string dtype;
   std::vector<std::int64_t> full_sizes;
   std::vector<std::int64_t> offsets;
@@ -23,7 +23,7 @@ struct ProposedTensor {
 /// What a rank could write: all that it holds.
 struct Proposal {
   std::vector<ProposedTensor> tensors;
-  std::vector<DcpPath> objects;
+  std::vector<formats::DcpPath> objects;
   bool operator==(const Proposal&) const = default;
 };
 
@@ -42,7 +42,7 @@ struct Assignment {
 /// Who writes what.
 struct SavePlan {
   std::vector<Assignment> ranks;
-  DcpMetadata metadata;  // without places
+  formats::DcpMetadata metadata;  // without places
   /// Where in `metadata` the entries of each rank's file are: objects first, as assigned.
   struct Slot {
     std::size_t entry;

@@ -3,12 +3,16 @@
 
 #include "components/checkpoint/save_plan.h"
 #include "titan/base/errors.h"
-#include "titan/components/pickle.h"
+#include "titan/formats/pickle/pickle.h"
 
 namespace titan::components {
 namespace {
 
-using Value = PickleValue;
+using formats::DcpPath;
+using formats::read_pickle;
+using formats::write_pickle;
+
+using Value = formats::PickleValue;
 using Integers = std::vector<std::int64_t>;
 
 constexpr int kProtocol = 4;
@@ -47,7 +51,9 @@ const T& expect(const Value& value) {
   return *found;
 }
 
-const std::vector<Value>& items_of(const Value& value) { return expect<PickleList>(value).items; }
+const std::vector<Value>& items_of(const Value& value) {
+  return expect<formats::PickleList>(value).items;
+}
 
 const std::vector<Value>& items_of(const Value& value, std::size_t count) {
   const std::vector<Value>& items = items_of(value);

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_state.h"
 
 namespace titan::components {
 

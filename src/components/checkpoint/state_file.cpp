@@ -8,10 +8,12 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/crc32.h"
+#include "titan/formats/torch_archive/crc32.h"
 
 namespace titan::components {
 namespace {
+
+using formats::crc32;
 
 constexpr std::size_t kPiece = 4 << 20;
 /// Smaller things are put together before they are written.
@@ -82,13 +84,13 @@ std::uint32_t append_payload(Appender& file, std::string_view bytes) {
 
 StateFile::StateFile(const FlatState& state, const Assignment& assignment) {
   for (const std::size_t index : assignment.objects) {
-    objects_.push_back(object_archive(state.objects.at(index).value));
+    objects_.push_back(formats::object_archive(state.objects.at(index).value));
     add_part(objects_.back().size());
   }
   for (const std::size_t index : assignment.tensors) {
     const StateTensor& entry = state.tensors.at(index);
-    tensors_.push_back({&entry, tensor_archive(dtype_name(entry.tensor.scalar_type()),
-                                               entry.tensor.sizes().vec())});
+    tensors_.push_back({&entry, formats::tensor_archive(dtype_name(entry.tensor.scalar_type()),
+                                                        entry.tensor.sizes().vec())});
     add_part(tensors_.back().archive.size());
   }
 }

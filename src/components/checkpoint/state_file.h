@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "components/checkpoint/save_plan.h"
-#include "titan/components/dcp_state.h"
-#include "titan/components/torch_archive_writer.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/formats/torch_archive/torch_archive_writer.h"
 
 namespace titan::base {
 class FileSystem;
@@ -36,7 +36,7 @@ class StateFile {
  private:
   struct Tensor {
     const StateTensor* entry;
-    TorchArchiveWriter archive;
+    formats::TorchArchiveWriter archive;
   };
 
   void add_part(std::uint64_t length);

@@ -1,10 +1,12 @@
-#include "titan/components/stateful.h"
+#include "titan/components/checkpoint/stateful.h"
 
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
+
+using formats::PickleValue;
 
 std::int64_t integer(const DcpCheckpoint& checkpoint, const std::string& key) {
   const PickleValue value = checkpoint.object(key);
@@ -20,7 +22,7 @@ std::int64_t integer(const DcpCheckpoint& checkpoint, const std::string& key) {
 std::optional<double> first_real(const DcpCheckpoint& checkpoint, const std::string& key) {
   if (checkpoint.find(key) == nullptr) return std::nullopt;
   const PickleValue value = checkpoint.object(key);
-  const auto* list = value.get_if<PickleList>();
+  const auto* list = value.get_if<formats::PickleList>();
   if (list == nullptr || list->items.empty()) return std::nullopt;
   const auto* number = list->items.front().get_if<double>();
   return number == nullptr ? std::nullopt : std::optional(*number);
@@ -104,7 +106,7 @@ class RngState : public Stateful {
   std::vector<StateTensor> targets(const DcpCheckpoint& checkpoint) override {
     FlatState now;
     add_to(now);
-    const DcpEntry* entry = checkpoint.find(now.tensors.front().key());
+    const formats::DcpEntry* entry = checkpoint.find(now.tensors.front().key());
     found_ = entry != nullptr && entry->tensor() != nullptr &&
              entry->tensor()->sizes == buffer_.sizes().vec();
     return found_ ? now.tensors : std::vector<StateTensor>();

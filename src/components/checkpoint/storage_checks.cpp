@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "titan/base/errors.h"
-#include "titan/components/crc32.h"
-#include "titan/components/pickle.h"
+#include "titan/formats/pickle/pickle.h"
+#include "titan/formats/torch_archive/crc32.h"
 
 namespace titan::components {
 namespace {
 
-using Value = PickleValue;
+using Value = formats::PickleValue;
 
 /// The checksum of the whole where parts, laid end to end, make it up.
 std::optional<std::uint32_t> whole_crc(const SeenStorage& storage) {
@@ -21,7 +21,7 @@ std::optional<std::uint32_t> whole_crc(const SeenStorage& storage) {
   std::uint32_t crc = 0;
   for (const ReadPart& part : parts) {
     if (part.begin != end || part.end == part.begin) continue;
-    crc = join_crc32(crc, part.crc, part.end - part.begin);
+    crc = formats::join_crc32(crc, part.crc, part.end - part.begin);
     end = part.end;
   }
   return end == storage.bytes ? std::optional(crc) : std::nullopt;
@@ -42,7 +42,7 @@ std::string text_of(const Value& value) {
 }
 
 const std::vector<Value>& items_of(const Value& value) {
-  const auto* list = value.get_if<PickleList>();
+  const auto* list = value.get_if<formats::PickleList>();
   TITAN_CHECK(list != nullptr, "a rank sent no list but a ", value.kind());
   return list->items;
 }
@@ -84,12 +84,12 @@ std::string encode(const SeenStorages& storages) {
     }
     list.push_back(Value::list(std::move(fields)));
   }
-  return write_pickle(Value::list(std::move(list)), 4);
+  return formats::write_pickle(Value::list(std::move(list)), 4);
 }
 
 SeenStorages decode_storages(const std::string& bytes) {
   SeenStorages storages;
-  const Value value = read_pickle(bytes);
+  const Value value = formats::read_pickle(bytes);
   for (const Value& item : items_of(value)) {
     const std::vector<Value>& fields = items_of(item);
     TITAN_CHECK(fields.size() >= 5 && fields.size() % 3 == 2, "a rank sent ", fields.size(),

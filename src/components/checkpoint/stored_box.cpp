@@ -7,11 +7,13 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/crc32.h"
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/formats/torch_archive/crc32.h"
 
 namespace titan::components {
 namespace {
+
+using formats::StoredTensor;
 
 constexpr std::size_t kMostParts = 512;
 constexpr std::uint64_t kPiece = 1 << 20;
@@ -44,7 +46,7 @@ bool lie_in_order(at::IntArrayRef sizes, const std::vector<std::int64_t>& stride
 
 void add_part(std::vector<ReadPart>& parts, const ReadPart& part) {
   if (!parts.empty() && parts.back().end == part.begin) {
-    parts.back().crc = join_crc32(parts.back().crc, part.crc, part.end - part.begin);
+    parts.back().crc = formats::join_crc32(parts.back().crc, part.crc, part.end - part.begin);
     parts.back().end = part.end;
   } else if (parts.size() < kMostParts) {
     parts.push_back(part);
@@ -72,7 +74,7 @@ struct StoredBoxReader::Request {
     for (; !out.empty(); out = out.subspan(std::min<std::uint64_t>(kPiece, out.size()))) {
       const std::span<char> piece = out.first(std::min<std::uint64_t>(kPiece, out.size()));
       read_exactly(file, stored.storage_start + begin, piece);
-      add_part(parts, {begin, begin + piece.size(), crc32(piece)});
+      add_part(parts, {begin, begin + piece.size(), formats::crc32(piece)});
       begin += piece.size();
     }
   }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/torch_archive.h"
+#include "titan/formats/torch_archive/torch_archive.h"
 
 namespace titan::base {
 class ReadableFile;
@@ -33,7 +33,7 @@ class StoredBoxReader {
   /// go from the file to where they belong. Adds what was read of the storage to `parts`. Of rows of
   /// up to 64 KiB all is read even if a part is needed: the disk would as well, and whole rows can be
   /// checked. Throws RunError.
-  void read(const base::ReadableFile& file, const StoredTensor& stored,
+  void read(const base::ReadableFile& file, const formats::StoredTensor& stored,
             const std::vector<std::int64_t>& offsets, const at::Tensor& to,
             std::vector<ReadPart>& parts);
 

@@ -1,4 +1,4 @@
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/multinomial.h>

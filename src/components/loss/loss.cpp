@@ -1,4 +1,4 @@
-#include "titan/components/loss.h"
+#include "titan/components/loss/loss.h"
 
 #include <ATen/core/Reduction.h>
 #include <ATen/ops/cross_entropy_loss.h>

@@ -1,9 +1,9 @@
-#include "titan/components/lr_scheduler.h"
+#include "titan/components/lr_scheduler/lr_scheduler.h"
 
 #include <string>
 #include <utility>
 
-#include "titan/components/lr_schedule.h"
+#include "titan/components/lr_scheduler/lr_schedule.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {

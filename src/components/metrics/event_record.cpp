@@ -3,18 +3,10 @@
 #include <bit>
 
 #include "components/metrics/crc32c.h"
+#include "titan/base/little_endian.h"
 
 namespace titan::components {
 namespace {
-
-template <class Unsigned>
-std::string little_endian(Unsigned value) {
-  std::string bytes;
-  for (std::size_t i = 0; i < sizeof value; ++i) {
-    bytes += static_cast<char>((value >> (8 * i)) & 0xff);
-  }
-  return bytes;
-}
 
 /// A CRC of bytes that contain their own CRC would be weak, so TFRecord files store this.
 std::uint32_t masked_crc(std::string_view bytes) {
@@ -26,11 +18,11 @@ class Message {
  public:
   void add(int field, double value) {
     begin(field, kFixed64);
-    bytes_ += little_endian(std::bit_cast<std::uint64_t>(value));
+    base::put_little(bytes_, std::bit_cast<std::uint64_t>(value), 8);
   }
   void add(int field, float value) {
     begin(field, kFixed32);
-    bytes_ += little_endian(std::bit_cast<std::uint32_t>(value));
+    base::put_little(bytes_, std::bit_cast<std::uint32_t>(value), 4);
   }
   void add(int field, std::int64_t value) {
     begin(field, kVarint);
@@ -64,9 +56,11 @@ enum ValueField { kTag = 1, kSimpleValue = 2 };
 }  // namespace
 
 std::string tfrecord(std::string_view payload) {
-  const std::string length = little_endian(static_cast<std::uint64_t>(payload.size()));
-  std::string record = length + little_endian(masked_crc(length));
-  record.append(payload).append(little_endian(masked_crc(payload)));
+  std::string record;
+  base::put_little(record, payload.size(), 8);
+  base::put_little(record, masked_crc(record), 4);
+  record.append(payload);
+  base::put_little(record, masked_crc(payload), 4);
   return record;
 }
 

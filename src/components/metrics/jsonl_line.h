@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 

@@ -2,7 +2,7 @@
 
 #include "components/metrics/jsonl_line.h"
 #include "components/metrics/record_file.h"
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 

@@ -1,4 +1,4 @@
-#include "titan/components/progress.h"
+#include "titan/components/metrics/progress.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>

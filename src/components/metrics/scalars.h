@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 

@@ -1,4 +1,4 @@
-#include "titan/components/step_lines.h"
+#include "titan/components/metrics/step_lines.h"
 
 #include <limits>
 #include <nlohmann/json.hpp>

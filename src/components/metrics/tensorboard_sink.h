@@ -8,7 +8,7 @@
 #include "components/metrics/record_file.h"
 #include "components/metrics/scalars.h"
 #include "titan/base/file_system.h"
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 

@@ -8,7 +8,7 @@
 
 #include "components/metrics/scalars.h"
 #include "components/metrics/sidecar_feed.h"
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 

@@ -1,4 +1,4 @@
-#include "titan/components/optimizer.h"
+#include "titan/components/optimizer/optimizer.h"
 
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>

@@ -1,4 +1,4 @@
-#include "titan/components/validate.h"
+#include "titan/components/validate/validate.h"
 
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>

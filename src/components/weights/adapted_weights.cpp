@@ -1,4 +1,4 @@
-#include "titan/components/adapted_weights.h"
+#include "titan/components/weights/adapted_weights.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>

@@ -6,12 +6,16 @@
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/dcp_load.h"
-#include "titan/components/dcp_metadata.h"
-#include "titan/components/torch_archive_writer.h"
+#include "titan/components/checkpoint/dcp_load.h"
+#include "titan/formats/dcp/dcp_metadata.h"
+#include "titan/formats/torch_archive/torch_archive_writer.h"
 
 namespace titan::components {
 namespace {
+
+using formats::DcpEntry;
+using formats::DcpTensor;
+using formats::TorchArchiveWriter;
 
 constexpr const char* kDataFile = "__0_0.distcp";
 
@@ -96,17 +100,17 @@ class DcpWeightsWriter : public WeightsWriter {
     std::int64_t offset = 0;
     for (const WeightInfo& info : tensors_) {
       const std::string_view dtype = dtype_name(info.dtype);
-      archives_.push_back(tensor_archive(dtype, info.sizes));
+      archives_.push_back(formats::tensor_archive(dtype, info.sizes));
       const auto length = static_cast<std::int64_t>(archives_.back().size());
       DcpTensor tensor = {std::string(dtype), info.sizes, {}};
       tensor.chunks.push_back({std::vector<std::int64_t>(info.sizes.size(), 0), info.sizes,
-                               DcpPlace{kDataFile, offset, length}});
-      metadata_.entries.push_back({info.name, std::move(tensor), DcpPath{info.name}});
+                               formats::DcpPlace{kDataFile, offset, length}});
+      metadata_.entries.push_back({info.name, std::move(tensor), formats::DcpPath{info.name}});
       offset += length;
     }
     metadata_.save_id = random_uuid();
     metadata_.folder = {path_};
-    check_dcp_metadata(metadata_);
+    formats::check_dcp_metadata(metadata_);
     check_destination(files_, path_, static_cast<std::uint64_t>(offset), /*is_folder=*/true);
     made_folder_ = !files_.exists(path_);
     files_.create_directories(path_);
@@ -137,7 +141,8 @@ class DcpWeightsWriter : public WeightsWriter {
     file_->sync();
     file_->close();
     files_.sync_directory(path_);
-    base::write_file_atomically(files_, path_ + "/.metadata", write_dcp_metadata(metadata_));
+    base::write_file_atomically(files_, path_ + "/.metadata",
+                                formats::write_dcp_metadata(metadata_));
     finished_ = true;
     files_.sync_directory(folder_of(path_));
   }
@@ -149,7 +154,7 @@ class DcpWeightsWriter : public WeightsWriter {
   std::string path_;
   std::vector<WeightInfo> tensors_;
   std::vector<TorchArchiveWriter> archives_;
-  DcpMetadata metadata_;
+  formats::DcpMetadata metadata_;
   std::unique_ptr<base::WritableFile> file_;
   std::size_t next_ = 0;
   bool made_folder_ = false;

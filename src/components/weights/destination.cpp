@@ -5,7 +5,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/crc32.h"
+#include "titan/formats/torch_archive/crc32.h"
 
 namespace titan::components {
 
@@ -46,7 +46,7 @@ std::uint32_t append_tensor(base::WritableFile& file, const WeightInfo& info,
   std::uint32_t crc = 0;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(kPiece, bytes.size()))) {
     const std::string_view piece = bytes.substr(0, kPiece);
-    crc = crc32(piece, crc);
+    crc = formats::crc32(piece, crc);
     file.append(piece);
   }
   file.start_write_back();

@@ -3,10 +3,14 @@
 #include <cstdint>
 #include <string>
 
-#include "titan/components/weights.h"
+#include "titan/components/weights/weights.h"
 
 namespace titan::base {
 class WritableFile;
+}
+
+namespace titan::base {
+class FileSystem;
 }
 
 namespace titan::components {

@@ -3,7 +3,7 @@
 #include "components/weights/scalar_types.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/model_weights.h"
+#include "titan/components/weights/model_weights.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
@@ -42,7 +42,7 @@ void write_hf_config(base::FileSystem& files, const std::string& folder,
   const bool has_head = std::any_of(hf_tensors.begin(), hf_tensors.end(), [&](const auto& tensor) {
     return adapter.stand_in(tensor.name).has_value();
   });
-  const TensorDtype* type = dtype_of(dtype);
+  const formats::TensorDtype* type = dtype_of(dtype);
   TITAN_CHECK(type != nullptr, "no name for the type of weights");
   const std::string text = adapter.hf_config(std::string(type->name), !has_head);
   if (!text.empty()) base::write_file_atomically(files, folder + "/config.json", text);

@@ -8,13 +8,16 @@
 
 namespace titan::components {
 
+using formats::SafetensorsIndex;
+using formats::SafetensorsTensor;
+
 std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors, std::uint64_t max_bytes) {
   std::vector<HfFile> files(1);
   std::set<std::string> names;
   std::uint64_t bytes = 0;  // of the last file
   for (const WeightInfo& info : tensors) {
-    const TensorDtype* dtype = dtype_of(info.dtype);
-    if (dtype == nullptr || !has_safetensors_word(*dtype)) {
+    const formats::TensorDtype* dtype = dtype_of(info.dtype);
+    if (dtype == nullptr || !formats::has_safetensors_word(*dtype)) {
       throw RunError(concat("tensor '", info.name, "' is of type ", c10::toString(info.dtype),
                             ", which safetensors files do not hold"));
     }
@@ -30,7 +33,7 @@ std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors, std::u
     files.back().tensors.push_back(std::move(tensor));
   }
   for (std::size_t i = 0; i < files.size(); ++i) {
-    files[i].name = safetensors_file_name(i + 1, files.size());
+    files[i].name = formats::safetensors_file_name(i + 1, files.size());
   }
   return files;
 }
@@ -56,7 +59,7 @@ void prepare_empty_folder(base::FileSystem& files, const std::string& folder) {
 
 void clear_hf_folder(base::FileSystem& files, const std::string& folder) {
   files.create_directories(folder);
-  const std::string index = concat(folder, "/", kSafetensorsIndexName);
+  const std::string index = concat(folder, "/", formats::kSafetensorsIndexName);
   if (files.exists(index)) {
     files.remove_file(index);  // first: without it the rest is no model any more
     files.sync_directory(folder);

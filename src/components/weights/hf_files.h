@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/safetensors.h"
-#include "titan/components/weights.h"
+#include "titan/components/weights/weights.h"
+#include "titan/formats/safetensors/safetensors.h"
 
 namespace titan::components {
 
@@ -15,7 +15,7 @@ inline constexpr std::uint64_t kHfFileBytes = 5'000'000'000;
 /// One of the files that a model's tensors are distributed over.
 struct HfFile {
   std::string name;
-  std::vector<SafetensorsTensor> tensors;
+  std::vector<formats::SafetensorsTensor> tensors;
 };
 
 /// Distributes tensors over files of at most `max_bytes` where that is possible, in order. Throws
@@ -23,7 +23,7 @@ struct HfFile {
 std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors,
                                   std::uint64_t max_bytes = kHfFileBytes);
 
-SafetensorsIndex index_of(const std::vector<HfFile>& files);
+formats::SafetensorsIndex index_of(const std::vector<HfFile>& files);
 
 /// Makes the folder where it is missing. Throws RunError when there is something in it.
 void prepare_empty_folder(base::FileSystem& files, const std::string& folder);

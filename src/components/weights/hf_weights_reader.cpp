@@ -8,10 +8,14 @@
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/safetensors.h"
+#include "titan/formats/safetensors/safetensors.h"
 
 namespace titan::components {
 namespace {
+
+using formats::SafetensorsFile;
+using formats::SafetensorsIndex;
+using formats::SafetensorsTensor;
 
 constexpr std::string_view kSuffix = ".safetensors";
 
@@ -51,7 +55,8 @@ class HfWeightsReader final : public WeightsReader {
   /// An index says which files belong together. Without one it is `model.safetensors`, or all there are.
   void open_folder(const std::string& folder) {
     std::vector<std::string> names = files_.list_directory(folder);
-    const bool has_index = std::count(names.begin(), names.end(), kSafetensorsIndexName) > 0;
+    const bool has_index =
+        std::count(names.begin(), names.end(), formats::kSafetensorsIndexName) > 0;
     const bool has_single = std::count(names.begin(), names.end(), "model.safetensors") > 0;
     if (has_index) return open_indexed(folder, has_single);
     std::erase_if(names, [](const std::string& name) { return !is_safetensors_name(name); });
@@ -63,8 +68,8 @@ class HfWeightsReader final : public WeightsReader {
   }
 
   void open_indexed(const std::string& folder, bool has_single) {
-    const std::string path = concat(folder, "/", kSafetensorsIndexName);
-    const SafetensorsIndex index = read_safetensors_index(files_, path);
+    const std::string path = concat(folder, "/", formats::kSafetensorsIndexName);
+    const SafetensorsIndex index = formats::read_safetensors_index(files_, path);
     std::map<std::string, std::size_t> names;  // of files
     for (const auto& [tensor, file] : index.file_by_name) ++names[file];
     if (has_single && names.count("model.safetensors") == 0) {

@@ -36,14 +36,15 @@ class HfWeightsWriter final : public WeightsWriter {
     }
     for (const auto& writer : writers_) writer->publish();
     files_.sync_directory(folder_);
-    write_safetensors_index(files_, concat(folder_, "/", kSafetensorsIndexName), index_of(plan_));
+    formats::write_safetensors_index(files_, concat(folder_, "/", formats::kSafetensorsIndexName),
+                                     index_of(plan_));
   }
 
  private:
   void begin_file() {
     const HfFile& file = plan_[writers_.size()];
-    writers_.push_back(
-        std::make_unique<SafetensorsWriter>(files_, folder_ + "/" + file.name, file.tensors));
+    writers_.push_back(std::make_unique<formats::SafetensorsWriter>(
+        files_, folder_ + "/" + file.name, file.tensors));
     in_file_ = 0;
   }
 
@@ -51,7 +52,8 @@ class HfWeightsWriter final : public WeightsWriter {
   std::string folder_;
   std::vector<WeightInfo> tensors_;
   std::vector<HfFile> plan_;
-  std::vector<std::unique_ptr<SafetensorsWriter>> writers_;  // all but the last are finished
+  std::vector<std::unique_ptr<formats::SafetensorsWriter>>
+      writers_;  // all but the last are finished
   std::size_t next_ = 0;
   std::size_t in_file_ = 0;  // tensors that the last file has
 };

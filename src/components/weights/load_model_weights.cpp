@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "titan/base/errors.h"
-#include "titan/components/adapted_weights.h"
-#include "titan/components/model_weights.h"
+#include "titan/components/weights/adapted_weights.h"
+#include "titan/components/weights/model_weights.h"
 #include "titan/nn/module.h"
 
 namespace titan::components {

@@ -10,19 +10,25 @@
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/crc32.h"
-#include "titan/components/torch_archive.h"
-#include "titan/components/torch_archive_writer.h"
+#include "titan/formats/torch_archive/crc32.h"
+#include "titan/formats/torch_archive/torch_archive.h"
+#include "titan/formats/torch_archive/torch_archive_writer.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
 
+using formats::PickleObject;
+using formats::PickleValue;
+using formats::StoredTensor;
+using formats::TorchArchive;
+using formats::TorchArchiveWriter;
+
 using Items = std::vector<std::pair<PickleValue, PickleValue>>;
 
 /// The pairs of a dict or an OrderedDict; null for anything else.
 const Items* items_of(const PickleValue& value) {
-  if (const auto* dict = value.get_if<PickleDict>()) return &dict->items;
+  if (const auto* dict = value.get_if<formats::PickleDict>()) return &dict->items;
   const auto* object = value.get_if<PickleObject>();
   const bool is_ordered = object != nullptr && object->is("collections", "OrderedDict");
   return is_ordered ? &object->dict_items : nullptr;
@@ -113,7 +119,7 @@ class PtWeightsReader : public WeightsReader {
     std::uint32_t crc = 0;
     void add(std::uint64_t begin, std::span<const char> bytes) {
       if (begin != end) return;
-      crc = crc32(bytes, crc);
+      crc = formats::crc32(bytes, crc);
       end += bytes.size();
     }
   };
@@ -208,19 +214,20 @@ class PtWeightsWriter : public WeightsWriter {
     Items items;
     std::vector<std::uint64_t> sizes;
     for (const WeightInfo& info : tensors) {
-      const TensorDtype* dtype = dtype_of(info.dtype);
+      const formats::TensorDtype* dtype = dtype_of(info.dtype);
       if (dtype == nullptr) {
         throw RunError(concat("'", info.name, "' is of ", c10::toString(info.dtype),
                               ", which torch.save files do not hold"));
       }
       const std::string storage = std::to_string(items.size());
       items.emplace_back(PickleValue::text(info.name),
-                         tensor_object(dtype->name, info.sizes, storage));
+                         formats::tensor_object(dtype->name, info.sizes, storage));
       auto bytes = static_cast<std::uint64_t>(dtype->bytes);
       for (const std::int64_t size : info.sizes) bytes *= static_cast<std::uint64_t>(size);
       sizes.push_back(bytes);
     }
-    return {write_pickle(PickleValue::dict(std::move(items)), kProtocol), std::move(sizes)};
+    return {formats::write_pickle(PickleValue::dict(std::move(items)), kProtocol),
+            std::move(sizes)};
   }
 
   std::string unfinished_path() const { return path_ + ".unfinished"; }

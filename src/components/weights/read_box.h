@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "titan/components/weights.h"
+#include "titan/components/weights/weights.h"
 
 namespace titan::components {
 

@@ -9,12 +9,14 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/rank_context.h"
-#include "titan/components/model_weights.h"
+#include "titan/components/weights/model_weights.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/layout.h"
 
 namespace titan::components {
 namespace {
+
+using formats::SafetensorsWriter;
 
 constexpr std::int64_t kMessageBytes = 1024;
 
@@ -146,7 +148,8 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder,
   if (context.rank == 0) {
     failure.guard([&] {
       write_hf_config(files, folder, adapter, dtype, infos);
-      write_safetensors_index(files, concat(folder, "/", kSafetensorsIndexName), index_of(plan));
+      formats::write_safetensors_index(files, concat(folder, "/", formats::kSafetensorsIndexName),
+                                       index_of(plan));
     });
   }
   failure.exchange(context);

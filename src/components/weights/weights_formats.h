@@ -4,7 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "titan/components/weights.h"
+#include "titan/components/weights/weights.h"
+
+namespace titan::base {
+class FileSystem;
+}
 
 namespace titan::components {
 

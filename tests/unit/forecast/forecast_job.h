@@ -3,9 +3,9 @@
 #include <memory>
 #include <string>
 
-#include "titan/components/loss.h"
-#include "titan/components/lr_scheduler.h"
-#include "titan/components/optimizer.h"
+#include "titan/components/loss/loss.h"
+#include "titan/components/lr_scheduler/lr_scheduler.h"
+#include "titan/components/optimizer/optimizer.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/protocols/train_spec.h"

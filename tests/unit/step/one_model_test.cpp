@@ -7,7 +7,7 @@
 
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/loss.h"
+#include "titan/components/loss/loss.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/model.h"

@@ -1,4 +1,4 @@
-#include "titan/components/checkpointer.h"
+#include "titan/components/checkpoint/checkpointer.h"
 
 #include <ATen/ops/full.h>
 #include <gmock/gmock.h>
@@ -12,7 +12,7 @@
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_save.h"
 
 namespace titan::components {
 namespace {

@@ -6,7 +6,7 @@
 #include "support/temporary_folder.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/dcp_save.h"
+#include "titan/components/checkpoint/dcp_save.h"
 
 namespace titan::components {
 namespace {
@@ -21,8 +21,9 @@ class ChooseCheckpoint : public testing::Test {
  protected:
   void save(const std::string& folder, bool everything) {
     FlatState state;
-    state.objects.push_back({{"some_model"}, PickleValue::integer(1)});
-    if (everything) state.objects.push_back({{"train_state", "step"}, PickleValue::integer(1)});
+    state.objects.push_back({{"some_model"}, formats::PickleValue::integer(1)});
+    if (everything)
+      state.objects.push_back({{"train_state", "step"}, formats::PickleValue::integer(1)});
     DcpSaver(files_, nullptr).save(folder, state);
   }
   void full(std::int64_t step) { save(run_.of_step(step), true); }

@@ -10,11 +10,13 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/torch_archive.h"
+#include "titan/formats/torch_archive/torch_archive.h"
 #include "unit/components/checkpoint/example_state.h"
 
 namespace titan::components {
 namespace {
+
+using formats::DcpPlace;
 
 using test::Layout;
 using testing::AllOf;
@@ -90,7 +92,7 @@ Payload find_payload(const std::string& step, const std::string& key, std::size_
   const DcpCheckpoint checkpoint(base::posix_file_system(), step);
   const DcpPlace& place = checkpoint.find(key)->tensor()->chunks[chunk].place;
   const auto file = base::posix_file_system().open_for_reading(step + "/" + place.file);
-  const TorchArchive archive(*file, place.offset, place.length);
+  const formats::TorchArchive archive(*file, place.offset, place.length);
   return {place.file, archive.tensor(archive.object())->storage_start};
 }
 
@@ -150,11 +152,11 @@ TEST_F(Damage, ForeignBytesInAFileAreNamed) {
 }
 
 TEST_F(Damage, MetadataThatSaysOtherThanTheFilesIsNamed) {
-  DcpMetadata metadata = DcpCheckpoint(files_, step_).metadata();
-  for (DcpEntry& entry : metadata.entries) {
-    if (entry.key == "norm.weight") std::get<DcpTensor>(entry.value).dtype = "int32";
+  formats::DcpMetadata metadata = DcpCheckpoint(files_, step_).metadata();
+  for (formats::DcpEntry& entry : metadata.entries) {
+    if (entry.key == "norm.weight") std::get<formats::DcpTensor>(entry.value).dtype = "int32";
   }
-  write(".metadata", write_dcp_metadata(metadata));
+  write(".metadata", formats::write_dcp_metadata(metadata));
   EXPECT_THAT(error_of_loading(Layout::kWhole, 1),
               AllOf(HasSubstr("'norm.weight': '" + step_ + "/__"),
                     HasSubstr("a tensor of float32 is saved here; .metadata says int32")));

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "support/local_ranks.h"
-#include "titan/components/dcp_load.h"
-#include "titan/components/dcp_save.h"
-#include "titan/components/dcp_state.h"
+#include "titan/components/checkpoint/dcp_load.h"
+#include "titan/components/checkpoint/dcp_save.h"
+#include "titan/components/checkpoint/dcp_state.h"
 
 namespace titan::test {
 
@@ -63,7 +63,7 @@ inline at::Tensor cut_out(at::Tensor full, const Sizes& offsets, const Sizes& si
 }
 
 struct ExampleTensor {
-  components::DcpPath path;
+  formats::DcpPath path;
   Sizes sizes;
   at::ScalarType type = at::kFloat;
   Layout layout = Layout::kRows;
@@ -71,7 +71,7 @@ struct ExampleTensor {
 
 /// Even, uneven and empty shards, several dimensions and types, tensors that all ranks hold.
 inline std::vector<ExampleTensor> example_tensors(Layout layout) {
-  using components::DcpPath;
+  using formats::DcpPath;
   return {{DcpPath{"uneven"}, {5, 3}, at::kFloat, layout},
           {DcpPath{"layers", "0", "wq", "weight"}, {64, 48}, at::kBFloat16, layout},
           {DcpPath{"experts"}, {4, 6, 5}, at::kHalf, layout},
@@ -96,7 +96,7 @@ inline components::FlatState example_state(Layout layout, std::int64_t rank, std
     if (example.layout != Layout::kWhole) entry.box = nn::TensorBox{example.sizes, offsets};
     state.tensors.push_back(std::move(entry));
   }
-  using components::PickleValue;
+  using formats::PickleValue;
   state.objects.push_back({{"train_state", "step"}, PickleValue::integer(100 + version)});
   state.objects.push_back({{"lr_scheduler", "base_lrs"},
                            PickleValue::list({PickleValue::real(0.5), PickleValue::real(1e-4)})});
@@ -137,8 +137,7 @@ inline void expect_example(base::FileSystem& files, const std::string& folder, L
     const components::FlatState loaded = example_state(layout, rank, ranks, false);
     checkpoint.read(loaded.tensors, group);
     expect_equal(loaded, example_state(layout, rank, ranks, true, version));
-    EXPECT_EQ(checkpoint.object("train_state.step"),
-              components::PickleValue::integer(100 + version));
+    EXPECT_EQ(checkpoint.object("train_state.step"), formats::PickleValue::integer(100 + version));
   });
 }
 

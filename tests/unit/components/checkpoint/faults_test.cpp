@@ -57,7 +57,7 @@ class SaveFaults : public testing::TestWithParam<std::int64_t> {
                                std::vector<std::int64_t> versions) {
     if (!files.exists(folder + "/.metadata")) return false;
     const DcpCheckpoint checkpoint(files, folder);
-    const PickleValue step = checkpoint.object("train_state.step");
+    const formats::PickleValue step = checkpoint.object("train_state.step");
     const std::int64_t version = *step.get_if<std::int64_t>() - 100;
     EXPECT_THAT(versions, testing::Contains(version));
     test::expect_example(files, folder, Layout::kWhole, 1, version);

@@ -61,13 +61,13 @@ TEST_F(Resharding, WhatAllHoldIsWrittenOnceAndEvenly) {
     FlatState state;
     for (int i = 0; i < 40; ++i) {
       state.tensors.push_back({{"w", std::int64_t{i}}, test::full_tensor({100}, at::kFloat, i)});
-      state.objects.push_back({{"o", std::int64_t{i}}, PickleValue::integer(i)});
+      state.objects.push_back({{"o", std::int64_t{i}}, formats::PickleValue::integer(i)});
     }
     DcpSaver(files_, group).save(folder_ / "step-1", state);
   });
   std::map<std::string, int> tensors;
   const DcpCheckpoint checkpoint(files_, folder_ / "step-1");
-  for (const DcpEntry& entry : checkpoint.metadata().entries) {
+  for (const formats::DcpEntry& entry : checkpoint.metadata().entries) {
     if (entry.tensor() == nullptr) continue;
     ASSERT_EQ(entry.tensor()->chunks.size(), 1U);
     ++tensors[entry.tensor()->chunks[0].place.file];
@@ -79,7 +79,7 @@ TEST_F(Resharding, WhatAllHoldIsWrittenOnceAndEvenly) {
 TEST_F(Resharding, EmptyShardsAreEntries) {
   test::save_example(files_, folder_ / "step-1", Layout::kRows, 4);
   const DcpCheckpoint checkpoint(files_, folder_ / "step-1");
-  const DcpTensor& uneven = *checkpoint.find("uneven")->tensor();
+  const formats::DcpTensor& uneven = *checkpoint.find("uneven")->tensor();
   ASSERT_EQ(uneven.chunks.size(), 4U);
   EXPECT_EQ(uneven.chunks[3].offsets, (test::Sizes{5, 0}));
   EXPECT_EQ(uneven.chunks[3].sizes, (test::Sizes{0, 3}));

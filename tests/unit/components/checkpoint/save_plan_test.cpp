@@ -99,17 +99,17 @@ TEST(SavePlan, IsKeptWhileTheStateKeepsItsStructure) {
       const int first = cost("step-1", state);
       const int second = cost("step-2", state);
       EXPECT_LT(second, first);
-      state.objects[0].value = PickleValue::text(std::string(5000, 'x'));
+      state.objects[0].value = formats::PickleValue::text(std::string(5000, 'x'));
       EXPECT_EQ(cost("step-3", state), second) << "values may change";
       // One rank's structure changes: all make a new plan.
-      if (rank == 1) state.objects.push_back({{"more"}, PickleValue::integer(1)});
+      if (rank == 1) state.objects.push_back({{"more"}, formats::PickleValue::integer(1)});
       EXPECT_EQ(cost("step-4", state), first);
       EXPECT_EQ(cost("step-5", state), second);
     });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(DcpCheckpoint(base::posix_file_system(), folder / "step-5").object("more"),
-            PickleValue::integer(1));
+            formats::PickleValue::integer(1));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include "support/logits_only.h"
 #include "titan/base/errors.h"
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 #include "titan/models/llama3/model.h"
 #include "titan/nn/attention_masks.h"
 #include "titan/nn/key_value_cache.h"

@@ -1,4 +1,4 @@
-#include "titan/components/generate.h"
+#include "titan/components/generate/generate.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>

@@ -1,4 +1,4 @@
-#include "titan/components/loss.h"
+#include "titan/components/loss/loss.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>

@@ -1,4 +1,4 @@
-#include "titan/components/lr_schedule.h"
+#include "titan/components/lr_scheduler/lr_schedule.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
-#include "titan/components/lr_scheduler.h"
+#include "titan/components/lr_scheduler/lr_scheduler.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "titan/components/lr_schedule.h"
+#include "titan/components/lr_scheduler/lr_schedule.h"
 #include "titan/protocols/parameter_state.h"
 
 namespace titan::components {

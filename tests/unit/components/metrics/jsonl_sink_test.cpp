@@ -11,7 +11,7 @@
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/metrics_sink.h"
+#include "titan/components/metrics/metrics_sink.h"
 
 namespace titan::components {
 namespace {

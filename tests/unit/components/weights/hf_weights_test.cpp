@@ -8,10 +8,13 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/components/weights.h"
+#include "titan/components/weights/open_weights.h"
 
 namespace titan::components {
 namespace {
+
+using formats::SafetensorsTensor;
+using formats::write_safetensors_index;
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -20,14 +23,14 @@ using ::testing::HasSubstr;
 base::FileSystem& disk() { return base::posix_file_system(); }
 
 void write_file(const std::string& path, const std::vector<SafetensorsTensor>& tensors) {
-  SafetensorsWriter writer(disk(), path, tensors);
+  formats::SafetensorsWriter writer(disk(), path, tensors);
   for (const auto& tensor : tensors) writer.append(std::string(tensor.bytes(), '\0'));
   writer.finish();
   writer.publish();
 }
 
 SafetensorsTensor floats(const std::string& name, std::int64_t count) {
-  return {name, *find_dtype("float32"), {count}};
+  return {name, *formats::find_dtype("float32"), {count}};
 }
 
 std::string refusal(const std::string& path) {
@@ -95,7 +98,7 @@ TEST(HfWeights, AFolderWithoutIndex) {
 
 TEST(HfWeights, AnIndexAndItsFilesMustAgree) {
   const test::TemporaryFolder folder;
-  const std::string index = folder / std::string(kSafetensorsIndexName);
+  const std::string index = folder / std::string(formats::kSafetensorsIndexName);
   write_file(folder / "x.safetensors", {floats("a", 1), floats("more", 1)});
   write_safetensors_index(disk(), index, {0, {{"a", "x.safetensors"}, {"b", "x.safetensors"}}});
   EXPECT_THAT(refusal(folder.path()),

@@ -1,4 +1,5 @@
-#include "titan/components/model_weights.h"
+#include "titan/components/weights/model_weights.h"
+#include "titan/components/weights/open_weights.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/arange.h>
@@ -15,7 +16,7 @@
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/adapted_weights.h"
+#include "titan/components/weights/adapted_weights.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/state_dict_adapter.h"

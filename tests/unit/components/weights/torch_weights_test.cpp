@@ -9,7 +9,7 @@
 #include "support/faulty_file_system.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/weights.h"
+#include "titan/components/weights/open_weights.h"
 
 namespace titan::components {
 namespace {

@@ -7,7 +7,7 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include "titan/components/loss.h"
+#include "titan/components/loss/loss.h"
 #include "titan/models/llama3/model.h"
 #include "titan/parallel/clip_grad_norm.h"
 

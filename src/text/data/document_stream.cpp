@@ -1,0 +1,235 @@
+#include "text/data/document_stream.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "text/data/resharding.h"
+#include "titan/base/mix_bits.h"
+#include "titan/tools/logging.h"
+
+namespace titan::text {
+
+using protocols::StreamPosition;
+using protocols::UnitRange;
+
+DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
+    : open_source_(std::move(open_source)), options_(std::move(options)) {
+  auto source = open_source_(std::nullopt);
+  own_units_ = source->units();
+  add_units(std::move(source));
+  share_ = fresh_share(options_.rank, options_.ranks);
+  left_ = {share_};
+  source_ = units_of(share_).source.get();
+  if (share_.end >= 0 && share_.begin >= share_.end) {
+    throw RunError(concat("no data for data-parallel rank ", options_.rank, " of ", options_.ranks,
+                          ": ", options_.name, " has ", *units_of(share_).count, " ", own_units_));
+  }
+}
+
+/// Units are counted only where something cannot be said without.
+void DocumentStream::add_units(std::unique_ptr<DocumentSource> source) {
+  Units units;
+  if (options_.shuffle_seed || (options_.ranks > 1 && !source->is_interleaved())) {
+    units.count = source->unit_count();
+    TITAN_CHECK(units.count, "a source that cannot be counted is interleaved and not shuffled");
+  }
+  const std::string name = source->units();
+  units.source = std::move(source);
+  units_.emplace(name, std::move(units));
+}
+
+/// A run that is continued may have dealt the data in other units than this one would.
+DocumentStream::Units& DocumentStream::units_of(const UnitRange& range) {
+  if (!units_.contains(range.units)) add_units(open_source_(range.units));
+  return units_.at(range.units);
+}
+
+/// What a rank reads in a whole pass.
+UnitRange DocumentStream::fresh_share(std::int64_t rank, std::int64_t ranks) {
+  const Units& units = units_.at(own_units_);
+  UnitRange share;
+  share.units = own_units_;
+  if (units.source->is_interleaved()) {
+    share.begin = rank;
+    share.step = ranks;
+    share.end = units.count.value_or(-1);
+  } else if (units.count) {
+    // The first ranks get one more where the units do not divide evenly.
+    const std::int64_t each = *units.count / ranks;
+    const std::int64_t rest = *units.count % ranks;
+    share.begin = each * rank + std::min(rank, rest);
+    share.end = share.begin + each + (rank < rest ? 1 : 0);
+  }
+  return share;
+}
+
+bool DocumentStream::next(Document& document) {
+  for (;;) {
+    if (!unit_is_open_ && !open_next_unit()) {
+      if (begin_pass()) continue;
+      return false;
+    }
+    try {
+      if (source_->next(document)) {
+        ++left_.front().skip;
+        return true;
+      }
+      leave_unit();
+    } catch (const BadRow& error) {
+      ++left_.front().skip;
+      tolerate(error);
+    }
+  }
+}
+
+/// False when the pass is over.
+bool DocumentStream::open_next_unit() {
+  while (!left_.empty()) {
+    const UnitRange& range = left_.front();
+    const bool is_inside = range.end < 0 || range.begin < range.end;
+    if (is_inside) {
+      source_ = units_of(range).source.get();
+      unit_is_open_ = source_->open(unit_at(range), range.skip, order_seed(range.pass));
+      if (unit_is_open_) return true;
+      if (range.end >= 0) {
+        throw RunError(concat(options_.name, " has become shorter: of its ", range.units,
+                              " number ", unit_at(range), " is gone"));
+      }
+    }
+    left_.erase(left_.begin());
+  }
+  return false;
+}
+
+void DocumentStream::leave_unit() {
+  unit_is_open_ = false;
+  left_.front().begin += left_.front().step;
+  left_.front().skip = 0;
+}
+
+/// False when the stream is finite.
+bool DocumentStream::begin_pass() {
+  if (!options_.infinite) return false;
+  if (!saw_tokens_) {
+    throw RunError(concat("the data set ", options_.name, " has no tokens for data-parallel rank ",
+                          options_.rank,
+                          ": every text in it is empty for this tokenizer, or was skipped as bad"));
+  }
+  saw_tokens_ = false;
+  bad_rows_ = 0;
+  ++pass_;
+  left_ = {share_};
+  left_.front().pass = pass_;
+  // A small set passes by often: said after the 1st, 2nd, 4th, 8th, ... pass.
+  if (std::has_single_bit(static_cast<std::uint64_t>(pass_))) {
+    tools::log_warning("Dataset ", options_.name, " is being re-looped (passes so far: ", pass_,
+                       ")");
+  }
+  return true;
+}
+
+std::int64_t DocumentStream::unit_at(const UnitRange& range) {
+  const std::optional<std::int64_t> count = units_of(range).count;
+  if (!options_.shuffle_seed || range.begin >= *count) return range.begin;
+  return IndexPermutation(*count, *order_seed(range.pass))(range.begin);
+}
+
+std::optional<std::uint64_t> DocumentStream::order_seed(std::int64_t pass) const {
+  if (!options_.shuffle_seed) return std::nullopt;
+  return base::mix_bits(*options_.shuffle_seed + base::mix_bits(static_cast<std::uint64_t>(pass)));
+}
+
+void DocumentStream::tolerate(const BadRow& error) {
+  ++bad_rows_;
+  if (!options_.max_bad_rows) {
+    throw RunError(concat(error.what(),
+                          ". To skip such rows: data.on_bad_row = \"skip\"; up to "
+                          "data.max_bad_rows of them."));
+  }
+  if (bad_rows_ > *options_.max_bad_rows) {
+    throw RunError(concat(error.what(), ". That is bad row number ", bad_rows_,
+                          " of this pass, and data.max_bad_rows is ", *options_.max_bad_rows, "."));
+  }
+  tools::log_warning("Skipped a bad row (", bad_rows_, " so far): ", error.what());
+}
+
+double DocumentStream::fraction_read() {
+  if (left_.empty()) return 1;
+  if (const auto fraction = source_->fraction_read()) return *fraction;
+  const double count = static_cast<double>(source_->unit_count().value_or(1));
+  return std::min(static_cast<double>(left_.front().begin) / count, 1.0);
+}
+
+StreamPosition DocumentStream::position() const {
+  StreamPosition position;
+  position.data = source_->description();
+  position.pass = pass_;
+  position.share = share_;
+  position.left = left_;
+  return position;
+}
+
+void DocumentStream::restart() {
+  left_ = {share_};
+  pass_ = 0;
+  unit_is_open_ = false;
+  saw_tokens_ = false;
+}
+
+StreamPosition DocumentStream::position_after(std::int64_t rank, std::int64_t ranks,
+                                              std::int64_t documents) {
+  Units& units = units_.at(own_units_);
+  if (ranks > 1 && !units.count) units.count = units.source->unit_count();
+  StreamPosition position;
+  position.data = source_->description();
+  position.share = fresh_share(rank, ranks);
+  const UnitRange& share = position.share;
+  if (own_units_ != "rows" || share.step != 1 || options_.shuffle_seed) {
+    throw RunError(concat(options_.name, " is read in ", options_.shuffle_seed ? "shuffled " : "",
+                          share.step == 1 ? "" : "interleaved ", own_units_,
+                          ": a number of documents says no place in it"));
+  }
+  if (documents < 0 || (share.end >= 0 && documents > share.end - share.begin)) {
+    throw RunError(concat("rank ", rank, " of ", ranks, " cannot have read ", documents, " ",
+                          own_units_, " of ", options_.name));
+  }
+  position.left = {share};
+  position.left.front().begin += documents;
+  return position;
+}
+
+namespace {
+
+/// Positions come from files.
+bool is_sound(const StreamPosition& position) {
+  const auto range_is_sound = [&](const UnitRange& range) {
+    return range.pass >= 0 && range.pass <= position.pass && range.begin >= 0 && range.step > 0 &&
+           range.skip >= 0;
+  };
+  return position.pass >= 0 && range_is_sound(position.share) &&
+         std::ranges::all_of(position.left, range_is_sound);
+}
+
+}  // namespace
+
+StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ranks) {
+  const std::string data = source_->description();
+  for (const StreamPosition& rank : old_ranks) {
+    if (rank.data != data) {
+      throw RunError(concat("cannot continue in ", options_.name, ": the data was ", rank.data,
+                            " and is ", data, " now"));
+    }
+    if (!is_sound(rank)) throw RunError(concat("damaged position in ", options_.name));
+  }
+  const bool same_ranks = std::ssize(old_ranks) == options_.ranks;
+  const auto rank = static_cast<std::size_t>(options_.rank);
+  StreamPosition mine = same_ranks ? old_ranks[rank] : reshard(old_ranks, options_.ranks)[rank];
+  left_ = mine.left;
+  pass_ = mine.pass;
+  unit_is_open_ = false;
+  saw_tokens_ = true;  // a part of the pass is not here to be judged
+  return mine;
+}
+
+}  // namespace titan::text

@@ -1,0 +1,122 @@
+#include "text/data/window_packer.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "text/data/encode_text.h"
+#include "titan/base/errors.h"
+#include "titan/tools/logging.h"
+
+namespace titan::text {
+namespace {
+
+using protocols::kDocumentStart;
+using protocols::kNotTrained;
+
+constexpr std::int64_t kIdBits = (std::int64_t{1} << 32) - 1;
+
+}  // namespace
+
+WindowPacker::WindowPacker(DocumentStream stream, const protocols::Tokenizer& tokenizer)
+    : stream_(std::move(stream)), tokenizer_(tokenizer), vocab_size_(tokenizer.vocab_size()) {}
+
+bool WindowPacker::next(const Row& row) {
+  const std::size_t seq_len = row.input.size();
+  if (!hold(seq_len + 1)) return false;
+  const std::int64_t* window = tokens_.data() + first_token_;
+  for (std::size_t i = 0; i < seq_len; ++i) {
+    const std::int64_t next = window[i + 1];
+    row.input[i] = window[i] & kIdBits;
+    row.labels[i] = next & kNotTrained ? protocols::kIgnoreIndex : next & kIdBits;
+    row.document_starts[i] = window[i] & kDocumentStart ? 1 : 0;
+  }
+  first_token_ += seq_len + 1;
+  ++windows_;
+  return true;
+}
+
+bool WindowPacker::hold(std::size_t count) {
+  while (tokens_.size() - first_token_ < count) {
+    if (!stream_.next(document_)) {
+      if (!std::exchange(has_ended_, true)) {
+        tools::log_warning("Dataset ", stream_.options().name, " has run out of data");
+      }
+      return false;
+    }
+    tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_));
+    first_token_ = 0;
+    const std::size_t before = tokens_.size();
+    append(document_);
+    if (tokens_.size() > before) stream_.useful();
+  }
+  return true;
+}
+
+void WindowPacker::append(const Document& document) {
+  if (document.is_tokens) {
+    append_tokens(document.tokens, document.begins);
+  } else if (document.prompt.empty()) {
+    append_text(document.text, document.begins, document.ends, 0);
+  } else {
+    append_text(document.prompt, document.begins, /*ends=*/false, kNotTrained);
+    append_text(document.text, /*begins=*/false, document.ends, 0);
+  }
+}
+
+void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags) {
+  std::int64_t start = begins ? kDocumentStart : 0;
+  for (const std::int64_t id : encode_text(tokenizer_, text, begins, ends)) {
+    tokens_.push_back(id | flags | std::exchange(start, 0));
+  }
+}
+
+/// Stored tokens tell by their BOS, or else by the EOS before, where documents begin.
+void WindowPacker::append_tokens(const std::vector<std::int64_t>& ids, bool begins) {
+  const auto bos = tokenizer_.bos_id();
+  const auto eos = tokenizer_.eos_id();
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= vocab_size_) {
+      throw RunError(concat(stream_.options().name, " holds the token id ", id,
+                            ", but the tokenizer has only ", vocab_size_,
+                            ": it was made with another one, or data.format is wrong"));
+    }
+    const bool follows_eos = !bos && eos && !tokens_.empty() && (tokens_.back() & kIdBits) == *eos;
+    const bool starts = begins || (bos && id == *bos) || follows_eos;
+    tokens_.push_back(id | (starts ? kDocumentStart : 0));
+    begins = false;
+  }
+}
+
+protocols::StreamPosition WindowPacker::position() const {
+  protocols::StreamPosition position = stream_.position();
+  position.leftover_tokens.assign(tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_),
+                                  tokens_.end());
+  position.windows = windows_;
+  return position;
+}
+
+void WindowPacker::restart() {
+  stream_.restart();
+  tokens_.clear();
+  first_token_ = 0;
+  windows_ = 0;
+  has_ended_ = false;
+}
+
+void WindowPacker::restore(const std::vector<protocols::StreamPosition>& old_ranks) {
+  protocols::StreamPosition mine = stream_.restore(old_ranks);
+  const auto is_token = [&](std::int64_t token) {
+    return token >= 0 && token <= (kIdBits | kDocumentStart | kNotTrained) &&
+           (token & kIdBits) < vocab_size_;
+  };
+  if (mine.windows < 0 || !std::ranges::all_of(mine.leftover_tokens, is_token)) {
+    throw RunError(concat("damaged position in ", stream_.options().name));
+  }
+  tokens_ = std::move(mine.leftover_tokens);
+  first_token_ = 0;
+  windows_ = mine.windows;
+  has_ended_ = false;
+}
+
+}  // namespace titan::text

@@ -1,0 +1,104 @@
+#include <algorithm>
+#include <utility>
+
+#include "text/sources/find_data.h"
+#include "text/sources/jsonl_parts.h"
+#include "text/sources/jsonl_rows.h"
+#include "text/sources/make_byte_stream.h"
+#include "text/sources/megatron_documents.h"
+#include "text/sources/parquet_row_groups.h"
+#include "text/sources/text_files.h"
+#include "text/sources/token_windows.h"
+#include "titan/text/sources/document_source.h"
+
+namespace titan::text {
+namespace {
+
+using config::DataFormat;
+
+RowFields fields_of(const SourceOptions& options) {
+  return {options.text_field, options.prompt_field, options.response_field};
+}
+
+/// As the original deals streamed data sets.
+std::string units_of_compressed(const std::vector<DataFile>& data, const SourceOptions& options) {
+  const bool divides = std::ssize(data) % options.ranks == 0;
+  return options.shuffle || divides ? "files" : "rows";
+}
+
+/// Blocks are quick to find in any order, but a rank needs a good many of them for a good mix.
+std::string units_of_plain(const std::vector<DataFile>& data, const SourceOptions& options) {
+  constexpr std::uint64_t kEnoughForARank = 8 << 20;
+  std::uint64_t bytes = 0;
+  for (const DataFile& file : data) bytes += file.size;
+  const bool has_enough = bytes / static_cast<std::uint64_t>(options.ranks) > kEnoughForARank;
+  return options.shuffle && has_enough ? "blocks" : "rows";
+}
+
+std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<DataFile> data,
+                                           const SourceOptions& options) {
+  using Part = JsonlParts::Part;
+  const bool has_compressed = std::any_of(
+      data.begin(), data.end(), [](const DataFile& file) { return is_compressed(file.path); });
+  const std::string chosen =
+      has_compressed ? units_of_compressed(data, options) : units_of_plain(data, options);
+  const std::string units = options.units.value_or(chosen);
+  RowFields fields = fields_of(options);
+  if (units == "rows") {
+    // Rows that come in random order are counted, whatever it takes.
+    return std::make_unique<JsonlRows>(
+        files, std::move(data),
+        JsonlRows::Options{std::move(fields), has_compressed, !has_compressed || options.shuffle});
+  }
+  if (units == "files" || (units == "blocks" && !has_compressed)) {
+    return std::make_unique<JsonlParts>(files, std::move(data), std::move(fields),
+                                        units == "files" ? Part::kFile : Part::kBlock);
+  }
+  throw RunError(concat("cannot continue in '", options.path, "' by ", units, ": it is ",
+                        has_compressed ? "compressed " : "", "JSONL now"));
+}
+
+std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData found,
+                                           const SourceOptions& options) {
+  switch (found.format) {
+    case DataFormat::kJsonl:
+      return open_jsonl(files, std::move(found.files), options);
+    case DataFormat::kText:
+      return std::make_unique<TextFiles>(files, std::move(found.files));
+    case DataFormat::kParquet:
+      return std::make_unique<ParquetRowGroups>(files, std::move(found.files), fields_of(options));
+    case DataFormat::kMegatron:
+      return std::make_unique<MegatronDocuments>(files, std::move(found.files));
+    case DataFormat::kLlmC:
+    case DataFormat::kU16:
+    case DataFormat::kU32:
+      return std::make_unique<TokenWindows>(files, std::move(found.files), found.format,
+                                            options.tokens_per_window);
+    case DataFormat::kAuto:
+      break;
+  }
+  throw InternalError("a format was to be found");
+}
+
+}  // namespace
+
+std::unique_ptr<DocumentSource> open_source(base::FileSystem& files, const SourceOptions& options) {
+  TITAN_CHECK(options.ranks > 0, "units are dealt to ranks");
+  FoundData found = find_data(files, options);
+  const DataFormat format = found.format;
+  if (options.prompt_field && format != DataFormat::kJsonl && format != DataFormat::kParquet) {
+    throw ConfigError(concat("data.prompt_field is for JSONL and Parquet, but '", options.path,
+                             "' is ", config::to_string(format)));
+  }
+  auto source = open_found(files, std::move(found), options);
+  if (options.units && *options.units != source->units()) {
+    throw RunError(concat("cannot continue in '", options.path, "' by ", *options.units, ": it is ",
+                          config::to_string(format), " now, which is read by ", source->units()));
+  }
+  if (!source->open(0, 0, std::nullopt)) {
+    throw RunError(concat("no data: there are no ", source->units(), " in '", options.path, "'"));
+  }
+  return source;
+}
+
+}  // namespace titan::text

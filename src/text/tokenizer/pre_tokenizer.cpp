@@ -1,0 +1,200 @@
+#include "text/tokenizer/pre_tokenizer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "text/tokenizer/byte_alphabet.h"
+#include "text/tokenizer/oniguruma_pattern.h"
+#include "text/tokenizer/text_pattern.h"
+#include "text/tokenizer/unicode_sets.h"
+#include "text/tokenizer/utf8.h"
+#include "titan/base/errors.h"
+
+namespace titan::text {
+namespace {
+
+// GPT-2's own pattern, which ByteLevel applies when `use_regex`.
+constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+constexpr std::size_t kMaxStages = 64;
+
+// Cuts in front of each `character`, also of one that follows another unless `in_runs` is false.
+void cut_before(std::string_view text, std::string_view character, bool in_runs,
+                std::vector<std::string_view>& pieces) {
+  std::size_t begin = 0;
+  for (std::size_t at = 0; (at = text.find(character, at)) != std::string_view::npos;
+       at += character.size()) {
+    if (at == begin) continue;
+    if (!in_runs && text.substr(0, at).ends_with(character)) continue;
+    pieces.push_back(text.substr(begin, at - begin));
+    begin = at;
+  }
+  if (begin < text.size()) pieces.push_back(text.substr(begin));
+}
+
+std::string with_metaspaces(std::string_view text, const Metaspace& metaspace, bool is_beginning) {
+  const std::string& mark = metaspace.replacement;
+  std::string out;
+  const bool may_prefix = metaspace.prefix == Metaspace::Prefix::kAlways ||
+                          (metaspace.prefix == Metaspace::Prefix::kFirst && is_beginning);
+  if (may_prefix && !text.starts_with(' ') && !text.starts_with(mark)) out = mark;
+  for (const char c : text) {
+    if (c == ' ') {
+      out += mark;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+PreTokenizer::PreTokenizer(const JsonPlace& place) { add(place); }
+
+void PreTokenizer::add(const JsonPlace& place) {
+  const std::string& type = place.at("type").text();
+  if (stages_.size() >= kMaxStages) place.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
+  if (type == "Sequence") {
+    place.expect_keys({"type", "pretokenizers"});
+    const JsonPlace members = place.at("pretokenizers");
+    members.expect_array();
+    for (std::size_t i = 0; i < members.size(); ++i) add(members.at(i));
+    return;
+  }
+  if (words_are_bytes_) write_bytes_out();
+  if (type == "ByteLevel") return add_byte_level(place);
+  if (type == "Split") return add_split(place);
+  if (type == "Metaspace") return add_metaspace(place);
+  if (type == "Digits") {
+    place.expect_keys({"type", "individual_digits"});
+    return add_pattern(numeric_class() + (place.flag_or("individual_digits", false) ? "" : "+"),
+                       SplitBehavior::kIsolated, place);
+  }
+  if (type == "Punctuation") {
+    place.expect_keys({"type", "behavior"});
+    const auto behavior = place.find("behavior");
+    return add_pattern(punctuation_class(),
+                       behavior ? read_split_behavior(*behavior) : SplitBehavior::kIsolated, place);
+  }
+  if (type == "CharDelimiterSplit") {
+    place.expect_keys({"type", "delimiter"});
+    const JsonPlace delimiter = place.at("delimiter");
+    if (delimiter.text().empty()) delimiter.fail("must be one character");
+    return add_pattern(literal_pattern(delimiter.text()), SplitBehavior::kRemoved, place);
+  }
+  place.expect_keys({"type"});
+  if (type == "WhitespaceSplit") return add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
+  if (type == "Whitespace") {
+    add_pattern(concat("[", word_class_items(), "]+|[^\\s", word_class_items(), "]+"),
+                SplitBehavior::kRemoved, place);
+    stages_.back().invert = true;
+    return;
+  }
+  if (type == "BertPreTokenizer") {
+    add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
+    return add_pattern(punctuation_class(), SplitBehavior::kIsolated, place);
+  }
+  place.refuse(concat("the pre-tokenizer ", type));
+}
+
+void PreTokenizer::add_pattern(std::string_view pattern, SplitBehavior behavior,
+                               const JsonPlace& place) {
+  Stage stage;
+  stage.pattern = compile_pattern(pattern, place);
+  stage.behavior = behavior;
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::add_split(const JsonPlace& place) {
+  place.expect_keys({"type", "pattern", "behavior", "invert"});
+  Stage stage;
+  stage.invert = place.flag_or("invert", false);
+  stage.behavior = read_split_behavior(place.at("behavior"));
+  stage.pattern = TextPattern(place.at("pattern")).take_regex();
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::add_byte_level(const JsonPlace& place) {
+  place.expect_keys({"type", "add_prefix_space", "trim_offsets", "use_regex"});
+  if (place.flag_or("add_prefix_space", true)) {
+    Stage stage;
+    stage.kind = Stage::Kind::kPrefixBlank;
+    stages_.push_back(std::move(stage));
+  }
+  if (place.flag_or("use_regex", true)) add_pattern(kGpt2Pattern, SplitBehavior::kIsolated, place);
+  words_are_bytes_ = true;
+}
+
+void PreTokenizer::add_metaspace(const JsonPlace& place) {
+  Stage stage;
+  stage.kind = Stage::Kind::kMetaspace;
+  stage.metaspace = Metaspace(place);
+  if (stage.metaspace->prefix == Metaspace::Prefix::kFirst && !stages_.empty())
+    place.refuse("prepend_scheme 'first' behind another pre-tokenizer");
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::write_bytes_out() {
+  words_are_bytes_ = false;
+  Stage stage;
+  stage.kind = Stage::Kind::kByteCharacters;
+  stages_.push_back(std::move(stage));
+}
+
+void PreTokenizer::add_cuts_before(const std::string& character) {
+  Stage stage;
+  stage.kind = Stage::Kind::kCutBefore;
+  stage.character = character;
+  stages_.push_back(std::move(stage));
+}
+
+bool PreTokenizer::knows_the_beginning() const {
+  return std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) {
+    return stage.metaspace && stage.metaspace->prefix == Metaspace::Prefix::kFirst;
+  });
+}
+
+void PreTokenizer::split(std::string_view text, bool is_beginning, Workspace& workspace,
+                         std::vector<std::string_view>& words) const {
+  workspace.copies_.clear();
+  words.clear();
+  if (!text.empty()) words.push_back(text);
+  for (const Stage& stage : stages_) {
+    workspace.pieces_.clear();
+    for (const std::string_view piece : words) apply(stage, piece, is_beginning, workspace);
+    words.swap(workspace.pieces_);
+  }
+}
+
+void PreTokenizer::apply(const Stage& stage, std::string_view text, bool is_beginning,
+                         Workspace& workspace) {
+  auto& pieces = workspace.pieces_;
+  switch (stage.kind) {
+    case Stage::Kind::kSplit:
+      return split_by_pattern(*stage.pattern, stage.behavior, stage.invert, text, workspace.regex_,
+                              pieces);
+    case Stage::Kind::kPrefixBlank:
+      if (text.starts_with(' ')) {
+        pieces.push_back(text);
+      } else {
+        pieces.push_back(workspace.copies_.emplace_back(" ").append(text));
+      }
+      return;
+    case Stage::Kind::kByteCharacters:
+      append_byte_characters(text, workspace.copies_.emplace_back());
+      pieces.push_back(workspace.copies_.back());
+      return;
+    case Stage::Kind::kMetaspace:
+      text = workspace.copies_.emplace_back(with_metaspaces(text, *stage.metaspace, is_beginning));
+      if (stage.metaspace->split)
+        return cut_before(text, stage.metaspace->replacement, true, pieces);
+      pieces.push_back(text);
+      return;
+    case Stage::Kind::kCutBefore:
+      return cut_before(text, stage.character, false, pieces);
+  }
+}
+
+}  // namespace titan::text
