@@ -43,4 +43,9 @@ void keep_what_gpu_kernels_keep(nn::Module& model) {
   }
 }
 
+nn::Tensors packed_rows(const at::Tensor& tokens) {
+  return {at::empty({tokens.size(0) + 1}, tokens.options().dtype(at::kInt)),
+          at::empty({}, tokens.options())};
+}
+
 }  // namespace titan::forecast

@@ -98,9 +98,10 @@ class Simulation {
     nn::Tensors inputs = {tokens};
     if (model_[0]->attends_within_documents()) {
       const at::ScalarType compute = parallel::torch_dtype(training.mixed_precision_param);
-      for (const at::Tensor& mask : model_[0]->attention_masks(tokens, compute)) {
-        inputs.push_back(mask);
-      }
+      const bool packs = training.device != config::Device::kCpu && compute != at::kFloat;
+      const nn::Tensors masks =
+          packs ? packed_rows(tokens) : model_[0]->attention_masks(tokens, compute);
+      inputs.insert(inputs.end(), masks.begin(), masks.end());
     }
     const at::Tensor valid_tokens = at::empty({}, options.dtype(at::kFloat));
     return loss_((*model_[0])(std::move(inputs)).at(0), labels) / valid_tokens;
