@@ -10,14 +10,6 @@ namespace {
 
 using config::ActivationCheckpointMode;
 
-mesh::ParallelDims dims_of(const config::Parallelism& parallelism, std::int64_t world_size) {
-  return {{parallelism.data_parallel_replicate_degree, parallelism.data_parallel_shard_degree,
-           parallelism.context_parallel_degree, parallelism.tensor_parallel_degree,
-           parallelism.pipeline_parallel_degree, parallelism.expert_parallel_degree,
-           parallelism.expert_tensor_parallel_degree},
-          world_size};
-}
-
 std::int64_t microbatches_of(const config::Training& training, std::int64_t data_parallel_ranks) {
   if (training.global_batch_size < 0) return 1;
   const std::int64_t rows = training.local_batch_size * data_parallel_ranks;
@@ -57,7 +49,7 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
 
 Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
                        bool alternatives) {
-  const mesh::ParallelDims dims = dims_of(config.parallelism, world_size);
+  const mesh::ParallelDims dims(config.parallelism.degrees(), world_size);
   const config::Training& training = config.training;
   Forecast forecast;
   forecast.model = config.model.name;
