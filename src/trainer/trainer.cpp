@@ -43,14 +43,6 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 /// After so many skipped steps in a row, or returns to a checkpoint, nothing will be learned any more.
 constexpr std::int64_t kMostInARow = 10;
 
-/// Microbatches of one step on each data-parallel rank.
-std::int64_t accumulation_steps(const config::Training& training, std::int64_t data_ranks) {
-  const std::int64_t rows = training.local_batch_size * data_ranks;
-  const std::int64_t global = training.global_batch_size < 0 ? rows : training.global_batch_size;
-  TITAN_CHECK(global > 0 && global % rows == 0, "global batch size was not validated: ", global);
-  return global / rows;
-}
-
 std::unique_ptr<profiling::Profiler> make_profiler(const config::JobConfig& config,
                                                    const comm::RankContext& context) {
   if (!context.leads_process) return nullptr;
@@ -70,7 +62,7 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
       spec_(protocols::get_train_spec(config.model.name)),
       sums_(std::make_unique<RankSums>(environment_.context)),
       data_ranks_(environment_.context.dims.size(mesh::MeshDim::kBatch)),
-      accumulation_steps_(accumulation_steps(config.training, data_ranks_)),
+      accumulation_steps_(config.training.accumulation_steps(data_ranks_)),
       // Sharded parameters are gathered in the compute type instead.
       autocast_(config.training.mixed_precision_param == config::DType::kBFloat16 &&
                 !environment_.context.dims.fsdp_enabled()),
