@@ -32,18 +32,6 @@ std::chrono::seconds init_timeout(const JobSetup& setup) {
   return std::chrono::seconds(setup.config.comm.init_timeout_seconds);
 }
 
-mesh::Degrees degrees_of(const config::Parallelism& parallelism) {
-  mesh::Degrees degrees;
-  degrees.dp_replicate = parallelism.data_parallel_replicate_degree;
-  degrees.dp_shard = parallelism.data_parallel_shard_degree;
-  degrees.cp = parallelism.context_parallel_degree;
-  degrees.tp = parallelism.tensor_parallel_degree;
-  degrees.pp = parallelism.pipeline_parallel_degree;
-  degrees.ep = parallelism.expert_parallel_degree;
-  degrees.etp = parallelism.expert_tensor_parallel_degree;
-  return degrees;
-}
-
 at::Generator make_generator(at::Device device, std::int64_t seed) {
   at::Generator generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
                                             : at::globalContext().defaultGenerator(device).clone();
@@ -62,7 +50,7 @@ std::unique_ptr<JobRank> make_rank(const JobSetup& setup, std::int64_t rank) {
   result->context.rank = rank;
   result->context.world_size = setup.world_size;
   result->context.device = setup.device;
-  result->context.dims = mesh::ParallelDims(degrees_of(setup.config.parallelism), setup.world_size);
+  result->context.dims = mesh::ParallelDims(setup.config.parallelism.degrees(), setup.world_size);
   return result;
 }
 

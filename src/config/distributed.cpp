@@ -1,6 +1,7 @@
 #include "titan/config/distributed.h"
 
 #include "config/describer.h"
+#include "titan/mesh/degrees.h"
 
 namespace titan::config {
 namespace {
@@ -8,6 +9,16 @@ namespace {
 constexpr double kLongestTimeout = 30 * 86400;  // seconds
 
 }  // namespace
+
+mesh::Degrees Parallelism::degrees() const {
+  return {.dp_replicate = data_parallel_replicate_degree,
+          .dp_shard = data_parallel_shard_degree,
+          .cp = context_parallel_degree,
+          .tp = tensor_parallel_degree,
+          .pp = pipeline_parallel_degree,
+          .ep = expert_parallel_degree,
+          .etp = expert_tensor_parallel_degree};
+}
 
 void Parallelism::describe(Describer<Parallelism>& option) {
   option("data_parallel_replicate_degree", &Parallelism::data_parallel_replicate_degree,

@@ -2,24 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "titan/base/errors.h"
 
 namespace titan::config {
-namespace {
 
-/// The ranks, or `limit + 1` where there are more than `limit` (which also keeps the product from
-/// overflowing). Degrees are at least 1.
-std::int64_t ranks_up_to(std::int64_t limit, const Layout& layout) {
-  std::int64_t product = 1;
-  for (std::size_t i = 0; i < kRankDegrees; ++i) {
-    if (layout[i] > limit / product) {
-      return limit + 1;
-    }
-    product *= layout[i];
-  }
-  return product;
-}
+using mesh::Degrees;
+
+namespace {
 
 std::vector<std::int64_t> divisors(std::int64_t number) {
   std::vector<std::int64_t> result;
@@ -43,12 +34,14 @@ struct Distance {
   auto operator<=>(const Distance&) const = default;
 };
 
-Distance distance(const Layout& from, const Layout& to) {
+Distance distance(const Degrees& from, const Degrees& to) {
   Distance result;
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if (from[i] != -1 && from[i] != to[i]) {
+  for (const DegreeOption& option : kDegreeOptions) {
+    const std::int64_t old_degree = from.*option.degree;
+    const std::int64_t new_degree = to.*option.degree;
+    if (old_degree != -1 && old_degree != new_degree) {
       ++result.changed;
-      const double ratio = static_cast<double>(to[i]) / static_cast<double>(from[i]);
+      const double ratio = static_cast<double>(new_degree) / static_cast<double>(old_degree);
       result.factors += std::abs(std::log(ratio));
     }
   }
@@ -58,9 +51,9 @@ Distance distance(const Layout& from, const Layout& to) {
 /// Keeps the best few of the layouts it is shown.
 class Nearest {
  public:
-  explicit Nearest(const Layout& wanted) : wanted_(wanted) {}
+  explicit Nearest(const Degrees& wanted) : wanted_(wanted) {}
 
-  void offer(const Layout& layout) {
+  void offer(const Degrees& layout) {
     constexpr std::size_t kShown = 3;
     const std::pair candidate(distance(wanted_, layout), layout);
     if (std::ranges::find(best_, candidate) != best_.end()) {
@@ -70,8 +63,8 @@ class Nearest {
     best_.resize(std::min(best_.size(), kShown));
   }
 
-  std::vector<Layout> layouts() const {
-    std::vector<Layout> result;
+  std::vector<Degrees> layouts() const {
+    std::vector<Degrees> result;
     for (const auto& [unused, layout] : best_) {
       result.push_back(layout);
     }
@@ -79,61 +72,61 @@ class Nearest {
   }
 
  private:
-  Layout wanted_;
-  std::vector<std::pair<Distance, Layout>> best_;
+  Degrees wanted_;
+  std::vector<std::pair<Distance, Degrees>> best_;
 };
 
 /// Finds the layouts for one job.
 class Search {
  public:
-  Search(const Layout& wanted, std::int64_t world_size, std::int64_t seq_len)
+  Search(const Degrees& wanted, std::int64_t world_size, std::int64_t seq_len)
       : wanted_(wanted), seq_len_(seq_len), factors_(divisors(world_size)), nearest_(wanted) {
-    Layout layout;
-    layout.fill(1);
+    Degrees layout{.dp_shard = 1};
     offer_ranks(layout, 0, world_size);
   }
 
-  std::vector<Layout> nearest() const { return nearest_.layouts(); }
+  std::vector<Degrees> nearest() const { return nearest_.layouts(); }
 
  private:
   /// Every way to write `ranks` as a product of the degrees from `degree` on.
-  void offer_ranks(Layout& layout, std::size_t degree, std::int64_t ranks) {
+  void offer_ranks(Degrees& layout, std::size_t degree, std::int64_t ranks) {
+    std::int64_t& here = layout.*kDegreeOptions[degree].degree;
     if (degree + 1 == kRankDegrees) {
-      layout[degree] = ranks;
-      if (seq_len_ % (2 * layout[kContext] * layout[kTensor]) == 0 && replicas_fit(layout)) {
+      here = ranks;
+      if (mesh::sequences_divide(layout, seq_len_) && mesh::replicas_fit(layout)) {
         offer_experts(layout);
       }
       return;
     }
     for (const std::int64_t factor : factors_) {
       if (ranks % factor == 0) {
-        layout[degree] = factor;
+        here = factor;
         offer_ranks(layout, degree + 1, ranks / factor);
       }
     }
   }
 
   /// Expert tensor parallelism as wanted, as for the rest, and off.
-  void offer_experts(const Layout& layout) {
-    if (wanted_[kExpert] == 1 && wanted_[kExpertTensor] == 1) {
+  void offer_experts(const Degrees& layout) {
+    if (wanted_.ep == 1 && wanted_.etp == 1) {
       nearest_.offer(layout);
       return;
     }
-    for (const std::int64_t tensor : {wanted_[kExpertTensor], layout[kTensor], std::int64_t{1}}) {
+    for (const std::int64_t tensor : {wanted_.etp, layout.tp, std::int64_t{1}}) {
       offer_experts(layout, tensor);
     }
   }
 
   /// The expert degrees that fit and are next to the one wanted: it, or one below and one above.
-  void offer_experts(Layout layout, std::int64_t tensor) {
-    layout[kExpertTensor] = tensor;
-    std::optional<Layout> below;
+  void offer_experts(Degrees layout, std::int64_t tensor) {
+    layout.etp = tensor;
+    std::optional<Degrees> below;
     for (const std::int64_t experts : factors_) {
-      layout[kExpert] = experts;
-      if (!expert_tensor_fits(layout) || !experts_divide(layout)) {
+      layout.ep = experts;
+      if (!mesh::expert_tensor_fits(layout) || !mesh::experts_divide(layout)) {
         continue;
       }
-      if (experts >= wanted_[kExpert]) {
+      if (experts >= wanted_.ep) {
         nearest_.offer(layout);
         break;
       }
@@ -144,7 +137,7 @@ class Search {
     }
   }
 
-  Layout wanted_;
+  Degrees wanted_;
   std::int64_t seq_len_;
   std::vector<std::int64_t> factors_;
   Nearest nearest_;
@@ -152,56 +145,20 @@ class Search {
 
 }  // namespace
 
-Layout layout_as_set(const Parallelism& parallelism) {
-  return {parallelism.data_parallel_replicate_degree, parallelism.data_parallel_shard_degree,
-          parallelism.context_parallel_degree,        parallelism.tensor_parallel_degree,
-          parallelism.pipeline_parallel_degree,       parallelism.expert_parallel_degree,
-          parallelism.expert_tensor_parallel_degree};
-}
-
-std::optional<Layout> resolved_layout(const Parallelism& parallelism, std::int64_t world_size) {
-  Layout layout = layout_as_set(parallelism);
-  if (layout[kShard] == -1) {
-    layout[kShard] = 1;
-    layout[kShard] = std::max<std::int64_t>(1, world_size / ranks_up_to(world_size, layout));
-  }
-  if (ranks_up_to(world_size, layout) != world_size) {
-    return std::nullopt;
-  }
-  return layout;
-}
-
-bool experts_divide(const Layout& layout) {
-  const std::int64_t ranks = layout[kShard] * layout[kContext] * layout[kTensor];
-  const std::int64_t tensor = layout[kExpertTensor];
-  // Too large a degree divides nothing; the first test keeps the product from overflowing.
-  return layout[kExpert] <= ranks / tensor && ranks % (tensor * layout[kExpert]) == 0;
-}
-
-bool expert_tensor_fits(const Layout& layout) {
-  const std::int64_t tensor = layout[kExpertTensor];
-  return layout[kExpert] == 1 || tensor == 1 || tensor == layout[kTensor];
-}
-
-bool replicas_fit(const Layout& layout) {
-  const bool shards = layout[kShard] * layout[kContext] > 1;
-  return layout[kReplicate] == 1 || shards || layout[kTensor] * layout[kPipeline] == 1;
-}
-
-std::vector<Layout> nearest_layouts(const Parallelism& parallelism, std::int64_t world_size,
-                                    std::int64_t seq_len) {
+std::vector<Degrees> nearest_layouts(const Degrees& wanted, std::int64_t world_size,
+                                     std::int64_t seq_len) {
   constexpr std::int64_t kMostRanks = std::int64_t{1} << 24;
   if (world_size > kMostRanks) {
     return {};  // the search would take longer than anybody waits
   }
-  return Search(layout_as_set(parallelism), world_size, seq_len).nearest();
+  return Search(wanted, world_size, seq_len).nearest();
 }
 
-std::string layout_text(const Layout& layout) {
+std::string layout_text(const Degrees& layout) {
   std::string text;
-  for (std::size_t i = 0; i < layout.size(); ++i) {
-    if (layout[i] != 1) {
-      text += concat(text.empty() ? "" : ", ", kDegreeNames[i], "=", layout[i]);
+  for (const auto& [name, degree] : kDegreeOptions) {
+    if (layout.*degree != 1) {
+      text += concat(text.empty() ? "" : ", ", name, "=", layout.*degree);
     }
   }
   return text.empty() ? "all degrees 1" : text;

@@ -5,44 +5,46 @@
 namespace titan::config {
 namespace {
 
+using mesh::Degrees;
+
 void degrees_make_world_size(const Rules& rules) {
-  const Layout layout = layout_as_set(rules.config.parallelism);
+  const Degrees degrees = rules.config.parallelism.degrees();
   std::string product;
   for (std::size_t i = 0; i < kRankDegrees; ++i) {
-    if (layout[i] != -1) {
-      product += concat(product.empty() ? "" : " * ", kDegreeNames[i], "(", layout[i], ")");
+    const auto& [name, degree] = kDegreeOptions[i];
+    if (degrees.*degree != -1) {
+      product += concat(product.empty() ? "" : " * ", name, "(", degrees.*degree, ")");
     }
   }
   rules.broken({"parallelism.tensor_parallel_degree", "parallelism.pipeline_parallel_degree",
                 "parallelism.context_parallel_degree", "parallelism.data_parallel_replicate_degree",
                 "parallelism.data_parallel_shard_degree"},
                "invalid parallel dims: ", product,
-               layout[kShard] == -1 ? " does not divide" : " is not", " the world size ",
+               degrees.dp_shard == -1 ? " does not divide" : " is not", " the world size ",
                rules.world_size);
 }
 
 void expert_tensor_is_off_or_tensor(const Rules& rules) {
-  const Layout layout = layout_as_set(rules.config.parallelism);
-  if (!expert_tensor_fits(layout)) {
+  const Degrees degrees = rules.config.parallelism.degrees();
+  if (!mesh::expert_tensor_fits(degrees)) {
     rules.broken({"parallelism.expert_tensor_parallel_degree"},
                  "parallelism.expert_tensor_parallel_degree must be 1 or tensor_parallel_degree (",
-                 layout[kTensor], "), got ", layout[kExpertTensor]);
+                 degrees.tp, "), got ", degrees.etp);
   }
 }
 
-void experts_split_their_ranks(const Rules& rules, const Layout& layout) {
-  if (!experts_divide(layout)) {
+void experts_split_their_ranks(const Rules& rules, const Degrees& degrees) {
+  if (!mesh::experts_divide(degrees)) {
     rules.broken(
         {"parallelism.expert_parallel_degree", "parallelism.expert_tensor_parallel_degree"},
-        "parallelism.expert_parallel_degree (", layout[kExpert],
-        ") * expert_tensor_parallel_degree (", layout[kExpertTensor],
-        ") must divide the ranks of shard * context * tensor parallelism (",
-        layout[kShard] * layout[kContext] * layout[kTensor], ")");
+        "parallelism.expert_parallel_degree (", degrees.ep, ") * expert_tensor_parallel_degree (",
+        degrees.etp, ") must divide the ranks of shard * context * tensor parallelism (",
+        mesh::expert_ranks(degrees), ")");
   }
 }
 
-void replicas_alone_or_sharded(const Rules& rules, const Layout& layout) {
-  if (!replicas_fit(layout)) {
+void replicas_alone_or_sharded(const Rules& rules, const Degrees& degrees) {
+  if (!mesh::replicas_fit(degrees)) {
     rules.broken({"parallelism.data_parallel_replicate_degree"},
                  "DDP (data_parallel_replicate_degree without data_parallel_shard_degree) does not "
                  "combine with tensor or pipeline parallelism: shard as well");
@@ -56,8 +58,8 @@ void add_nearest_layouts(const Rules& rules, std::size_t first) {
   }
   const JobConfig& config = rules.config;
   std::string layouts;
-  for (const Layout& near :
-       nearest_layouts(config.parallelism, rules.world_size, config.training.seq_len)) {
+  for (const Degrees& near :
+       nearest_layouts(config.parallelism.degrees(), rules.world_size, config.training.seq_len)) {
     layouts +=
         concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
   }
@@ -69,9 +71,7 @@ void seq_len_divides(const Rules& rules) {
   const std::int64_t tp = parallelism.tensor_parallel_degree;
   const std::int64_t cp = parallelism.context_parallel_degree;
   const std::int64_t seq_len = rules.config.training.seq_len;
-  // Too large a degree divides nothing; the first test keeps the product from overflowing.
-  const bool divides = tp <= seq_len && cp <= seq_len / tp && seq_len % (2 * tp * cp) == 0;
-  if (!divides) {
+  if (!mesh::sequences_divide(parallelism.degrees(), seq_len)) {
     rules.broken({"training.seq_len", "parallelism.tensor_parallel_degree",
                   "parallelism.context_parallel_degree"},
                  "training.seq_len (", seq_len,
@@ -85,9 +85,9 @@ void seq_len_divides(const Rules& rules) {
 
 void check_layout(const Rules& rules) {
   const std::size_t first = rules.problems.size();
-  if (const auto layout = resolved_layout(rules.config.parallelism, rules.world_size)) {
-    experts_split_their_ranks(rules, *layout);
-    replicas_alone_or_sharded(rules, *layout);
+  if (const auto whole = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size)) {
+    experts_split_their_ranks(rules, *whole);
+    replicas_alone_or_sharded(rules, *whole);
   } else {
     degrees_make_world_size(rules);
   }

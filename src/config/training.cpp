@@ -1,6 +1,7 @@
 #include "titan/config/training.h"
 
 #include "config/describer.h"
+#include "titan/base/errors.h"
 
 namespace titan::config {
 namespace {
@@ -67,6 +68,14 @@ void DataLoader::describe(Describer<DataLoader>& option) {
   option("prefetch_factor", &DataLoader::prefetch_factor,
          "Batches each worker loads ahead. Inert without workers.")
       .at_least(1);
+}
+
+std::int64_t Training::accumulation_steps(std::int64_t data_ranks) const {
+  if (global_batch_size < 0) return 1;
+  const std::int64_t rows = local_batch_size * data_ranks;
+  TITAN_CHECK(global_batch_size > 0 && global_batch_size % rows == 0,
+              "global batch size was not validated: ", global_batch_size);
+  return global_batch_size / rows;
 }
 
 void Training::describe(Describer<Training>& option) {

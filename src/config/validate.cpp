@@ -4,10 +4,10 @@
 #include <array>
 #include <cctype>
 
-#include "config/layout.h"
 #include "config/layout_rules.h"
 #include "config/nearest.h"
 #include "config/rules.h"
+#include "titan/mesh/degrees.h"
 
 namespace titan::config {
 namespace {
@@ -28,11 +28,11 @@ std::string lower(std::string text) {
 
 void global_batch_divides(const Rules& rules) {
   const Training& training = rules.config.training;
-  const auto layout = resolved_layout(rules.config.parallelism, rules.world_size);
-  if (training.global_batch_size == -1 || !layout) {
+  const auto degrees = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size);
+  if (training.global_batch_size == -1 || !degrees) {
     return;
   }
-  const std::int64_t ranks = (*layout)[kReplicate] * (*layout)[kShard];
+  const std::int64_t ranks = degrees->dp_replicate * degrees->dp_shard;
   const bool divides = training.local_batch_size <= training.global_batch_size / ranks &&
                        training.global_batch_size % (training.local_batch_size * ranks) == 0;
   if (!divides) {

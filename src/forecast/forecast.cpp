@@ -10,21 +10,6 @@ namespace {
 
 using config::ActivationCheckpointMode;
 
-mesh::ParallelDims dims_of(const config::Parallelism& parallelism, std::int64_t world_size) {
-  return {{parallelism.data_parallel_replicate_degree, parallelism.data_parallel_shard_degree,
-           parallelism.context_parallel_degree, parallelism.tensor_parallel_degree,
-           parallelism.pipeline_parallel_degree, parallelism.expert_parallel_degree,
-           parallelism.expert_tensor_parallel_degree},
-          world_size};
-}
-
-std::int64_t microbatches_of(const config::Training& training, std::int64_t data_parallel_ranks) {
-  if (training.global_batch_size < 0) return 1;
-  const std::int64_t rows = training.local_batch_size * data_parallel_ranks;
-  TITAN_CHECK(training.global_batch_size % rows == 0, "global batch size was not validated");
-  return training.global_batch_size / rows;
-}
-
 /// Half the rows, or twice the shards, where that is possible.
 void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims& dims,
                       Forecast& forecast) {
@@ -57,7 +42,7 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
 
 Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
                        bool alternatives) {
-  const mesh::ParallelDims dims = dims_of(config.parallelism, world_size);
+  const mesh::ParallelDims dims(config.parallelism.degrees(), world_size);
   const config::Training& training = config.training;
   Forecast forecast;
   forecast.model = config.model.name;
@@ -66,7 +51,7 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   forecast.world_size = world_size;
   forecast.local_batch_size = training.local_batch_size;
   forecast.seq_len = training.seq_len;
-  forecast.microbatches = microbatches_of(training, dims.size(mesh::MeshDim::kBatch));
+  forecast.microbatches = training.accumulation_steps(dims.size(mesh::MeshDim::kBatch));
   forecast.kernels = training.device == config::Device::kCpu ? "cpu" : "gpu";
   SimulatedStep step = simulate_step(config, dims, forecast.microbatches);
   forecast.total_parameters = step.total_parameters;

@@ -74,6 +74,36 @@ Results attention_backward(const Stack& arguments) {
           by_token(arguments[3].toTensor())};
 }
 
+/// (q `[T, H, D]` of T tokens in documents behind each other, k, v, ...): output, log-sum-exp `[H, T]` in
+/// fp32, the state of the random generator, nothing, no mask.
+Results packed_attention(const Stack& arguments) {
+  const at::Tensor& q = arguments[0].toTensor();
+  FakeResult output = like(q);
+  output.sizes.back() = arguments[2].toTensor().size(-1);
+  return {output,
+          {{q.size(1), q.size(0)}, at::kFloat},
+          {{2}, at::kUInt64},
+          {{}, at::kUInt64},
+          {{0}, q.scalar_type()}};
+}
+
+/// (gradient, q, k, v, ...)
+Results packed_attention_backward(const Stack& arguments) {
+  return {like(arguments[1].toTensor()), like(arguments[2].toTensor()),
+          like(arguments[3].toTensor())};
+}
+
+/// (a, b)
+Results logical(const Stack& arguments) {
+  return {{at::infer_size(arguments[0].toTensor().sizes(), arguments[1].toTensor().sizes()),
+           at::kBool}};
+}
+
+/// (tensor): one place only. Where documents begin is asked so; it takes little memory however many there are.
+Results nonzero(const Stack& arguments) {
+  return {{{1, arguments[0].toTensor().dim()}, at::kLong}};
+}
+
 }  // namespace
 
 ShapeRule find_shape_rule(const std::string& operator_name) {
@@ -83,8 +113,12 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::index_select", index_select},
       {"aten::where", where},
       {"aten::polar", polar},
+      {"aten::logical_and", logical},
+      {"aten::nonzero", nonzero},
       {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
+      {"aten::_flash_attention_forward", packed_attention},
+      {"aten::_flash_attention_backward", packed_attention_backward},
   };
   const auto rule = rules.find(operator_name);
   return rule == rules.end() ? nullptr : rule->second;

@@ -7,20 +7,6 @@
 namespace titan::mesh {
 namespace {
 
-/// `a * b`, or `limit + 1` where that is more: degrees are the user's and may overflow.
-std::int64_t product_up_to(std::int64_t limit, std::int64_t a, std::int64_t b) {
-  return a > limit / b ? limit + 1 : a * b;
-}
-
-/// The degrees that are ranks of their own, without the shard degree.
-std::int64_t ranks_beside_shard(const Degrees& degrees, std::int64_t limit) {
-  std::int64_t product = 1;
-  for (const std::int64_t degree : {degrees.dp_replicate, degrees.cp, degrees.tp, degrees.pp}) {
-    product = product_up_to(limit, product, degree);
-  }
-  return product;
-}
-
 class Violations {
  public:
   template <class... Parts>
@@ -58,36 +44,24 @@ void check_signs(const Degrees& degrees, std::int64_t world_size, Violations& vi
   }
 }
 
-/// Whether the degrees, with dp_shard resolved, make the world size; reports where they do not.
-bool resolve_shard(Degrees& degrees, std::int64_t world_size, Violations& violations) {
-  const std::int64_t others = ranks_beside_shard(degrees, world_size);
-  const bool fills = degrees.dp_shard == -1;
-  if (fills && others <= world_size && world_size % others == 0) {
-    degrees.dp_shard = world_size / others;
-    return true;
-  }
-  if (!fills && product_up_to(world_size, others, degrees.dp_shard) == world_size) {
-    return true;
-  }
+void add_wrong_product(const Degrees& degrees, std::int64_t world_size, Violations& violations) {
   violations.add("dp_replicate(", degrees.dp_replicate, ") * dp_shard(", degrees.dp_shard,
                  ") * cp(", degrees.cp, ") * tp(", degrees.tp, ") * pp(", degrees.pp, ") ",
-                 fills ? "does not divide" : "is not", " the world size ", world_size);
-  return false;
+                 degrees.dp_shard == -1 ? "does not divide" : "is not", " the world size ",
+                 world_size);
 }
 
 void check_expert_tensor(const Degrees& degrees, Violations& violations) {
-  if (degrees.ep > 1 && degrees.etp != 1 && degrees.etp != degrees.tp) {
+  if (!expert_tensor_fits(degrees)) {
     violations.add("etp(", degrees.etp, ") must be 1 or tp(", degrees.tp, ")");
   }
 }
 
-/// Experts split the ranks of `dp_shard * cp * tp`, and no others.
 void check_expert_ranks(const Degrees& degrees, Violations& violations) {
-  const std::int64_t ranks = degrees.dp_shard * degrees.cp * degrees.tp;
-  const std::int64_t experts = product_up_to(ranks, degrees.etp, degrees.ep);
-  if (experts > ranks || ranks % experts != 0) {
+  if (!experts_divide(degrees)) {
     violations.add("ep(", degrees.ep, ") * etp(", degrees.etp, ") does not divide dp_shard(",
-                   degrees.dp_shard, ") * cp(", degrees.cp, ") * tp(", degrees.tp, ") = ", ranks);
+                   degrees.dp_shard, ") * cp(", degrees.cp, ") * tp(", degrees.tp,
+                   ") = ", expert_ranks(degrees));
   }
 }
 
@@ -105,8 +79,11 @@ ParallelDims::ParallelDims(const Degrees& degrees, std::int64_t world_size)
   check_signs(degrees_, world_size_, violations);
   violations.throw_if_any(world_size_);
   check_expert_tensor(degrees_, violations);
-  if (resolve_shard(degrees_, world_size_, violations)) {
+  if (const auto whole = resolved(degrees_, world_size_)) {
+    degrees_ = *whole;
     check_expert_ranks(degrees_, violations);
+  } else {
+    add_wrong_product(degrees_, world_size_, violations);
   }
   violations.throw_if_any(world_size_);
 }

@@ -3,38 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "titan/base/sha256.h"
+#include "titan/components/checkpoint/dcp_state.h"
 #include "titan/components/metrics/step_lines.h"
 #include "titan/parallel/layout.h"
 #include "titan/step/batch_tensors.h"
 
 namespace titan::trainer {
-
-namespace {
-
-const char* dtype_name(at::ScalarType type) {
-  switch (type) {
-    case at::kFloat:
-      return "float32";
-    case at::kBFloat16:
-      return "bfloat16";
-    case at::kHalf:
-      return "float16";
-    case at::kDouble:
-      return "float64";
-    case at::kLong:
-      return "int64";
-    case at::kInt:
-      return "int32";
-    case at::kBool:
-      return "bool";
-    case at::kComplexFloat:
-      return "complex64";
-    default:
-      return c10::toString(type);
-  }
-}
-
-}  // namespace
 
 HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
                  const comm::RankContext& context, std::int64_t first_step)
@@ -70,7 +44,7 @@ void HashLog::write(std::int64_t step, const std::string& name, const at::Tensor
   const nlohmann::ordered_json line = {{"step", step},
                                        {"name", name},
                                        {"shape", tensor.sizes().vec()},
-                                       {"dtype", dtype_name(tensor.scalar_type())},
+                                       {"dtype", components::dtype_name(tensor.scalar_type())},
                                        {"sha256", base::sha256_hex(raw)}};
   file_->append(line.dump() + "\n");
 }

@@ -31,14 +31,6 @@ using step::Phase;
 
 namespace {
 
-/// Microbatches of one step on each data-parallel rank.
-std::int64_t accumulation_steps(const config::Training& training, std::int64_t data_ranks) {
-  const std::int64_t rows = training.local_batch_size * data_ranks;
-  const std::int64_t global = training.global_batch_size < 0 ? rows : training.global_batch_size;
-  TITAN_CHECK(global > 0 && global % rows == 0, "global batch size was not validated: ", global);
-  return global / rows;
-}
-
 std::unique_ptr<profiling::Profiler> make_profiler(const config::JobConfig& config,
                                                    const comm::RankContext& context) {
   if (!context.leads_process) return nullptr;
@@ -58,7 +50,7 @@ Trainer::Trainer(const config::JobConfig& config, TrainerEnvironment environment
       spec_(protocols::get_train_spec(config.model.name)),
       sums_(std::make_unique<RankSums>(environment_.context)),
       data_ranks_(environment_.context.dims.size(mesh::MeshDim::kBatch)),
-      accumulation_steps_(accumulation_steps(config.training, data_ranks_)),
+      accumulation_steps_(config.training.accumulation_steps(data_ranks_)),
       profiler_(make_profiler(config, environment_.context)) {
   tools::log_info("Starting job: ", config.job.description);
   if (config.debug.deterministic) use_deterministic_algorithms(config.debug);

@@ -34,6 +34,20 @@ class Estimate(TitanTest):
         self.assertIn("8,030,261,248 parameters",
                       self.estimate("--job.config_file=configs/llama3/llama3_8b.toml", "--world-size=8"))
 
+    def test_flavors_that_attend_within_documents(self):
+        def activations(flavor, *args):
+            forecast = json.loads(self.estimate("--job.config_file=configs/llama3/debug_model.toml", f"--model.flavor={flavor}",
+                                                "--world-size=4", "--activation_checkpoint.mode=selective",
+                                                "--activation_checkpoint.selective_ac_option=op", "--json", *args))
+            return forecast["bytes_per_rank"]["activations"]
+
+        mask = 8 * 2048 * 2048  # rows x queries x keys
+        for flavor in ("debugmodel_flex_attn", "debugmodel_varlen_attn"):
+            with self.subTest(flavor):
+                self.assertLess(abs(activations(flavor) - activations("debugmodel")), mask / 2, "packed on a GPU")
+                self.assertGreaterEqual(activations(flavor, "--training.device=cpu"),
+                                        activations("debugmodel", "--training.device=cpu") + mask, "masked on a CPU")
+
     def test_state_shrinks_with_the_shards_and_not_with_the_replicas(self):
         def parameters(*args):
             return json.loads(self.estimate(*LLAMA_405B, "--json", *args))["bytes_per_rank"]["gradients"]

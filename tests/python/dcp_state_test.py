@@ -206,6 +206,14 @@ class StateTest(unittest.TestCase):
     def test_four_processes(self):
         self.check_both_ways(4, "rows")
 
+    def test_rows_that_we_cut_twice(self):
+        """Some ranks hold nothing, at a place where another's part begins."""
+        theirs, ours = self.folder / "theirs", self.folder / "ours"
+        expected = run_workers(2, "rows", theirs)
+        self.ours("resave", theirs, 8, "twice", ours)
+        self.check_python_reads(ours, theirs, expected)
+        self.assertEqual(run_workers(2, "rows", self.folder / "again", load_from=ours), expected)
+
     def test_strided_shards_of_a_2d_mesh(self):
         self.check_both_ways(4, "grid")
 

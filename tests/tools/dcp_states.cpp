@@ -3,7 +3,8 @@
 //   dcp_states hashes FOLDER RANKS LAYOUT         loads all tensors; prints key, type, sizes, SHA-256 of each
 //   dcp_states resave FOLDER RANKS LAYOUT TO      loads everything, saves it to TO
 //
-// RANKS threads share each tensor as LAYOUT says: whole, rows, columns or grid (two columns).
+// RANKS threads share each tensor as LAYOUT says: whole, rows, columns, grid (two columns) or twice (rows cut
+// in two, and each half once more for half of the ranks).
 
 #include <ATen/ops/empty.h>
 
@@ -64,20 +65,23 @@ FlatState part_of(const Whole& whole, const std::string& layout, std::int64_t ra
                   std::int64_t ranks) {
   FlatState state{{}, whole.objects};
   const std::int64_t columns = layout == "columns" ? ranks : layout == "grid" ? 2 : 1;
-  const std::int64_t rows = layout == "whole" ? 1 : ranks / columns;
+  const std::int64_t rows = ranks / columns;
   for (const StateTensor& entry : whole.tensors) {
     const at::Tensor& full = entry.tensor;
     nn::TensorBox box{full.sizes().vec(), Sizes(static_cast<std::size_t>(full.dim()), 0)};
     at::Tensor mine = full;
-    if (full.dim() > 0) {
-      const auto [begin, count] = cut(full.size(0), rank / columns % rows, rows);
-      box.offsets[0] = begin;
-      mine = mine.narrow(0, begin, count);
-    }
-    if (full.dim() > 1 && layout != "whole") {
-      const auto [begin, count] = cut(full.size(1), rank % columns, columns);
-      box.offsets[1] = begin;
-      mine = mine.narrow(1, begin, count);
+    const auto cut_again = [&](std::int64_t dim, std::int64_t part, std::int64_t parts) {
+      if (dim >= full.dim()) return;
+      const auto [begin, count] = cut(mine.size(dim), part, parts);
+      box.offsets[static_cast<std::size_t>(dim)] += begin;
+      mine = mine.narrow(dim, begin, count);
+    };
+    if (layout == "twice") {
+      cut_again(0, rank / (ranks / 2), 2);
+      cut_again(0, rank % (ranks / 2), ranks / 2);
+    } else if (layout != "whole") {
+      cut_again(0, rank / columns % rows, rows);
+      cut_again(1, rank % columns, columns);
     }
     state.tensors.push_back({entry.path, mine, box});
   }

@@ -7,6 +7,10 @@
 
 #include "titan/config/choice.h"
 
+namespace titan::mesh {
+struct Degrees;
+}
+
 namespace titan::config {
 
 template <class Section>
@@ -47,6 +51,9 @@ struct Parallelism {
   std::int64_t expert_parallel_degree = 1;
   std::int64_t expert_tensor_parallel_degree = 1;
   ExpertCommBackend expert_parallel_comm_backend = ExpertCommBackend::kStandard;
+
+  /// As set: -1 is not replaced.
+  mesh::Degrees degrees() const;
 
   static void describe(Describer<Parallelism>& option);
   bool operator==(const Parallelism&) const = default;

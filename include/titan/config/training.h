@@ -101,6 +101,9 @@ struct Training {
   Device device = Device::kAuto;
   DataLoader dataloader;
 
+  /// Microbatches of a step on each of so many data-parallel ranks.
+  std::int64_t accumulation_steps(std::int64_t data_ranks) const;
+
   static void describe(Describer<Training>& option);
   bool operator==(const Training&) const = default;
 };

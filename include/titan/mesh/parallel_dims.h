@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "titan/mesh/degrees.h"
+
 namespace titan::mesh {
 
 /// The one-dimensional meshes of a job, in the reference's order.
@@ -15,17 +17,6 @@ inline constexpr std::array<std::string_view, 10> kMeshDimNames = {
 constexpr std::string_view to_string(MeshDim dim) {
   return kMeshDimNames[static_cast<std::size_t>(dim)];
 }
-
-/// Parallelism degrees as a config gives them; `dp_shard` -1 takes the ranks the others leave.
-struct Degrees {
-  std::int64_t dp_replicate = 1;
-  std::int64_t dp_shard = -1;
-  std::int64_t cp = 1;
-  std::int64_t tp = 1;
-  std::int64_t pp = 1;
-  std::int64_t ep = 1;
-  std::int64_t etp = 1;
-};
 
 /// Which ranks work together on what: pure arithmetic on the degrees, as TorchTitan's ParallelDims.
 /// A rank is `((pp * batch + b) * cp + c) * tp + t`, where `b = dp_replicate * shard_degree +

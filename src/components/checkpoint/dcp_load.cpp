@@ -13,12 +13,12 @@
 #include <utility>
 
 #include "components/checkpoint/checkpoint_folder.h"
-#include "components/checkpoint/rank_meeting.h"
 #include "components/checkpoint/read_plan.h"
 #include "components/checkpoint/storage_checks.h"
 #include "components/checkpoint/stored_box.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 #include "titan/formats/torch_archive/torch_archive.h"
 
 namespace titan::components {
@@ -253,22 +253,16 @@ PickleValue DcpCheckpoint::object(const std::string& key) const {
 void DcpCheckpoint::read(std::span<const StateTensor> tensors, comm::ProcessGroup* group) const {
   const RankMeeting ranks(group);
   std::vector<ReadPiece> pieces;
-  const auto nothing = [](const RankMeeting::Answers& all) {
-    return RankMeeting::Answers(all.size());
-  };
-  ranks.meet(
-      [&] {
-        pieces = make_read_plan(
-            tensors, [this](const std::string& key) { return find(key); }, inside_->folder);
-        return std::string();
-      },
-      nothing);
+  ranks.do_together([&] {
+    pieces = make_read_plan(
+        tensors, [this](const std::string& key) { return find(key); }, inside_->folder);
+  });
   ranks.meet([&] { return encode(inside_->read(pieces)); },
              [&](const RankMeeting::Answers& all) {
                SeenStorages seen;
                for (const std::string& bytes : all) merge(seen, decode_storages(bytes));
                check_and_remove_whole(inside_->folder, seen);
-               return nothing(all);
+               return RankMeeting::Answers(all.size());
              });
 }
 

@@ -8,11 +8,11 @@
 
 #include "components/checkpoint/checkpoint_folder.h"
 #include "components/checkpoint/number_bytes.h"
-#include "components/checkpoint/rank_meeting.h"
 #include "components/checkpoint/save_plan.h"
 #include "components/checkpoint/state_file.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 
 namespace titan::components {
 namespace {

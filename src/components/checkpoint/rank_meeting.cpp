@@ -1,4 +1,4 @@
-#include "components/checkpoint/rank_meeting.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 
 #include <ATen/ops/full.h>
 
@@ -77,6 +77,15 @@ std::string RankMeeting::meet(const std::function<std::string()>& mine,
       group_ == nullptr ? verdicts.front() : comm::scatter_bytes(*group_, verdicts);
   if (!verdict.starts_with(kDone)) throw FailedTogether(verdict.substr(1));
   return verdict.substr(1);
+}
+
+void RankMeeting::do_together(const std::function<void()>& mine) const {
+  meet(
+      [&] {
+        mine();
+        return std::string();
+      },
+      [](const Answers& all) { return Answers(all.size()); });
 }
 
 }  // namespace titan::components

@@ -34,6 +34,7 @@ struct Holder {
 /// One box of an entry, or its object.
 struct Item {
   std::size_t entry;
+  Integers sizes;
   std::uint64_t weight;
   std::vector<Holder> holders;
 };
@@ -61,13 +62,13 @@ class Planner {
   struct Known {
     std::size_t entry;
     std::size_t first_rank;
-    std::map<Integers, std::size_t> items;  // by offsets
+    std::map<Integers, std::size_t> items;  // by offsets: two boxes with the same overlap
   };
 
   [[noreturn]] static void contradict(const std::string& key, const Holder& holder,
-                                      const Known& known, const std::string& what) {
-    throw RunError(concat("'", key, "' ", what, " on rank ", holder.rank, " and rank ",
-                          known.first_rank, ": the ranks do not save the same state"));
+                                      std::size_t first_rank, const std::string& what) {
+    throw RunError(concat("'", key, "' ", what, " on rank ", holder.rank, " and rank ", first_rank,
+                          ": the ranks do not save the same state"));
   }
 
   Known& entry_of(const DcpPath& path, const Holder& holder, DcpEntry entry) {
@@ -81,22 +82,29 @@ class Planner {
     return found->second;
   }
 
-  void add_item(Known& known, const Integers& offsets, std::uint64_t weight, const Holder& holder) {
+  /// `sizes`, `weight`: of the item, if it is a new one.
+  void add_item(Known& known, const Integers& offsets, const Integers& sizes, std::uint64_t weight,
+                const Holder& holder) {
+    const std::string& key = plan_.metadata.entries[known.entry].key;
     const auto [found, is_new] = known.items.try_emplace(offsets, items_.size());
-    if (is_new) items_.push_back({known.entry, weight, {}});
-    std::vector<Holder>& holders = items_[found->second].holders;
-    if (!holders.empty() && holders.back().rank == holder.rank) {
-      throw RunError(concat("'", plan_.metadata.entries[known.entry].key,
-                            "' is twice in the state of rank ", holder.rank));
+    if (is_new) items_.push_back({known.entry, sizes, weight, {}});
+    Item& item = items_[found->second];
+    if (item.sizes != sizes) {
+      contradict(key, holder, item.holders.front().rank,
+                 "has boxes of different sizes at the same place");
     }
-    holders.push_back(holder);
+    if (!item.holders.empty() && item.holders.back().rank == holder.rank) {
+      throw RunError(concat("'", key, "' is twice in the state of rank ", holder.rank));
+    }
+    item.holders.push_back(holder);
   }
 
   void add_object(const DcpPath& path, const Holder& holder) {
     Known& known = entry_of(path, holder, {.key = {}, .value = DcpBytes{}, .path = {}});
     const DcpEntry& entry = plan_.metadata.entries[known.entry];
-    if (entry.bytes() == nullptr) contradict(entry.key, holder, known, "is a value and a tensor");
-    add_item(known, {}, 1, holder);
+    if (entry.bytes() == nullptr)
+      contradict(entry.key, holder, known.first_rank, "is a value and a tensor");
+    add_item(known, {}, {}, 1, holder);
   }
 
   void add_tensor(const ProposedTensor& tensor, const Holder& holder) {
@@ -105,14 +113,15 @@ class Planner {
                  {.key = {}, .value = DcpTensor{tensor.dtype, tensor.full_sizes, {}}, .path = {}});
     const DcpEntry& entry = plan_.metadata.entries[known.entry];
     const DcpTensor* whole = entry.tensor();
-    if (whole == nullptr) contradict(entry.key, holder, known, "is a tensor and a value");
-    if (whole->dtype != tensor.dtype) contradict(entry.key, holder, known, "has another type");
-    if (whole->sizes != tensor.full_sizes) contradict(entry.key, holder, known, "has other sizes");
-    const auto same = known.items.find(tensor.offsets);
-    if (same != known.items.end() && items_[same->second].weight != weight_of(tensor)) {
-      contradict(entry.key, holder, known, "has boxes of different sizes at the same place");
-    }
-    add_item(known, tensor.offsets, weight_of(tensor), holder);
+    if (whole == nullptr)
+      contradict(entry.key, holder, known.first_rank, "is a tensor and a value");
+    if (whole->dtype != tensor.dtype)
+      contradict(entry.key, holder, known.first_rank, "has another type");
+    if (whole->sizes != tensor.full_sizes)
+      contradict(entry.key, holder, known.first_rank, "has other sizes");
+    // Nothing to write. Cut twice, an empty part begins where another begins, which is not empty.
+    const std::uint64_t weight = weight_of(tensor);
+    if (weight > 0) add_item(known, tensor.offsets, tensor.sizes, weight, holder);
   }
 
   /// In the order in which the items were first seen.

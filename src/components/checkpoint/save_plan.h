@@ -53,7 +53,7 @@ struct SavePlan {
 
 /// What several ranks hold is written by the one that has least to write so far, the first of
 /// several such. Throws RunError, naming key and ranks, where ranks contradict each other and where
-/// the boxes do not make up the whole.
+/// the boxes do not make up the whole. Nobody writes an empty box.
 SavePlan make_save_plan(const std::vector<Proposal>& proposals);
 
 std::string encode(const Proposal& proposal);

@@ -1,7 +1,7 @@
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -9,6 +9,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/rank_context.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/layout.h"
@@ -17,46 +18,6 @@ namespace titan::components {
 namespace {
 
 using formats::SafetensorsWriter;
-
-constexpr std::int64_t kMessageBytes = 1024;
-
-/// Runs what only this rank does. Its failure is kept until all ranks have come as far: they would
-/// wait for it in vain.
-class Failure {
- public:
-  template <class Action>
-  void guard(const Action& action) {
-    if (!message_.empty()) return;
-    try {
-      action();
-    } catch (const std::exception& error) {
-      message_ = error.what();
-      if (message_.empty()) message_ = "unknown";
-    }
-  }
-
-  /// Throws on all ranks what one of them has met.
-  void exchange(const comm::RankContext& context) {
-    const at::Tensor mine = at::zeros({kMessageBytes}, at::kByte);
-    message_.copy(static_cast<char*>(mine.mutable_data_ptr()), kMessageBytes - 1);
-    at::Tensor all = mine;
-    if (context.groups != nullptr && context.world_size > 1) {
-      comm::ProcessGroup& world = context.groups->world();
-      const at::Tensor gathered =
-          at::empty({context.world_size * kMessageBytes}, mine.options().device(world.device()));
-      world.all_gather(gathered, mine.to(world.device())).wait();
-      all = gathered.cpu();
-    }
-    for (std::int64_t rank = 0; rank < all.size(0) / kMessageBytes; ++rank) {
-      const char* message = static_cast<const char*>(all.const_data_ptr()) + rank * kMessageBytes;
-      if (*message == '\0') continue;
-      throw RunError(concat("Saving Hugging Face weights failed on rank ", rank, ": ", message));
-    }
-  }
-
- private:
-  std::string message_;
-};
 
 /// Makes whole tensors of a model's, one after the other.
 class Gatherer {
@@ -100,16 +61,64 @@ class Gatherer {
   std::vector<at::Tensor> tensors_;
 };
 
-void append(SafetensorsWriter& writer, const at::Tensor& tensor, at::ScalarType dtype) {
-  const at::Tensor bytes = tensor.to(at::kCPU, dtype).contiguous();
-  writer.append({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()});
-}
+/// The files that this rank writes. What fails is kept until all ranks have come as far: they would wait
+/// for its part of the tensors in vain.
+class OwnFiles {
+ public:
+  OwnFiles(base::FileSystem& files, const std::string& folder) : files_(files), folder_(folder) {}
+
+  void begin(const HfFile& file) {
+    guard([&] {
+      written_.push_back(std::make_unique<SafetensorsWriter>(
+          files_, concat(folder_, "/", file.name), file.tensors));
+    });
+  }
+
+  /// Appends what `make` returns, as `dtype`.
+  void append(const std::function<at::Tensor()>& make, at::ScalarType dtype) {
+    guard([&] {
+      const at::Tensor bytes = make().to(at::kCPU, dtype).contiguous();
+      written_.back()->append({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()});
+    });
+  }
+
+  void finish() {
+    guard([&] { written_.back()->finish(); });
+  }
+
+  void throw_if_failed() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  void publish() {
+    for (const auto& writer : written_) writer->publish();
+    files_.sync_directory(folder_);
+  }
+
+ private:
+  template <class Action>
+  void guard(const Action& action) {
+    if (failure_) return;
+    try {
+      action();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  base::FileSystem& files_;
+  const std::string& folder_;
+  std::vector<std::unique_ptr<SafetensorsWriter>> written_;
+  std::exception_ptr failure_;
+};
 
 }  // namespace
 
 void save_hf_weights(base::FileSystem& files, const std::string& folder,
                      const protocols::ModelParts& parts, const protocols::StateDictAdapter& adapter,
-                     at::ScalarType dtype, const comm::RankContext& context) {
+                     at::ScalarType dtype, const comm::RankContext& context) try {
+  TITAN_CHECK(context.world_size == 1 || context.host_group != nullptr,
+              "ranks that save together need a group to meet on");
   const c10::NoGradGuard no_grad;
   const std::vector<protocols::HfTensor> tensors =
       adapter.hf_tensors(model_tensors(*parts.front().model));
@@ -117,42 +126,32 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder,
   for (const auto& tensor : tensors) infos.push_back({tensor.name, dtype, tensor.sizes});
   const std::vector<HfFile> plan = plan_hf_files(infos);
 
-  Failure failure;
-  if (context.rank == 0) failure.guard([&] { clear_hf_folder(files, folder); });
-  failure.exchange(context);
-
+  const RankMeeting ranks(context.host_group);
+  ranks.do_together([&] {
+    if (ranks.is_root()) clear_hf_folder(files, folder);
+  });
   Gatherer gatherer(parts, context);
-  std::vector<std::unique_ptr<SafetensorsWriter>> written;  // by this rank
+  OwnFiles mine(files, folder);
   auto next = tensors.begin();
   for (std::size_t i = 0; i < plan.size(); ++i) {
     const bool is_mine = static_cast<std::int64_t>(i) % context.world_size == context.rank;
-    if (is_mine) {
-      failure.guard([&] {
-        written.push_back(std::make_unique<SafetensorsWriter>(files, folder + "/" + plan[i].name,
-                                                              plan[i].tensors));
-      });
-    }
+    if (is_mine) mine.begin(plan[i]);
     for (std::size_t j = 0; j < plan[i].tensors.size(); ++j, ++next) {
       const std::vector<at::Tensor> sources = gatherer.gather(next->sources);
-      if (!is_mine) continue;
-      failure.guard([&] { append(*written.back(), adapter.to_hf(next->name, sources), dtype); });
+      if (is_mine) mine.append([&] { return adapter.to_hf(next->name, sources); }, dtype);
     }
-    if (is_mine) failure.guard([&] { written.back()->finish(); });
+    if (is_mine) mine.finish();
   }
-  failure.exchange(context);
-  failure.guard([&] {
-    for (const auto& writer : written) writer->publish();
-    files.sync_directory(folder);
+  ranks.do_together([&] { mine.throw_if_failed(); });
+  ranks.do_together([&] { mine.publish(); });
+  ranks.do_together([&] {
+    if (!ranks.is_root()) return;
+    write_hf_config(files, folder, adapter, dtype, infos);
+    formats::write_safetensors_index(files, concat(folder, "/", formats::kSafetensorsIndexName),
+                                     index_of(plan));
   });
-  failure.exchange(context);
-  if (context.rank == 0) {
-    failure.guard([&] {
-      write_hf_config(files, folder, adapter, dtype, infos);
-      formats::write_safetensors_index(files, concat(folder, "/", formats::kSafetensorsIndexName),
-                                       index_of(plan));
-    });
-  }
-  failure.exchange(context);
+} catch (const FailedTogether& failed) {
+  throw RunError(concat("Saving Hugging Face weights failed: ", failed.what()));
 }
 
 }  // namespace titan::components

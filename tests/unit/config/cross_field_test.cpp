@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "titan/base/errors.h"
 #include "titan/config/option.h"
 #include "titan/config/validate.h"
 #include "unit/config/broken_rules.h"
@@ -96,6 +97,16 @@ TEST(CrossField, GlobalBatchIsAMultipleOfLocalTimesRanks) {
   EXPECT_THAT(broken_rules(4, batch(4, 16)), IsEmpty());
   EXPECT_THAT(broken_rules(1, batch(4, 18)), ElementsAre(HasSubstr("global_batch_size (18)")));
   EXPECT_THAT(broken_rules(8, batch(4, 16)), ElementsAre(HasSubstr("data-parallel ranks (8)")));
+}
+
+TEST(CrossField, AStepAccumulatesWhatTheRanksDoNotTakeAtOnce) {
+  Training training{.local_batch_size = 4};
+  EXPECT_EQ(training.accumulation_steps(8), 1);
+  training.global_batch_size = 64;
+  EXPECT_EQ(training.accumulation_steps(1), 16);
+  EXPECT_EQ(training.accumulation_steps(8), 2);
+  EXPECT_EQ(training.accumulation_steps(16), 1);
+  EXPECT_THROW(training.accumulation_steps(3), InternalError);
 }
 
 TEST(CrossField, AMicrobatchIsAddressable) {

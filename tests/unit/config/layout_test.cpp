@@ -9,22 +9,33 @@
 namespace titan::config {
 namespace {
 
+using mesh::Degrees;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-Parallelism with_layout(const Layout& layout) {
+Parallelism with_layout(const Degrees& layout) {
   Parallelism result;
-  result.data_parallel_replicate_degree = layout[kReplicate];
-  result.data_parallel_shard_degree = layout[kShard];
-  result.context_parallel_degree = layout[kContext];
-  result.tensor_parallel_degree = layout[kTensor];
-  result.pipeline_parallel_degree = layout[kPipeline];
-  result.expert_parallel_degree = layout[kExpert];
-  result.expert_tensor_parallel_degree = layout[kExpertTensor];
+  result.data_parallel_replicate_degree = layout.dp_replicate;
+  result.data_parallel_shard_degree = layout.dp_shard;
+  result.context_parallel_degree = layout.cp;
+  result.tensor_parallel_degree = layout.tp;
+  result.pipeline_parallel_degree = layout.pp;
+  result.expert_parallel_degree = layout.ep;
+  result.expert_tensor_parallel_degree = layout.etp;
   return result;
+}
+
+TEST(Layout, EveryDegreeIsThatOfItsOption) {
+  const Degrees layout{2, 3, 4, 5, 6, 7, 8};
+  EXPECT_EQ(with_layout(layout).degrees(), layout);
+  EXPECT_EQ(Parallelism().degrees(), Degrees());
+  EXPECT_EQ(layout_text(layout),
+            "data_parallel_replicate_degree=2, data_parallel_shard_degree=3, "
+            "context_parallel_degree=4, tensor_parallel_degree=5, pipeline_parallel_degree=6, "
+            "expert_parallel_degree=7, expert_tensor_parallel_degree=8");
 }
 
 TEST(Layout, AllViolationsComeAtOnceWithLayoutsThatHaveNone) {
@@ -63,11 +74,11 @@ TEST(Layout, ExpertTensorParallelismCountsWithoutExpertsToo) {
 
 TEST(Layout, ProposalsKeepEveryRule) {
   for (const std::int64_t ranks : {1, 6, 8, 24, 96, 1000, 16384}) {
-    for (const Layout& wanted : {Layout{3, 5, 1, 7, 1, 9, 7}, Layout{2, -1, 3, 4, 5, 6, 2},
-                                 Layout{4, 1, 1, 1, 2, 1, 1}, Layout{1, -1, 1, 1, 1, 11, 1}}) {
-      const auto proposals = nearest_layouts(with_layout(wanted), ranks, 8192);
+    for (const Degrees& wanted : {Degrees{3, 5, 1, 7, 1, 9, 7}, Degrees{2, -1, 3, 4, 5, 6, 2},
+                                  Degrees{4, 1, 1, 1, 2, 1, 1}, Degrees{1, -1, 1, 1, 1, 11, 1}}) {
+      const auto proposals = nearest_layouts(wanted, ranks, 8192);
       ASSERT_FALSE(proposals.empty()) << ranks;
-      for (const Layout& layout : proposals) {
+      for (const Degrees& layout : proposals) {
         EXPECT_THAT(broken_rules(ranks,
                                  [&](JobConfig& c) {
                                    c.training.seq_len = 8192;
@@ -81,14 +92,12 @@ TEST(Layout, ProposalsKeepEveryRule) {
 }
 
 TEST(Layout, AValidLayoutIsItsOwnNearest) {
-  const Layout valid{2, 4, 2, 2, 2, 8, 2};
-  EXPECT_EQ(nearest_layouts(with_layout(valid), 64, 4096).front(), valid);
+  const Degrees valid{2, 4, 2, 2, 2, 8, 2};
+  EXPECT_EQ(nearest_layouts(valid, 64, 4096).front(), valid);
 }
 
 TEST(Layout, NothingIsProposedForAbsurdWorlds) {
-  Parallelism parallelism;
-  parallelism.tensor_parallel_degree = 3;
-  EXPECT_THAT(nearest_layouts(parallelism, std::int64_t{1} << 62, 4096), IsEmpty());
+  EXPECT_THAT(nearest_layouts({.tp = 3}, std::int64_t{1} << 62, 4096), IsEmpty());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "forecast/fake_tensors.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/embedding.h>
@@ -27,6 +28,7 @@
 
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "titan/nn/attention_masks.h"
 
 namespace titan::forecast {
 namespace {
@@ -131,6 +133,16 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
          out.sum().backward();
          return {out, q.grad(), k.grad()};
        }},
+      {"attention within documents",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor mask = nn::block_causal_mask(at::zeros({2, 6}, at::kLong)).allowed;
+         const at::Tensor q = make({2, 6, 4, 8}).transpose(1, 2).requires_grad_();
+         const at::Tensor k = make({2, 6, 2, 8}).transpose(1, 2).requires_grad_();
+         const at::Tensor out =
+             at::scaled_dot_product_attention(q, k, k, mask, 0.0, false, {}, true);
+         out.sum().backward();
+         return {mask, out, q.grad(), k.grad()};
+       }},
       {"loss",
        [](const auto& make) -> std::vector<at::Tensor> {
          const at::Tensor x = make({6, 10}).requires_grad_();
@@ -167,6 +179,28 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
       EXPECT_EQ(real[i].scalar_type(), pretended[i].scalar_type()) << which;
       EXPECT_EQ(real[i].strides(), pretended[i].strides()) << which;
     }
+  }
+}
+
+/// There is no kernel for it on a CPU. As CUDA's: log-sum-exp of heads by tokens, whatever the documents.
+TEST(FakeTensors, PackedAttentionNeedsNoGpu) {
+  const Fake fake;
+  const auto make = [](std::int64_t heads) {
+    return at::ones({12, heads, 8}, at::kBFloat16).requires_grad_();
+  };
+  const at::Tensor q = make(4), k = make(2), v = make(2);
+  const at::Tensor offsets = at::zeros({3}, at::kInt);
+  const auto [out, sums, state, unused, mask] =
+      at::_flash_attention_forward(q, k, v, offsets, offsets, 6, 6, 0.0, true, false);
+  EXPECT_EQ(out.sizes(), q.sizes());
+  EXPECT_EQ(out.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(sums.sizes(), (at::IntArrayRef{4, 12}));
+  EXPECT_EQ(sums.scalar_type(), at::kFloat);
+  EXPECT_EQ(mask.numel(), 0);
+  out.sum().backward();
+  for (const at::Tensor& x : {q, k, v}) {
+    EXPECT_EQ(x.grad().sizes(), x.sizes());
+    EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
   }
 }
 

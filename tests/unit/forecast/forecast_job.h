@@ -12,17 +12,14 @@
 
 namespace titan::forecast::test {
 
-/// The same batch without end.
+/// The same batch without end, a document in each row.
 class OneBatchLoader : public protocols::DataLoader {
  public:
   OneBatchLoader(std::int64_t rows, std::int64_t seq_len) : rows_(rows), seq_len_(seq_len) {}
   bool next(protocols::Batch& batch) override {
     const auto tokens = static_cast<std::size_t>(rows_ * seq_len_);
-    batch = {rows_,
-             seq_len_,
-             std::vector<std::int64_t>(tokens, 7),
-             std::vector<std::int64_t>(tokens, 8),
-             {}};
+    batch = {rows_, seq_len_, std::vector<std::int64_t>(tokens, 7),
+             std::vector<std::int64_t>(tokens, 8), std::vector<std::uint8_t>(tokens, 0)};
     return true;
   }
   protocols::DataPosition position() const override { return {}; }

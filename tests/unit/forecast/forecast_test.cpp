@@ -150,6 +150,34 @@ TEST(Forecast, AGpuKeepsLessOfNorms) {
   EXPECT_EQ(gpu.parameters, cpu.parameters);
 }
 
+TEST(Forecast, AGpuPacksDocumentsInsteadOfMaskingThem) {
+  config::JobConfig config = test::debug_job();
+  config.training.device = config::Device::kAuto;
+  config.training.mixed_precision_param = config::DType::kBFloat16;
+  config.training.seq_len = 2048;
+  const std::int64_t mask = 2 * 2048 * 2048;  // rows x queries x keys
+  for (const std::int64_t ranks : {1, 4}) {
+    for (const auto mode :
+         {ActivationCheckpointMode::kNone, ActivationCheckpointMode::kSelective}) {
+      config.activation_checkpoint.mode = mode;
+      config.activation_checkpoint.selective_ac_option = "op";
+      config.model.flavor = "debugmodel";
+      const MemoryFigures causal = make_forecast(config, ranks, false).memory.front();
+      for (const char* flavor : {"debugmodel_flex_attn", "debugmodel_varlen_attn"}) {
+        config.model.flavor = flavor;
+        const MemoryFigures packed = make_forecast(config, ranks, false).memory.front();
+        EXPECT_EQ(packed.parameters, causal.parameters);
+        EXPECT_NEAR(packed.activations, causal.activations, mask / 10) << flavor;
+      }
+    }
+  }
+  // fp32 is masked, on a GPU as well.
+  config.training.mixed_precision_param = config::DType::kFloat32;
+  const std::int64_t masked = make_forecast(config, 1, false).memory.front().activations;
+  config.model.flavor = "debugmodel";
+  EXPECT_GT(masked, make_forecast(config, 1, false).memory.front().activations + mask);
+}
+
 TEST(Forecast, OffloadedStateIsTheHosts) {
   config::JobConfig config = test::debug_job();
   config.training.device = config::Device::kAuto;

@@ -48,6 +48,7 @@ struct Job {
   std::int64_t batch;
   ActivationCheckpointMode mode;
   config::DType compute = config::DType::kFloat32;
+  std::string flavor = "debugmodel";
 };
 
 class ForecastAndMeasurement : public testing::TestWithParam<Job> {};
@@ -55,6 +56,8 @@ class ForecastAndMeasurement : public testing::TestWithParam<Job> {};
 TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   const Job& job = GetParam();
   config::JobConfig config = test::debug_job();
+  config.model.flavor = job.flavor;
+  config.data.document_mask = job.flavor != "debugmodel";
   config.training.local_batch_size = job.batch;
   config.training.mixed_precision_param = job.compute;
   config.activation_checkpoint.mode = job.mode;
@@ -76,12 +79,19 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
 }
 
 using enum ActivationCheckpointMode;
+using enum config::DType;
 INSTANTIATE_TEST_SUITE_P(DebugModel, ForecastAndMeasurement,
                          testing::Values(Job{1, 1, kNone}, Job{1, 1, kSelective}, Job{1, 1, kFull},
                                          Job{1, 4, kNone}, Job{1, 4, kSelective}, Job{1, 4, kFull},
                                          Job{2, 2, kNone}, Job{2, 2, kSelective}, Job{2, 2, kFull},
                                          Job{4, 4, kNone}, Job{4, 4, kFull},
-                                         Job{1, 2, kSelective, config::DType::kBFloat16}));
+                                         Job{1, 2, kSelective, kBFloat16}));
+INSTANTIATE_TEST_SUITE_P(Documents, ForecastAndMeasurement,
+                         testing::Values(Job{1, 2, kNone, kFloat32, "debugmodel_flex_attn"},
+                                         Job{1, 4, kSelective, kFloat32, "debugmodel_flex_attn"},
+                                         Job{1, 2, kNone, kBFloat16, "debugmodel_varlen_attn"},
+                                         Job{2, 2, kSelective, kFloat32, "debugmodel_flex_attn"},
+                                         Job{4, 2, kFull, kFloat32, "debugmodel_varlen_attn"}));
 
 }  // namespace
 }  // namespace titan::forecast

@@ -37,7 +37,7 @@ void load_model_weights(nn::Module& model, const WeightsReader& weights,
 /// their index, and a `config.json` where the adapter makes one. All ranks come together; each whole
 /// tensor is on all of them for a moment, one at a time; a file is written by one rank, and different
 /// files by different ranks. The index is written last, by rank 0. Throws RunError, on all ranks when
-/// one of them fails.
+/// one of them fails, which they tell each other on `context.host_group`.
 void save_hf_weights(base::FileSystem& files, const std::string& folder,
                      const protocols::ModelParts& parts, const protocols::StateDictAdapter& adapter,
                      at::ScalarType dtype, const comm::RankContext& context);

@@ -76,14 +76,83 @@ TEST_F(Resharding, WhatAllHoldIsWrittenOnceAndEvenly) {
   for (const auto& [file, count] : tensors) EXPECT_EQ(count, 10) << file;
 }
 
-TEST_F(Resharding, EmptyShardsAreEntries) {
+TEST_F(Resharding, EmptyShardsAreNoChunks) {
   test::save_example(files_, folder_ / "step-1", Layout::kRows, 4);
   const DcpCheckpoint checkpoint(files_, folder_ / "step-1");
   const formats::DcpTensor& uneven = *checkpoint.find("uneven")->tensor();
-  ASSERT_EQ(uneven.chunks.size(), 4U);
-  EXPECT_EQ(uneven.chunks[3].offsets, (test::Sizes{5, 0}));
-  EXPECT_EQ(uneven.chunks[3].sizes, (test::Sizes{0, 3}));
-  EXPECT_EQ(checkpoint.find("one_row")->tensor()->chunks.size(), 2U);
+  ASSERT_EQ(uneven.chunks.size(), 3U);
+  EXPECT_EQ(uneven.chunks[2].offsets, (test::Sizes{4, 0}));
+  EXPECT_EQ(uneven.chunks[2].sizes, (test::Sizes{1, 3}));
+  EXPECT_EQ(checkpoint.find("one_row")->tensor()->chunks.size(), 1U);
+  EXPECT_EQ(checkpoint.find("nothing")->tensor()->sizes, (test::Sizes{0, 4}));
+  EXPECT_EQ(checkpoint.find("nothing")->tensor()->chunks.size(), 0U);
+}
+
+/// A tensor cut along one dimension and each part once more along another, or the same.
+struct TwoCuts {
+  std::string name;
+  test::Sizes sizes;
+  std::size_t first_dim;
+  std::int64_t first_parts;
+  std::size_t second_dim;
+  std::int64_t second_parts;
+
+  std::int64_t ranks() const { return first_parts * second_parts; }
+  std::pair<test::Sizes, test::Sizes> box_of(std::int64_t rank) const {
+    test::Sizes offsets(sizes.size(), 0);
+    test::Sizes part = sizes;
+    const auto cut_again = [&](std::size_t dim, std::int64_t index, std::int64_t parts) {
+      const auto [begin, count] = test::cut(part[dim], index, parts);
+      offsets[dim] += begin;
+      part[dim] = count;
+    };
+    cut_again(first_dim, rank / second_parts, first_parts);
+    cut_again(second_dim, rank % second_parts, second_parts);
+    return {offsets, part};
+  }
+  StateTensor state(std::int64_t rank, bool filled) const {
+    const auto [offsets, part] = box_of(rank);
+    StateTensor entry{
+        {"w"}, test::cut_out(test::full_tensor(sizes, at::kFloat, 3), offsets, part), {}};
+    if (!filled) entry.tensor.fill_(77);
+    entry.box = nn::TensorBox{sizes, offsets};
+    return entry;
+  }
+};
+
+const TwoCuts kTwoCuts[] = {
+    {"rows of rows, some ranks without", {10, 3}, 0, 2, 0, 4},
+    {"rows and columns, uneven", {5, 4}, 0, 2, 1, 3},
+    {"experts and rows, uneven", {3, 5, 2}, 0, 2, 1, 3},
+    {"experts and rows, a rank without experts", {1, 6, 2}, 0, 2, 1, 2},
+};
+
+TEST_F(Resharding, TensorsCutTwice) {
+  for (const TwoCuts& cuts : kTwoCuts) {
+    const std::string path = folder_ / cuts.name;
+    test::on_ranks(cuts.ranks(), [&](std::int64_t rank, comm::ProcessGroup* group) {
+      DcpSaver(files_, group).save(path, {{cuts.state(rank, true)}, {}});
+    });
+    std::int64_t filled = 0;
+    for (std::int64_t rank = 0; rank < cuts.ranks(); ++rank) {
+      filled += cuts.state(rank, true).tensor.numel() > 0 ? 1 : 0;
+    }
+    EXPECT_EQ(std::ssize(DcpCheckpoint(files_, path).find("w")->tensor()->chunks), filled);
+    const auto last = cuts.sizes.size() - 1;
+    const TwoCuts loaders[] = {cuts,
+                               {"whole", cuts.sizes, 0, 1, 0, 1},
+                               {"rows", cuts.sizes, 0, 3, 0, 1},
+                               {"rows of rows", cuts.sizes, 0, 3, 0, 2},
+                               {"columns and rows", cuts.sizes, last, 2, 0, 2}};
+    for (const TwoCuts& other : loaders) {
+      SCOPED_TRACE(cuts.name + " to " + other.name);
+      test::on_ranks(other.ranks(), [&](std::int64_t rank, comm::ProcessGroup* group) {
+        const FlatState loaded{{other.state(rank, false)}, {}};
+        DcpCheckpoint(files_, path).read(loaded.tensors, group);
+        test::expect_equal(loaded, {{other.state(rank, true)}, {}});
+      });
+    }
+  }
 }
 
 TEST_F(Resharding, TypesAreConverted) {

@@ -33,6 +33,16 @@ TEST(SavePlan, WhatSeveralHoldGoesToTheOneWithLeast) {
   EXPECT_THAT(plan.ranks[1].tensors, ElementsAre(1, 0));
 }
 
+TEST(SavePlan, EmptyBoxesAreNobodys) {
+  const std::vector<Proposal> proposals = {
+      {{rows("w", 2, 0)}, {}}, {{rows("w", 2, 2)}, {}}, {{rows("w", 0, 2)}, {}}};
+  const SavePlan plan = make_save_plan(proposals);
+  EXPECT_THAT(plan.ranks[0].tensors, ElementsAre());
+  EXPECT_THAT(plan.ranks[1].tensors, ElementsAre(0));
+  EXPECT_THAT(plan.ranks[2].tensors, ElementsAre(0));
+  EXPECT_EQ(plan.metadata.entries.at(0).tensor()->chunks.size(), 2U);
+}
+
 TEST(SavePlan, GoesAroundAsBytes) {
   const Proposal proposal{{rows("w", 0, 1), {{"a", std::int64_t{3}}, "bool", {}, {}, {}}},
                           {{"o", std::int64_t{0}, "x"}}};
@@ -54,6 +64,11 @@ TEST(SavePlan, ContradictionsNameKeyAndRanks) {
               HasSubstr("'w' has other sizes on rank 1"));
   EXPECT_THAT(refusal({{rows("w", 0, 2)}, {}}, {{rows("w", 0, 3)}, {}}),
               HasSubstr("'w' has boxes of different sizes at the same place"));
+  // As many elements, but not the same.
+  const ProposedTensor wide{{"w"}, "float32", {4, 2}, {0, 0}, {1, 2}};
+  const ProposedTensor tall{{"w"}, "float32", {4, 2}, {0, 0}, {2, 1}};
+  EXPECT_THAT(refusal({{wide}, {}}, {{tall}, {}}),
+              HasSubstr("'w' has boxes of different sizes at the same place on rank 1 and rank 0"));
   EXPECT_THAT(refusal({{rows("w", 0, 4)}, {}}, {{}, {{"w"}}}),
               HasSubstr("'w' is a value and a tensor on rank 1"));
   EXPECT_THAT(refusal({{rows("w", 0, 4), rows("w", 0, 4)}, {}}, {}),

@@ -70,11 +70,17 @@ Tensors full_tensors(const protocols::ModelParts& parts, const comm::RankContext
   return result;
 }
 
+/// As rank of a job; all meet on the world's group, which is one of the CPU here.
+void save(base::FileSystem& files, const std::string& folder, at::ScalarType dtype,
+          comm::RankContext context) {
+  context.host_group = &context.groups->world();
+  const auto model = llama(context, 7);
+  save_hf_weights(files, folder, model, LlamaStateDictAdapter(llama_args()), dtype, context);
+}
+
 void save(const std::string& folder, std::int64_t ranks, at::ScalarType dtype) {
-  test::on_local_ranks({}, ranks, [&](const comm::RankContext& context) {
-    const auto model = llama(context, 7);
-    save_hf_weights(disk(), folder, model, LlamaStateDictAdapter(llama_args()), dtype, context);
-  });
+  test::on_local_ranks(
+      {}, ranks, [&](const comm::RankContext& context) { save(disk(), folder, dtype, context); });
 }
 
 /// Loads on a number of ranks and holds every tensor against the model that was saved.
@@ -132,13 +138,10 @@ TEST(ModelWeights, AFailureOnOneRankIsAFailureOnAll) {
   const test::TemporaryFolder folder;
   std::atomic<int> failures = 0;
   test::on_local_ranks({}, 3, [&](const comm::RankContext& context) {
-    const auto model = llama(context, 7);
     test::FaultyFileSystem broken;
     if (context.rank == 0) broken.leave_space(10000);
-    const std::string why = test::message_of<RunError>([&] {
-      save_hf_weights(broken, folder / "hf", model, LlamaStateDictAdapter(llama_args()), at::kFloat,
-                      context);
-    });
+    const std::string why =
+        test::message_of<RunError>([&] { save(broken, folder / "hf", at::kFloat, context); });
     EXPECT_THAT(why, AllOf(HasSubstr("rank 0"), HasSubstr("No space left")));
     ++failures;
   });

@@ -19,8 +19,8 @@ class FailedTogether : public RunError {
   using RunError::RunError;
 };
 
-/// The ranks that save or load together, or one alone. What fails on one fails on all: between two
-/// meetings a rank may throw only where all do.
+/// The ranks that save or load together, on a group of the CPU, or one alone. What fails on one fails on
+/// all: between two meetings a rank may throw only where all do.
 class RankMeeting {
  public:
   /// `group` null: one rank.
@@ -39,6 +39,8 @@ class RankMeeting {
   /// where there are several, on which.
   std::string meet(const std::function<std::string()>& mine,
                    const std::function<Answers(const Answers& all)>& judge) const;
+  /// Every rank does its part. Throws as `meet` does.
+  void do_together(const std::function<void()>& mine) const;
 
  private:
   std::string judged(const Answers& replies,
