@@ -12,7 +12,8 @@
 
 namespace titan::comm {
 
-/// How far a rank has come in one group: its last collective there.
+/// How far a rank has come in one group: its last collective there. Of an exchange of messages, which
+/// no other rank's numbers are compared with, its own number.
 struct GroupProgress {
   std::string group;
   std::string operation;
@@ -43,6 +44,7 @@ class FlightRecorder {
   void failed(std::uint64_t id);
 
   PhaseNow phase() const;
+  /// Of every group with a collective; messages do not count.
   std::vector<GroupProgress> progress() const;
   /// Of those still kept; what a blocked rank waits in.
   std::optional<PendingCollective> oldest_pending() const;
@@ -67,6 +69,7 @@ class FlightRecorder {
     std::uint16_t group = 0;
     std::uint16_t operation = 0;
     std::uint16_t phase = 0;
+    bool point_to_point = false;
     State state = State::kStarted;
   };
 

@@ -9,7 +9,7 @@
 
 namespace titan::comm {
 
-/// A collective that failed on this rank.
+/// A collective, or an exchange of messages, that failed on this rank.
 struct FailedCollective {
   std::int64_t rank = 0;
   std::string group;
@@ -17,7 +17,8 @@ struct FailedCollective {
   std::uint64_t sequence = 0;
   double waited_seconds = 0;
   std::int64_t step = 0;
-  std::string error;  // of the back end
+  std::string error;                // of the back end
+  std::vector<std::int64_t> peers;  // of messages, as ranks of the world; empty for a collective
 };
 
 /// What is known of another rank of the group.

@@ -96,6 +96,7 @@ class RankWatch : public Watch {
     failed.waited_seconds = recorder_->seconds_since(id);
     failed.step = recorder_->phase().step;
     failed.error = error;
+    if (call.peers != nullptr) failed.peers = *call.peers;
     std::string sentence =
         heartbeat_ ? heartbeat_->give_up(failed, *call.ranks) : describe_failure(failed, {});
     dump_->write(sentence);

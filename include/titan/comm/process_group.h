@@ -14,13 +14,17 @@ namespace titan::comm {
 
 enum class ReduceOp { kSum, kMax };
 
-/// One collective as the watch over them sees it.
+/// One collective, or one exchange of messages, as the watch over them sees it.
 struct CollectiveCall {
   std::string_view group;      // the group's name, as "fsdp"
-  std::string_view operation;  // as "all_gather"
-  std::uint64_t sequence = 0;  // counts the group's collectives from 1; the same on all its ranks
-  std::int64_t bytes = 0;      // of this rank's input
+  std::string_view operation;  // as "all_gather"; of messages "send", "receive" or "exchange"
+  /// Counts the group's collectives from 1, the same on all its ranks. Exchanges of messages, of which
+  /// ranks have different numbers, are counted apart, by each rank for itself.
+  std::uint64_t sequence = 0;
+  std::int64_t bytes = 0;                            // of this rank's input
   const std::vector<std::int64_t>* ranks = nullptr;  // of the group, as ranks of the world
+  /// To and from whom the messages go, as ranks of the world; null for a collective.
+  const std::vector<std::int64_t>* peers = nullptr;
 };
 
 /// Is told of every collective of a rank. Called by the thread that starts or waits.
@@ -63,6 +67,15 @@ class Work {
   std::function<void()> finish_;
 };
 
+/// A tensor to or from one other rank of a group.
+struct Message {
+  enum class Direction { kSend, kReceive };
+
+  at::Tensor tensor;
+  std::int64_t peer = 0;  // a place in the group
+  Direction direction = Direction::kSend;
+};
+
 /// The ranks that exchange tensors with one another. All ranks of a group call the same collectives
 /// in the same order, from one thread each. Tensors are contiguous, on the group's device, and of
 /// equal size on all ranks except where said. Every call returns at once; inputs may be changed and
@@ -95,7 +108,11 @@ class ProcessGroup {
                   const std::vector<std::int64_t>& output_splits,
                   const std::vector<std::int64_t>& input_splits);
   Work broadcast(const at::Tensor& tensor, std::int64_t root);
-  /// To and from one rank of the group; messages between two ranks arrive in order.
+  /// Messages to and from any peers, all under way at once, so that two ranks may both name their send
+  /// first. Between two ranks messages arrive in order, however they are spread over exchanges; both
+  /// sides know the sizes. Only the peers need to call it, and without messages nothing is done.
+  Work exchange(const std::vector<Message>& messages);
+  /// An exchange of one message.
   Work send(const at::Tensor& tensor, std::int64_t to);
   Work receive(const at::Tensor& tensor, std::int64_t from);
   /// Returns when all ranks have come.
@@ -116,21 +133,23 @@ class ProcessGroup {
                                     const std::vector<std::int64_t>& output_splits,
                                     const std::vector<std::int64_t>& input_splits) = 0;
   virtual StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) = 0;
-  virtual StartedWork do_send(const at::Tensor& tensor, std::int64_t to) = 0;
-  virtual StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) = 0;
+  virtual StartedWork do_exchange(const std::vector<Message>& messages) = 0;
   virtual StartedWork do_barrier() = 0;
 
  private:
   struct Observation;
-  Work observe(std::string_view operation, std::int64_t bytes,
-               const std::function<StartedWork()>& start, std::vector<at::Tensor> tensors,
-               std::function<void()> afterwards = nullptr);
+  using Start = std::function<StartedWork()>;
+  /// A collective: takes the group's next number.
+  Work collective(std::string_view operation, std::int64_t bytes, const Start& start,
+                  std::vector<at::Tensor> tensors, std::function<void()> afterwards = nullptr);
+  Work observe(std::shared_ptr<Observation> seen, const Start& start);
 
   std::string name_;
   std::vector<std::int64_t> ranks_;
   std::int64_t rank_;
   CollectiveObserver* observer_;
-  std::uint64_t sequence_ = 0;
+  std::uint64_t sequence_ = 0;   // of collectives
+  std::uint64_t exchanges_ = 0;  // of messages
 };
 
 /// Makes groups of one kind. One object per rank.

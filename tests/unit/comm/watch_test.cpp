@@ -1,5 +1,6 @@
 #include "titan/comm/watch.h"
 
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -104,6 +105,57 @@ TEST_F(WatchTest, NamesTheRankThatDoesNotCome) {
   EXPECT_THAT(read("rank_0.json"), HasSubstr("\"profiling_name\": \"barrier\""));
   EXPECT_THAT(read("rank_1.stack.txt"), HasSubstr("in forward of step 7"));
   EXPECT_THAT(read("rank_2.stack.txt"), AllOf(HasSubstr("in data of step 7"), HasSubstr("#2  ")));
+}
+
+TEST_F(WatchTest, MessagesDoNotHideWhoDidNotCome) {
+  std::promise<void> over;
+  std::shared_future<void> is_over(over.get_future());
+  std::array<std::string, 3> messages;
+  std::array<std::thread, 3> ranks;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    ranks[static_cast<std::size_t>(rank)] = std::thread([&, rank] {
+      const auto watch = make_watch(setup(rank, 3));
+      watch->enter_phase("forward", 7);
+      const auto pp = group(world_, rank, {0, 1, 2}, *watch);
+      pp->barrier();
+      // Rank 2, which will be missing, has by far the most messages.
+      const at::Tensor tensor = at::zeros({1});
+      for (int i = 0; i < 20 && rank > 0; ++i) {
+        (rank == 1 ? pp->send(tensor, 2) : pp->receive(tensor, 1)).wait();
+        if (rank == 2) pp->send(tensor, 0);
+      }
+      while (rank == 2 && is_over.wait_for(milliseconds(10)) != std::future_status::ready) {
+      }
+      if (rank == 2) return;
+      messages[static_cast<std::size_t>(rank)] = test::message_of<RunError>([&] { pp->barrier(); });
+      watch->leave(messages[static_cast<std::size_t>(rank)]);
+    });
+  }
+  ranks[0].join();
+  ranks[1].join();
+  over.set_value();
+  ranks[2].join();
+  for (std::int64_t rank = 0; rank < 2; ++rank) {
+    EXPECT_THAT(messages[static_cast<std::size_t>(rank)],
+                AllOf(HasSubstr("rank 2 (host here, pid "),
+                      HasSubstr(") never entered barrier #2 of fsdp; it is in forward of step 7")));
+  }
+}
+
+TEST_F(WatchTest, AMessageThatNobodySends) {
+  std::promise<void> over;
+  std::thread busy([&] {
+    const auto watch = make_watch(setup(1, 3));
+    watch->enter_phase("data", 7);
+    over.get_future().wait();
+  });
+  const auto watch = make_watch(setup(0, 3));
+  const auto pp = group(world_, 0, {0, 1}, *watch);
+  EXPECT_THAT(test::message_of<RunError>([&] { pp->receive(at::zeros({1}), 1).wait(); }),
+              AllOf(HasSubstr("rank 1 (host here, pid "),
+                    HasSubstr(") did not answer receive #1 of fsdp; it is in data of step 7")));
+  over.set_value();
+  busy.join();
 }
 
 TEST_F(WatchTest, RepeatsTheErrorOfARankThatFailed) {
