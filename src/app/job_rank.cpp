@@ -62,6 +62,7 @@ std::unique_ptr<JobRank> make_rank(const JobSetup& setup, std::int64_t rank) {
   result->context.rank = rank;
   result->context.world_size = setup.world_size;
   result->context.device = setup.device;
+  result->context.groups = std::make_shared<comm::Groups>(setup.device);
   result->context.dims = mesh::ParallelDims(degrees_of(setup.config.parallelism), setup.world_size);
   return result;
 }
@@ -92,9 +93,8 @@ std::unique_ptr<comm::Backend> make_backend(const JobSetup& setup, comm::Store& 
 
 void make_groups(const JobSetup& setup, JobRank& rank) {
   tools::log_info(mesh::building_text(rank.context.dims));
-  rank.groups = std::make_unique<comm::Groups>(*rank.backend, rank.context.dims, rank.context.rank,
-                                               init_timeout(setup), rank.watch.get());
-  rank.context.groups = rank.groups.get();
+  rank.context.groups = std::make_shared<comm::Groups>(
+      *rank.backend, rank.context.dims, rank.context.rank, init_timeout(setup), rank.watch.get());
   rank.context.watch = rank.watch.get();
   tools::log_info(mesh::created_text(rank.context.dims));
 }

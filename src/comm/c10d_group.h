@@ -20,6 +20,7 @@ class C10dGroup : public ProcessGroup {
   static constexpr int kMessageTag = 0;  // of all messages
 
   C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+  at::Device device() const override { return device_; }
   void set_timeout(std::chrono::milliseconds timeout) override;
 
  protected:

@@ -81,7 +81,7 @@ class Simulation {
 
   void optimizer_step() {
     const at::Tensor norm =
-        parallel::total_grad_norm(parameters_, context_.group(mesh::MeshDim::kFsdp));
+        parallel::total_grad_norm(parameters_, &context_.group(mesh::MeshDim::kFsdp));
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
   }
@@ -130,12 +130,12 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
 
   Traffic traffic(dims, /*copies=*/!gpu);
   const auto backend = comm::make_fake_backend(dims.world_size());
-  comm::Groups groups(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   comm::RankContext context;
   context.world_size = dims.world_size();
   context.generator = at::make_generator<at::CPUGeneratorImpl>();
   context.dims = dims;
-  context.groups = &groups;
+  context.groups =
+      std::make_shared<comm::Groups>(*backend, dims, 0, std::chrono::seconds(1), &traffic);
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn

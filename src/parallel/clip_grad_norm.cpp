@@ -30,7 +30,7 @@ at::Tensor total_grad_norm(const std::vector<at::Tensor>& parameters, comm::Proc
   const std::vector<at::Tensor> grads = gradients(parameters);
   if (grads.empty()) return at::zeros({}, at::TensorOptions().device(device_of(parameters)));
   at::Tensor norms = at::stack(at::_foreach_norm(grads, 2.0));
-  if (shard != nullptr) {
+  if (shard != nullptr && shard->size() > 1) {
     // Each tensor's norm first, then that of all, in the order in which PyTorch rounds.
     const at::Tensor squares = norms.pow(2.0).to(shard->device());
     shard->all_reduce(squares).wait();

@@ -47,11 +47,11 @@ GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& con
                                  const config::Parallelism& parallelism,
                                  const config::Training& training) {
   const mesh::ParallelDims& dims = context.dims;
-  comm::ProcessGroup* replicate = context.group(MeshDim::kDpReplicate);
+  comm::ProcessGroup& replicate = context.group(MeshDim::kDpReplicate);
   if (dims.fsdp_enabled()) {
     FsdpOptions options;
-    options.shard = context.group(MeshDim::kFsdp);
-    options.replicate = replicate;
+    options.shard = &context.group(MeshDim::kFsdp);
+    options.replicate = replicate.size() > 1 ? &replicate : nullptr;
     options.param_dtype = torch_dtype(training.mixed_precision_param);
     options.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
     options.device = context.device;
@@ -59,7 +59,7 @@ GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& con
     const ReshardAfterForward policy = parallelism.fsdp_reshard_after_forward;
     wrap_language_model(model, *fsdp, reshards(policy, dims.pp_enabled()),
                         policy == ReshardAfterForward::kAlways);
-    tools::log_info("Applied ", replicate != nullptr ? "HSDP" : "FSDP", " to the model");
+    tools::log_info("Applied ", replicate.size() > 1 ? "HSDP" : "FSDP", " to the model");
     if (training.enable_cpu_offload) tools::log_info("Applied CPU Offloading to the model");
     return [fsdp](bool sync) { fsdp->set_requires_gradient_sync(sync); };
   }
@@ -68,13 +68,13 @@ GradientSync apply_data_parallel(nn::Module& model, const comm::RankContext& con
         "training.enable_cpu_offload: only sharded parameters can be kept in CPU memory; it needs "
         "data_parallel_shard_degree > 1");
   }
-  if (replicate == nullptr) return nullptr;
+  if (replicate.size() == 1) return nullptr;
   if (dims.world_size() != dims.degrees().dp_replicate) {
     throw ConfigError(
         "parallelism.data_parallel_replicate_degree: replicas together with tensor or pipeline "
         "parallelism need data_parallel_shard_degree > 1");
   }
-  const auto ddp = Ddp::apply(model, *replicate);
+  const auto ddp = Ddp::apply(model, replicate);
   tools::log_info("Applied DDP to the model");
   return [ddp](bool sync) { ddp->set_requires_gradient_sync(sync); };
 }

@@ -39,7 +39,7 @@ const char* dtype_name(at::ScalarType type) {
 
 HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
                  const comm::RankContext& context, std::int64_t first_step)
-    : shard_(context.group(mesh::MeshDim::kFsdp)) {
+    : shard_(&context.group(mesh::MeshDim::kFsdp)) {
   if (context.rank != 0) return;
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/hashes.jsonl";

@@ -307,7 +307,7 @@ void Trainer::create_seed_checkpoint() {
 void Trainer::after_first_step() {
   environment_.startup_times.finish("first step");
   tools::log_info(environment_.startup_times.line());
-  if (environment_.context.groups == nullptr) return;
+  if (environment_.context.world_size == 1) return;
   const std::int64_t seconds = config_.comm.train_timeout_seconds;
   tools::log_info("Synchronizing and adjusting timeout for all ProcessGroups to ", seconds, "s");
   environment_.context.groups->world().barrier();
@@ -339,7 +339,7 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
     losses.push_back(forward_backward(i, valid_tokens));
   }
   const at::Tensor norm =
-      parallel::total_grad_norm(parameters_, environment_.context.group(mesh::MeshDim::kFsdp));
+      parallel::total_grad_norm(parameters_, &environment_.context.group(mesh::MeshDim::kFsdp));
 
   // One transfer from the device brings everything the host wants to know.
   const at::Tensor figures =

@@ -28,8 +28,8 @@ inline void on_local_ranks(const mesh::Degrees& degrees, std::int64_t ranks,
         context.rank = rank;
         context.world_size = ranks;
         context.dims = mesh::ParallelDims(degrees, ranks);
-        comm::Groups groups(*backend, context.dims, rank, std::chrono::seconds(60), nullptr);
-        context.groups = &groups;
+        context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
+                                                        std::chrono::seconds(60), nullptr);
         body(context);
       } catch (const std::exception& error) {
         ADD_FAILURE() << "rank " << rank << ": " << error.what();

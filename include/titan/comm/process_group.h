@@ -158,6 +158,8 @@ class Backend {
   virtual ~Backend() = default;
   /// As "gloo".
   virtual std::string_view name() const = 0;
+  /// Where the tensors of its groups' collectives are.
+  virtual at::Device device() const { return at::kCPU; }
   /// A group of these ranks of the world, which all call it with the same name and list. Throws
   /// RunError when they do not come within `timeout`.
   virtual std::unique_ptr<ProcessGroup> make_group(const std::string& name,

@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "titan/comm/groups.h"
 #include "titan/mesh/parallel_dims.h"
@@ -21,8 +22,8 @@ struct RankContext {
   /// Draws the initial weights; of the device that parameters are on, seeded alike on all ranks.
   at::Generator generator;
   mesh::ParallelDims dims{mesh::Degrees{}, 1};
-  /// May be null in a job of one rank.
-  Groups* groups = nullptr;
+  /// Never null; as it is here, of a job of one rank on a CPU.
+  std::shared_ptr<Groups> groups = std::make_shared<Groups>(at::kCPU);
   /// All ranks, on the CPU, for what goes on beside training; null in a job of one rank, and where nothing
   /// does.
   ProcessGroup* host_group = nullptr;
@@ -32,10 +33,8 @@ struct RankContext {
   /// once is the first one's.
   bool leads_process = true;
 
-  /// The group along a mesh dimension, or null where it has one rank.
-  ProcessGroup* group(mesh::MeshDim dim) const {
-    return groups == nullptr ? nullptr : groups->find(dim);
-  }
+  /// The group along a mesh dimension; of one rank where the dimension has one.
+  ProcessGroup& group(mesh::MeshDim dim) const { return groups->find(dim); }
 };
 
 }  // namespace titan::comm

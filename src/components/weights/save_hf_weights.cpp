@@ -38,7 +38,7 @@ class Failure {
     const at::Tensor mine = at::zeros({kMessageBytes}, at::kByte);
     message_.copy(static_cast<char*>(mine.mutable_data_ptr()), kMessageBytes - 1);
     at::Tensor all = mine;
-    if (context.groups != nullptr && context.world_size > 1) {
+    if (context.world_size > 1) {
       comm::ProcessGroup& world = context.groups->world();
       const at::Tensor gathered =
           at::empty({context.world_size * kMessageBytes}, mine.options().device(world.device()));
@@ -106,7 +106,7 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder, nn::Mod
   if (context.rank == 0) failure.guard([&] { clear_hf_folder(files, folder); });
   failure.exchange(context);
 
-  Gatherer gatherer(model, context.group(mesh::MeshDim::kFsdp));
+  Gatherer gatherer(model, &context.group(mesh::MeshDim::kFsdp));
   std::vector<std::unique_ptr<SafetensorsWriter>> written;  // by this rank
   auto next = tensors.begin();
   for (std::size_t i = 0; i < plan.size(); ++i) {

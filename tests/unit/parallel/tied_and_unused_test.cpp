@@ -86,21 +86,21 @@ using Gradients = std::map<std::string, at::Tensor>;
 
 Gradients gradients_of_rank(const comm::RankContext& context) {
   TiedModel model;
-  comm::ProcessGroup* shard = context.group(mesh::MeshDim::kFsdp);
-  comm::ProcessGroup* replicate = context.group(mesh::MeshDim::kDpReplicate);
+  comm::ProcessGroup& shard = context.group(mesh::MeshDim::kFsdp);
+  comm::ProcessGroup& replicate = context.group(mesh::MeshDim::kDpReplicate);
   std::shared_ptr<void> keeps;
-  if (shard != nullptr) {
+  if (shard.size() > 1) {
     FsdpOptions options;
-    options.shard = shard;
-    options.replicate = replicate;
+    options.shard = &shard;
+    options.replicate = &replicate;
     const auto fsdp = Fsdp::create(model, options);
     for (const char* name : {"table", "body", "spare", "scores"}) {
       fsdp->wrap({&model.submodule(name)}, /*reshard_after_forward=*/true);
     }
     fsdp->wrap_root();
     keeps = fsdp;
-  } else if (replicate != nullptr) {
-    keeps = Ddp::apply(model, *replicate, /*bucket_bytes=*/64);
+  } else if (replicate.size() > 1) {
+    keeps = Ddp::apply(model, replicate, /*bucket_bytes=*/64);
   }
   model.to_empty(at::kCPU);
   model.init_weights();
@@ -115,7 +115,7 @@ Gradients gradients_of_rank(const comm::RankContext& context) {
   Gradients gradients;
   for (const auto& [name, place] : model.parameter_slots()) {
     if (!place->tensor.grad().defined()) continue;
-    gradients[name] = full_tensor(place->tensor.grad(), place->box, shard).clone();
+    gradients[name] = full_tensor(place->tensor.grad(), place->box, &shard).clone();
   }
   return gradients;
 }

@@ -62,7 +62,7 @@ Tensors full_tensors(nn::Module& model, const comm::RankContext& context) {
   Tensors result;
   for (const auto& [name, place] : model.parameter_slots()) {
     result[name] =
-        parallel::full_tensor(place->tensor, place->box, context.group(mesh::MeshDim::kFsdp))
+        parallel::full_tensor(place->tensor, place->box, &context.group(mesh::MeshDim::kFsdp))
             .clone();
   }
   return result;
