@@ -3,13 +3,12 @@
 #include <cstdint>
 #include <memory>
 
-#include "titan/comm/groups.h"
 #include "titan/comm/local_backend.h"
 #include "titan/comm/rank_context.h"
 #include "titan/comm/store.h"
-#include "titan/comm/watch.h"
 #include "titan/config/job_config.h"
 #include "titan/tools/launch_environment.h"
+#include "titan/watch/watch.h"
 
 namespace titan::app {
 
@@ -17,8 +16,7 @@ namespace titan::app {
 struct JobRank {
   std::shared_ptr<comm::Store> store;  // null where there is nobody to tell
   std::unique_ptr<comm::Backend> backend;
-  std::unique_ptr<comm::Watch> watch;
-  std::unique_ptr<comm::Groups> groups;
+  std::unique_ptr<titan::watch::Watch> watch;
   std::unique_ptr<comm::Backend> host_backend;  // where `backend` is a GPU's
   std::unique_ptr<comm::ProcessGroup> host_group;
   comm::RankContext context;
@@ -36,7 +34,7 @@ struct JobSetup {
 /// can be repeated.
 std::int64_t seed_of(const config::JobConfig& config);
 
-/// The only rank of its job: no groups.
+/// The only rank of its job.
 std::unique_ptr<JobRank> lone_rank(const JobSetup& setup);
 /// The rank that a launcher made this process: meets the others at the launcher's address, sees that
 /// all have the same config, and makes the groups. Throws ConfigError, RunError.

@@ -64,7 +64,7 @@ class Training {
       trainer.train(stop_signals);
     }
     // Who serves the store stays until the others need it no more.
-    if (rank.groups) rank.groups->world().barrier();
+    rank.context.groups->world().barrier();
     if (rank.watch) rank.watch->leave();
   } catch (const c10::Error& error) {
     std::string message = error.what_without_backtrace();

@@ -18,6 +18,18 @@ class C10dWork : public BackendWork {
   c10::intrusive_ptr<c10d::Work> work_;
 };
 
+/// Several that were started one by one.
+class C10dWorks : public BackendWork {
+ public:
+  void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
+  void wait() override {
+    for (const auto& work : works_) work->wait();
+  }
+
+ private:
+  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
+};
+
 std::unique_ptr<BackendWork> started(c10::intrusive_ptr<c10d::Work> work) {
   return std::make_unique<C10dWork>(std::move(work));
 }
@@ -77,14 +89,30 @@ ProcessGroup::StartedWork C10dGroup::do_broadcast(const at::Tensor& tensor, std:
   return started(backend_->broadcast(tensors, options));
 }
 
-ProcessGroup::StartedWork C10dGroup::do_send(const at::Tensor& tensor, std::int64_t to) {
-  std::vector<at::Tensor> tensors{tensor};
-  return started(backend_->send(tensors, static_cast<int>(to), kMessageTag));
+c10::intrusive_ptr<c10d::Work> C10dGroup::start(const Message& message) {
+  std::vector<at::Tensor> tensors{message.tensor};
+  const int peer = static_cast<int>(message.peer);
+  return message.direction == Message::Direction::kSend
+             ? backend_->send(tensors, peer, kMessageTag)
+             : backend_->recv(tensors, peer, kMessageTag);
 }
 
-ProcessGroup::StartedWork C10dGroup::do_receive(const at::Tensor& tensor, std::int64_t from) {
-  std::vector<at::Tensor> tensors{tensor};
-  return started(backend_->recv(tensors, static_cast<int>(from), kMessageTag));
+ProcessGroup::StartedWork C10dGroup::do_exchange(const std::vector<Message>& messages) {
+  if (!backend_->supportsCoalescing()) {
+    auto all = std::make_unique<C10dWorks>();
+    for (const Message& message : messages) all->add(start(message));
+    return all;
+  }
+  // One message too: outside of a coalesced call NCCL's back end would send it over a communicator of
+  // the two ranks, where a peer that receives it among others does not look.
+  backend_->startCoalescing();
+  try {
+    for (const Message& message : messages) start(message);
+  } catch (...) {
+    backend_->endCoalescing();
+    throw;
+  }
+  return started(backend_->endCoalescing());
 }
 
 ProcessGroup::StartedWork C10dGroup::do_barrier() {

@@ -17,9 +17,10 @@ class C10dGroup : public ProcessGroup {
     CollectiveObserver* observer = nullptr;
   };
 
-  static constexpr int kMessageTag = 0;  // of send and receive
+  static constexpr int kMessageTag = 0;  // of all messages
 
   C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+  at::Device device() const override { return device_; }
   void set_timeout(std::chrono::milliseconds timeout) override;
 
  protected:
@@ -30,11 +31,12 @@ class C10dGroup : public ProcessGroup {
                             const std::vector<std::int64_t>& output_splits,
                             const std::vector<std::int64_t>& input_splits) override;
   StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override;
-  StartedWork do_send(const at::Tensor& tensor, std::int64_t to) override;
-  StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override;
+  StartedWork do_exchange(const std::vector<Message>& messages) override;
   StartedWork do_barrier() override;
 
  private:
+  c10::intrusive_ptr<c10d::Work> start(const Message& message);
+
   c10::intrusive_ptr<c10d::Backend> backend_;
   at::Device device_;
 };

@@ -49,10 +49,11 @@ class FakeGroup : public ProcessGroup {
   }
 
   StartedWork do_broadcast(const at::Tensor&, std::int64_t) override { return nullptr; }
-  StartedWork do_send(const at::Tensor&, std::int64_t) override { return nullptr; }
 
-  StartedWork do_receive(const at::Tensor& tensor, std::int64_t) override {
-    tensor.zero_();
+  StartedWork do_exchange(const std::vector<Message>& messages) override {
+    for (const Message& message : messages) {
+      if (message.direction == Message::Direction::kReceive) message.tensor.zero_();
+    }
     return nullptr;
   }
 

@@ -78,27 +78,27 @@ class GlooGroup::Wire {
   c10::intrusive_ptr<c10d::Backend> gloo_;
 };
 
-/// Messages under way. Unlike a collective of Gloo they have to be told how long they may take.
-class GlooGroup::Messages : public BackendWork {
+/// Transfers under way. Unlike a collective of Gloo they have to be told how long they may take.
+class GlooGroup::Transfers : public BackendWork {
  public:
-  explicit Messages(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
+  explicit Transfers(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
 
   /// Starts to send `sent[r]` to every other rank r and to receive `received[r]` from it. Empty
-  /// tensors, which are so on both sides, make no messages.
-  static std::unique_ptr<Messages> exchange(const std::shared_ptr<Wire>& wire, const Tensors& sent,
-                                            const Tensors& received, std::int64_t mine, int tag) {
-    auto messages = std::make_unique<Messages>(wire);
+  /// tensors, which are so on both sides, are not sent.
+  static std::unique_ptr<Transfers> exchange(const std::shared_ptr<Wire>& wire, const Tensors& sent,
+                                             const Tensors& received, std::int64_t mine, int tag) {
+    auto transfers = std::make_unique<Transfers>(wire);
     const auto count = static_cast<std::int64_t>(sent.size());
     const std::lock_guard lock(one_at_a_time());
     for (std::int64_t i = 1; i < count; ++i) {  // everybody begins with another peer
       const std::int64_t from = (mine + count - i) % count;
       const at::Tensor& theirs = received[static_cast<std::size_t>(from)];
-      if (theirs.numel() > 0) messages->works_.push_back(wire->receive(theirs, from, tag));
+      if (theirs.numel() > 0) transfers->works_.push_back(wire->receive(theirs, from, tag));
       const std::int64_t to = (mine + i) % count;
       const at::Tensor& ours = sent[static_cast<std::size_t>(to)];
-      if (ours.numel() > 0) messages->works_.push_back(wire->send(ours, to, tag));
+      if (ours.numel() > 0) transfers->works_.push_back(wire->send(ours, to, tag));
     }
-    return messages;
+    return transfers;
   }
 
   void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
@@ -123,7 +123,7 @@ void GlooGroup::set_timeout(std::chrono::milliseconds timeout) {
   C10dGroup::set_timeout(timeout);
 }
 
-// Messages of send and receive have a tag of their own. That ranks come to the second exchange of a
+// The messages of `exchange` have a tag of their own. That ranks come to the second exchange of a
 // large all-reduce in another order than to their next collectives makes no difference then.
 int GlooGroup::next_tag() { return kMessageTag + 1 + static_cast<int>(exchanges_++ % 0x1000000); }
 
@@ -146,9 +146,10 @@ ProcessGroup::StartedWork GlooGroup::all_reduce_small(const at::Tensor& tensor, 
   std::shared_ptr<const at::Tensor> scratch;
   const Tensors rows = rows_around(tensor, scratch);
   const Tensors sent(rows.size(), tensor);
-  std::shared_ptr<BackendWork> messages = Messages::exchange(wire_, sent, rows, rank(), next_tag());
-  return finishing_.add([messages, scratch, rows, tensor, op, mine = rank()] {
-    messages->wait();
+  std::shared_ptr<BackendWork> transfers =
+      Transfers::exchange(wire_, sent, rows, rank(), next_tag());
+  return finishing_.add([transfers, scratch, rows, tensor, op, mine = rank()] {
+    transfers->wait();
     reduce_in_order(flat(tensor), rows, mine, op);
   });
 }
@@ -159,22 +160,23 @@ ProcessGroup::StartedWork GlooGroup::all_reduce_large(const at::Tensor& tensor, 
   const at::Tensor own = parts[static_cast<std::size_t>(rank())];
   std::shared_ptr<const at::Tensor> scratch;
   const Tensors rows = rows_around(own, scratch);
-  std::shared_ptr<BackendWork> messages =
-      Messages::exchange(wire_, parts, rows, rank(), next_tag());
+  std::shared_ptr<BackendWork> transfers =
+      Transfers::exchange(wire_, parts, rows, rank(), next_tag());
   return finishing_.add(
-      [messages, scratch, rows, parts, own, op, mine = rank(), tag = next_tag(), wire = wire_] {
-        messages->wait();
+      [transfers, scratch, rows, parts, own, op, mine = rank(), tag = next_tag(), wire = wire_] {
+        transfers->wait();
         reduce_in_order(own, rows, mine, op);
-        Messages::exchange(wire, Tensors(parts.size(), own), parts, mine, tag)->wait();
+        Transfers::exchange(wire, Tensors(parts.size(), own), parts, mine, tag)->wait();
       });
 }
 
 ProcessGroup::StartedWork GlooGroup::do_all_gather(const at::Tensor& output,
                                                    const at::Tensor& input) {
   const Tensors rows = parts_of(output, size());
-  auto messages = Messages::exchange(wire_, Tensors(rows.size(), input), rows, rank(), next_tag());
+  auto transfers =
+      Transfers::exchange(wire_, Tensors(rows.size(), input), rows, rank(), next_tag());
   copy_own(rows[static_cast<std::size_t>(rank())], input);
-  return messages;
+  return transfers;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_reduce_scatter(const at::Tensor& output,
@@ -182,10 +184,10 @@ ProcessGroup::StartedWork GlooGroup::do_reduce_scatter(const at::Tensor& output,
   const Tensors parts = parts_of(input, size());
   std::shared_ptr<const at::Tensor> scratch;
   const Tensors rows = rows_around(parts[static_cast<std::size_t>(rank())], scratch);
-  std::shared_ptr<BackendWork> messages =
-      Messages::exchange(wire_, parts, rows, rank(), next_tag());
-  return finishing_.add([messages, scratch, rows, output, mine = rank()] {
-    messages->wait();
+  std::shared_ptr<BackendWork> transfers =
+      Transfers::exchange(wire_, parts, rows, rank(), next_tag());
+  return finishing_.add([transfers, scratch, rows, output, mine = rank()] {
+    transfers->wait();
     reduce_in_order(flat(output), rows, mine, ReduceOp::kSum);
   });
 }
@@ -196,10 +198,10 @@ ProcessGroup::StartedWork GlooGroup::do_all_to_all(const at::Tensor& output,
                                                    const std::vector<std::int64_t>& input_splits) {
   const Tensors sent = split_rows(input, input_splits);
   const Tensors received = split_rows(output, output_splits);
-  auto messages = Messages::exchange(wire_, sent, received, rank(), next_tag());
+  auto transfers = Transfers::exchange(wire_, sent, received, rank(), next_tag());
   const auto mine = static_cast<std::size_t>(rank());
   copy_own(received[mine], sent[mine]);
-  return messages;
+  return transfers;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std::int64_t root) {
@@ -208,20 +210,16 @@ ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std:
   return C10dGroup::do_broadcast(bytes_of(tensor), root);
 }
 
-ProcessGroup::StartedWork GlooGroup::do_send(const at::Tensor& tensor, std::int64_t to) {
-  if (tensor.numel() == 0) return nullptr;
-  auto messages = std::make_unique<Messages>(wire_);
+ProcessGroup::StartedWork GlooGroup::do_exchange(const std::vector<Message>& messages) {
+  auto transfers = std::make_unique<Transfers>(wire_);
   const std::lock_guard lock(one_at_a_time());
-  messages->add(wire_->send(tensor, to, kMessageTag));
-  return messages;
-}
-
-ProcessGroup::StartedWork GlooGroup::do_receive(const at::Tensor& tensor, std::int64_t from) {
-  if (tensor.numel() == 0) return nullptr;
-  auto messages = std::make_unique<Messages>(wire_);
-  const std::lock_guard lock(one_at_a_time());
-  messages->add(wire_->receive(tensor, from, kMessageTag));
-  return messages;
+  for (const auto& [tensor, peer, direction] : messages) {
+    if (tensor.numel() == 0) continue;
+    transfers->add(direction == Message::Direction::kSend
+                       ? wire_->send(tensor, peer, kMessageTag)
+                       : wire_->receive(tensor, peer, kMessageTag));
+  }
+  return transfers;
 }
 
 ProcessGroup::StartedWork GlooGroup::do_barrier() {

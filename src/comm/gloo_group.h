@@ -26,13 +26,12 @@ class GlooGroup : public C10dGroup {
                             const std::vector<std::int64_t>& output_splits,
                             const std::vector<std::int64_t>& input_splits) override;
   StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override;
-  StartedWork do_send(const at::Tensor& tensor, std::int64_t to) override;
-  StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override;
+  StartedWork do_exchange(const std::vector<Message>& messages) override;
   StartedWork do_barrier() override;
 
  private:
   class Wire;
-  class Messages;
+  class Transfers;
   using Tensors = std::vector<at::Tensor>;  // one per rank
 
   StartedWork all_reduce_small(const at::Tensor& tensor, ReduceOp op);

@@ -3,6 +3,8 @@
 #include <array>
 #include <numeric>
 
+#include "comm/lone_group.h"
+
 namespace titan::comm {
 
 namespace {
@@ -17,8 +19,12 @@ static_assert(kByExpressiveness.size() == mesh::kMeshDimNames.size());
 
 }  // namespace
 
+Groups::Groups(at::Device device) : alone_(make_lone_group(0, device)), world_(alone_.get()) {}
+
 Groups::Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
-               std::chrono::milliseconds timeout, CollectiveObserver* observer) {
+               std::chrono::milliseconds timeout, CollectiveObserver* observer)
+    : alone_(make_lone_group(rank, backend.device())), world_(alone_.get()) {
+  if (dims.world_size() == 1) return;
   for (const mesh::MeshDim dim : kByExpressiveness) {
     if (!dims.exists(dim) || dims.size(dim) == 1) continue;
     by_dim_[dim] = &group_of(std::string(mesh::to_string(dim)), dims.ranks(dim, rank), backend,
@@ -37,9 +43,9 @@ ProcessGroup& Groups::group_of(const std::string& name, const std::vector<std::i
   return *group;
 }
 
-ProcessGroup* Groups::find(mesh::MeshDim dim) const {
+ProcessGroup& Groups::find(mesh::MeshDim dim) const {
   const auto found = by_dim_.find(dim);
-  return found == by_dim_.end() ? nullptr : found->second;
+  return found == by_dim_.end() ? *alone_ : *found->second;
 }
 
 ProcessGroup& Groups::world() const { return *world_; }

@@ -91,7 +91,7 @@ class LocalGroup : public ProcessGroup {
 
  protected:
   StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override {
-    return exchange(tensor.clone(), [tensor, op](LocalMeeting::Round& round, std::size_t) {
+    return meet(tensor.clone(), [tensor, op](LocalMeeting::Round& round, std::size_t) {
       // Whoever comes first does the work for all.
       std::call_once(round.reduced_once, [&] {
         round.reduced = round.inputs[0];
@@ -104,7 +104,7 @@ class LocalGroup : public ProcessGroup {
   }
 
   StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override {
-    return exchange(input.clone(), [output](LocalMeeting::Round& round, std::size_t) {
+    return meet(input.clone(), [output](LocalMeeting::Round& round, std::size_t) {
       const auto ranks = static_cast<std::int64_t>(round.inputs.size());
       for (std::int64_t i = 0; i < ranks; ++i) {
         copy_bytes(part(output, i, ranks), round.inputs[static_cast<std::size_t>(i)]);
@@ -113,7 +113,7 @@ class LocalGroup : public ProcessGroup {
   }
 
   StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override {
-    return exchange(input.clone(), [output](LocalMeeting::Round& round, std::size_t place) {
+    return meet(input.clone(), [output](LocalMeeting::Round& round, std::size_t place) {
       const auto ranks = static_cast<std::int64_t>(round.inputs.size());
       const auto mine = static_cast<std::int64_t>(place);
       const at::Tensor sum = output.view(-1);
@@ -140,7 +140,7 @@ class LocalGroup : public ProcessGroup {
         row += output_splits[i];
       }
     };
-    return exchange(input.clone(), std::move(finish), input_splits);
+    return meet(input.clone(), std::move(finish), input_splits);
   }
 
   StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override {
@@ -148,32 +148,41 @@ class LocalGroup : public ProcessGroup {
     auto finish = [tensor, root, sends](LocalMeeting::Round& round, std::size_t) {
       if (!sends) copy_bytes(tensor, round.inputs[static_cast<std::size_t>(root)]);
     };
-    return exchange(sends ? tensor.clone() : at::Tensor(), std::move(finish));
+    return meet(sends ? tensor.clone() : at::Tensor(), std::move(finish));
   }
 
-  StartedWork do_send(const at::Tensor& tensor, std::int64_t to) override {
-    meeting_->post(static_cast<std::size_t>(rank()), static_cast<std::size_t>(to), tensor.clone());
-    return nullptr;
-  }
-
-  StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) override {
-    // Places in the queue are taken when receives start, so that they may be waited for in any order.
-    const auto number =
-        meeting_->next_receive(static_cast<std::size_t>(from), static_cast<std::size_t>(rank()));
-    return std::make_unique<LocalWork>([this, tensor, from, number] {
-      copy_bytes(tensor, meeting_->take(static_cast<std::size_t>(from),
-                                        static_cast<std::size_t>(rank()), number, timeout_));
+  StartedWork do_exchange(const std::vector<Message>& messages) override {
+    struct Receive {
+      at::Tensor tensor;
+      std::size_t from;
+      std::uint64_t number;
+    };
+    const auto mine = static_cast<std::size_t>(rank());
+    std::vector<Receive> receives;
+    for (const auto& [tensor, peer_rank, direction] : messages) {
+      const auto peer = static_cast<std::size_t>(peer_rank);
+      if (direction == Message::Direction::kSend) {
+        meeting_->post(mine, peer, tensor.clone());
+      } else {
+        // Places in the queue are taken now, so that exchanges may be waited for in any order.
+        receives.push_back({tensor, peer, meeting_->next_receive(peer, mine)});
+      }
+    }
+    return std::make_unique<LocalWork>([this, mine, receives = std::move(receives)] {
+      for (const auto& [tensor, from, number] : receives) {
+        copy_bytes(tensor, meeting_->take(from, mine, number, timeout_));
+      }
     });
   }
 
   StartedWork do_barrier() override {
-    return exchange(at::Tensor(), [](LocalMeeting::Round&, std::size_t) {});
+    return meet(at::Tensor(), [](LocalMeeting::Round&, std::size_t) {});
   }
 
  private:
   using Finish = std::function<void(LocalMeeting::Round&, std::size_t place)>;
 
-  StartedWork exchange(at::Tensor input, Finish finish, std::vector<std::int64_t> splits = {}) {
+  StartedWork meet(at::Tensor input, Finish finish, std::vector<std::int64_t> splits = {}) {
     const auto place = static_cast<std::size_t>(rank());
     const auto round = meeting_->arrive(next_round_++, place, std::move(input), std::move(splits));
     return std::make_unique<LocalWork>([this, round, place, finish = std::move(finish)] {

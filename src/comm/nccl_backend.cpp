@@ -54,6 +54,7 @@ class NcclBackend : public Backend {
       : store_(store), rank_(rank), device_(device), groups_(groups) {}
 
   std::string_view name() const override { return "nccl"; }
+  at::Device device() const override { return device_; }
 
   std::unique_ptr<ProcessGroup> make_group(const std::string& name,
                                            const std::vector<std::int64_t>& ranks,

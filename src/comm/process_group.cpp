@@ -32,6 +32,7 @@ struct ProcessGroup::Observation {
   CollectiveObserver* observer;
   CollectiveCall call;
   std::string group;  // what `call` names, should the group be gone before the wait
+  std::vector<std::int64_t> peers;
   std::uint64_t id = 0;
   std::unique_ptr<BackendWork> work;
   std::vector<at::Tensor> tensors;  // kept alive
@@ -62,15 +63,40 @@ ProcessGroup::ProcessGroup(std::string name, std::vector<std::int64_t> ranks, st
   TITAN_CHECK(rank_ >= 0 && rank_ < size(), "rank ", rank_, " is not in a group of ", size());
 }
 
-Work ProcessGroup::observe(std::string_view operation, std::int64_t bytes,
-                           const std::function<StartedWork()>& start,
-                           std::vector<at::Tensor> tensors, std::function<void()> afterwards) {
-  const auto seen = std::make_shared<Observation>();
-  seen->observer = observer_;
-  seen->group = name_;
-  seen->call = {seen->group, operation, ++sequence_, bytes, &ranks_};
+Work ProcessGroup::collective(std::string_view operation, std::int64_t bytes, const Start& start,
+                              std::vector<at::Tensor> tensors, std::function<void()> afterwards) {
+  auto seen = std::make_shared<Observation>();
+  seen->call.operation = operation;
+  seen->call.sequence = ++sequence_;
+  seen->call.bytes = bytes;
   seen->tensors = std::move(tensors);
   seen->afterwards = std::move(afterwards);
+  return observe(std::move(seen), start);
+}
+
+Work ProcessGroup::start_exchange(const std::vector<Message>& messages) {
+  auto seen = std::make_shared<Observation>();
+  for (const Message& message : messages) {
+    const bool sends = message.direction == Message::Direction::kSend;
+    seen->call.operation = messages.size() > 1 ? "exchange" : sends ? "send" : "receive";
+    TITAN_CHECK(message.tensor.is_contiguous(), seen->call.operation, " needs a contiguous tensor");
+    TITAN_CHECK(message.peer >= 0 && message.peer < size() && message.peer != rank_,
+                seen->call.operation, " of rank ", rank_, " of ", size(), " with rank ",
+                message.peer);
+    if (sends) seen->call.bytes += static_cast<std::int64_t>(message.tensor.nbytes());
+    seen->tensors.push_back(message.tensor);
+    seen->peers.push_back(ranks_[static_cast<std::size_t>(message.peer)]);
+  }
+  seen->call.sequence = ++exchanges_;
+  seen->call.peers = &seen->peers;
+  return observe(std::move(seen), [&] { return do_exchange(messages); });
+}
+
+Work ProcessGroup::observe(std::shared_ptr<Observation> seen, const Start& start) {
+  seen->observer = observer_;
+  seen->group = name_;
+  seen->call.group = seen->group;
+  seen->call.ranks = &ranks_;
   if (observer_ != nullptr) seen->id = observer_->started(seen->call);
   try {
     const c10::NoGradGuard no_grad;
@@ -86,19 +112,18 @@ Work ProcessGroup::observe(std::string_view operation, std::int64_t bytes,
   return work;
 }
 
-Work ProcessGroup::all_reduce(const at::Tensor& tensor, ReduceOp op) {
+Work ProcessGroup::start_all_reduce(const at::Tensor& tensor, ReduceOp op) {
   TITAN_CHECK(tensor.is_contiguous(), "all_reduce needs a contiguous tensor");
-  return observe("all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
-                 [&] { return do_all_reduce(tensor, op); }, {tensor});
+  return collective("all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
+                    [&] { return do_all_reduce(tensor, op); }, {tensor});
 }
 
-Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
-  TITAN_CHECK(!tensors.empty(), "nothing to reduce");
+Work ProcessGroup::start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor> flat;
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.reshape(-1));
   const at::Tensor buffer = at::cat(flat);
-  return observe(
+  return collective(
       "all_reduce", static_cast<std::int64_t>(buffer.nbytes()),
       [&] { return do_all_reduce(buffer, ReduceOp::kSum); }, {buffer},
       [tensors, buffer] {
@@ -110,27 +135,27 @@ Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) 
       });
 }
 
-Work ProcessGroup::all_gather(const at::Tensor& output, const at::Tensor& input) {
+Work ProcessGroup::start_all_gather(const at::Tensor& output, const at::Tensor& input) {
   TITAN_CHECK(output.numel() == input.numel() * size(), "all_gather of ", input.numel(),
               " elements from ", size(), " ranks into ", output.numel());
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
               "all_gather needs contiguous tensors");
-  return observe("all_gather", static_cast<std::int64_t>(input.nbytes()),
-                 [&] { return do_all_gather(output, input); }, {output, input});
+  return collective("all_gather", static_cast<std::int64_t>(input.nbytes()),
+                    [&] { return do_all_gather(output, input); }, {output, input});
 }
 
-Work ProcessGroup::reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
+Work ProcessGroup::start_reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
   TITAN_CHECK(input.numel() == output.numel() * size(), "reduce_scatter of ", input.numel(),
               " elements to ", size(), " ranks of ", output.numel());
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
               "reduce_scatter needs contiguous tensors");
-  return observe("reduce_scatter", static_cast<std::int64_t>(input.nbytes()),
-                 [&] { return do_reduce_scatter(output, input); }, {output, input});
+  return collective("reduce_scatter", static_cast<std::int64_t>(input.nbytes()),
+                    [&] { return do_reduce_scatter(output, input); }, {output, input});
 }
 
-Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
-                              const std::vector<std::int64_t>& output_splits,
-                              const std::vector<std::int64_t>& input_splits) {
+Work ProcessGroup::start_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                                    const std::vector<std::int64_t>& output_splits,
+                                    const std::vector<std::int64_t>& input_splits) {
   const auto ranks = static_cast<std::size_t>(size());
   TITAN_CHECK(output_splits.size() == ranks && input_splits.size() == ranks,
               "all_to_all needs one split per rank");
@@ -138,32 +163,19 @@ Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
               "all_to_all splits do not add up to the rows");
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
               "all_to_all needs contiguous tensors");
-  return observe("all_to_all", static_cast<std::int64_t>(input.nbytes()),
-                 [&] { return do_all_to_all(output, input, output_splits, input_splits); },
-                 {output, input});
+  return collective("all_to_all", static_cast<std::int64_t>(input.nbytes()),
+                    [&] { return do_all_to_all(output, input, output_splits, input_splits); },
+                    {output, input});
 }
 
-Work ProcessGroup::broadcast(const at::Tensor& tensor, std::int64_t root) {
+Work ProcessGroup::start_broadcast(const at::Tensor& tensor, std::int64_t root) {
   TITAN_CHECK(tensor.is_contiguous(), "broadcast needs a contiguous tensor");
-  return observe("broadcast", static_cast<std::int64_t>(tensor.nbytes()),
-                 [&] { return do_broadcast(tensor, root); }, {tensor});
-}
-
-Work ProcessGroup::send(const at::Tensor& tensor, std::int64_t to) {
-  TITAN_CHECK(tensor.is_contiguous() && to != rank_, "send needs a contiguous tensor and a peer");
-  return observe("send", static_cast<std::int64_t>(tensor.nbytes()),
-                 [&] { return do_send(tensor, to); }, {tensor});
-}
-
-Work ProcessGroup::receive(const at::Tensor& tensor, std::int64_t from) {
-  TITAN_CHECK(tensor.is_contiguous() && from != rank_,
-              "receive needs a contiguous tensor and a peer");
-  return observe("receive", static_cast<std::int64_t>(tensor.nbytes()),
-                 [&] { return do_receive(tensor, from); }, {tensor});
+  return collective("broadcast", static_cast<std::int64_t>(tensor.nbytes()),
+                    [&] { return do_broadcast(tensor, root); }, {tensor});
 }
 
 void ProcessGroup::barrier() {
-  observe("barrier", 0, [&] { return do_barrier(); }, {}).wait();
+  collective("barrier", 0, [&] { return do_barrier(); }, {}).wait();
 }
 
 }  // namespace titan::comm

@@ -145,12 +145,12 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
 
   Traffic traffic(dims, /*copies=*/!gpu);
   const auto backend = comm::make_fake_backend(dims.world_size());
-  comm::Groups groups(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   comm::RankContext context;
   context.world_size = dims.world_size();
   context.generator = at::make_generator<at::CPUGeneratorImpl>();
   context.dims = dims;
-  context.groups = &groups;
+  context.groups =
+      std::make_shared<comm::Groups>(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   if (gpu) context.pretended = at::kCUDA;
 
   config::JobConfig changed = config;

@@ -5,6 +5,8 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <tuple>
+
 namespace titan::nn {
 
 at::Tensor documents_by_eos(const at::Tensor& tokens, std::int64_t eos_id) {
@@ -35,7 +37,7 @@ PackedDocuments packed_documents(const at::Tensor& documents) {
   const at::Tensor starts = is_start.flatten().nonzero().squeeze(1);
   const at::Tensor offsets =
       at::cat({starts, at::ones({1}, starts.options()) * documents.numel()}).to(at::kInt);
-  return {offsets, offsets.diff().max().item<std::int64_t>()};
+  return {offsets, std::get<0>(offsets.diff().max(0)).item<std::int64_t>()};
 }
 
 }  // namespace titan::nn

@@ -49,10 +49,10 @@ at::Tensor norms_of(const Parameters& parameters, const std::vector<std::size_t>
 }
 
 /// √(Σ norms²) over the ranks of a group, element by element: in the order in which PyTorch rounds.
-at::Tensor combine(const at::Tensor& norms, comm::ProcessGroup* group) {
-  if (group == nullptr) return norms;
-  const at::Tensor squares = norms.pow(2.0).to(group->device());
-  group->all_reduce(squares).wait();
+at::Tensor combine(const at::Tensor& norms, comm::ProcessGroup& group) {
+  if (group.size() == 1) return norms;
+  const at::Tensor squares = norms.pow(2.0).to(group.device());
+  group.all_reduce(squares).wait();
   return squares.pow(0.5).to(norms.device());
 }
 

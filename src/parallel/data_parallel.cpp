@@ -54,8 +54,8 @@ std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,
   options.device = context.device;
   options.keeps_buffers = context.kernels() == at::kCPU;
   UnitOptions ranks;
-  ranks.shard = context.group(MeshDim::kFsdp);
-  ranks.replicate = context.group(MeshDim::kDpReplicate);
+  ranks.shard = &context.group(MeshDim::kFsdp);
+  ranks.replicate = &context.group(MeshDim::kDpReplicate);
   ranks.axis = axis_of(MeshDim::kFsdp);
   const auto fsdp = Fsdp::create(model, options);
   wrap_units(model, units, *fsdp, ranks, parallelism.fsdp_reshard_after_forward,
@@ -85,7 +85,7 @@ std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable
         "parallelism.data_parallel_replicate_degree: replicas together with tensor or pipeline "
         "parallelism need data_parallel_shard_degree > 1");
   }
-  const auto ddp = Ddp::apply(model, *context.group(MeshDim::kDpReplicate));
+  const auto ddp = Ddp::apply(model, context.group(MeshDim::kDpReplicate));
   tools::log_info("Applied DDP to the model");
   return ddp;
 }

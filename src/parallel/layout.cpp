@@ -60,10 +60,8 @@ at::Tensor full_tensor(const at::Tensor& local, const nn::Parameter& parameter,
   for (std::size_t i = parameter.cuts.size(); i-- > 0;) {
     const nn::Cut& cut = parameter.cuts[i];
     if (cut.parts == 1) continue;
-    comm::ProcessGroup* group = context.group(mesh_dim_of(cut.axis));
-    TITAN_CHECK(group != nullptr, "a parameter is cut over an axis without a group");
     const std::int64_t length = parameter.sizes_after(i)[static_cast<std::size_t>(cut.dim)];
-    result = gather(result, cut, length, *group);
+    result = gather(result, cut, length, context.group(mesh_dim_of(cut.axis)));
   }
   return result.contiguous();
 }
@@ -80,8 +78,8 @@ void sum_partial_gradients(const Parameters& parameters, const comm::RankContext
   }
   for (const auto& [axes, gradients] : by_axes) {
     for (const nn::Axis axis : axes) {
-      comm::ProcessGroup* group = context.group(mesh_dim_of(axis));
-      if (group != nullptr) group->all_reduce_coalesced(gradients).wait();
+      comm::ProcessGroup& group = context.group(mesh_dim_of(axis));
+      if (group.size() > 1) group.all_reduce_coalesced(gradients).wait();
     }
   }
 }

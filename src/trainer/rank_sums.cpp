@@ -8,7 +8,7 @@ namespace titan::trainer {
 using mesh::MeshDim;
 
 RankSums::RankSums(const comm::RankContext& context)
-    : world_(context.world_size > 1 ? &context.groups->world() : nullptr), device_(context.device) {
+    : world_(context.groups->world()), device_(context.device) {
   const auto is_first = [&](MeshDim dim) {
     return context.dims.coordinate(dim, context.rank) == 0;
   };
@@ -17,21 +17,21 @@ RankSums::RankSums(const comm::RankContext& context)
 }
 
 protocols::RankFigures RankSums::sum(const protocols::RankFigures& mine) const {
-  if (world_ == nullptr) return mine;
+  if (world_.size() == 1) return mine;
   const at::Tensor numbers = at::tensor({counts_tokens_ ? mine.tokens : 0.0,
                                          counts_loss_ ? mine.loss : 0.0, mine.any ? 1.0 : 0.0},
                                         at::kDouble)
                                  .to(device_);
-  world_->all_reduce(numbers).wait();
+  world_.all_reduce(numbers).wait();
   const at::Tensor sums = numbers.cpu();
   const double* of = sums.const_data_ptr<double>();
   return {of[0], of[1], of[2] > 0};
 }
 
 double RankSums::max(double mine) const {
-  if (world_ == nullptr) return mine;
+  if (world_.size() == 1) return mine;
   const at::Tensor number = at::scalar_tensor(mine, at::kDouble).to(device_);
-  world_->all_reduce(number, comm::ReduceOp::kMax).wait();
+  world_.all_reduce(number, comm::ReduceOp::kMax).wait();
   return number.item<double>();
 }
 

@@ -18,7 +18,7 @@ class RankSums {
   bool any(bool mine) const;
 
  private:
-  comm::ProcessGroup* world_;  // null in a job of one rank
+  comm::ProcessGroup& world_;
   at::Device device_;
   bool counts_tokens_;  // one rank of those that read the same rows
   bool counts_loss_;    // one rank of those that compute the same losses

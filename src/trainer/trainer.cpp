@@ -215,7 +215,7 @@ void Trainer::after_step(const tools::StopSignals& stop_signals) {
 void Trainer::after_first_step() {
   environment_.startup_times.finish("first step");
   tools::log_info(environment_.startup_times.line());
-  if (environment_.context.groups == nullptr) return;
+  if (environment_.context.world_size == 1) return;
   const std::int64_t seconds = config_.comm.train_timeout_seconds;
   tools::log_info("Synchronizing and adjusting timeout for all ProcessGroups to ", seconds, "s");
   environment_.context.groups->world().barrier();

@@ -13,14 +13,17 @@ namespace titan::comm {
 /// The process groups of one rank. Ranks that are the same list in several meshes share a group.
 class Groups {
  public:
-  /// Makes the group of the world and of every mesh dimension that exists, in the same order on
+  /// Of a job of one rank, whose tensors are on `device`.
+  explicit Groups(at::Device device);
+  /// Makes the group of the world and of every mesh dimension of several ranks, in the same order on
   /// every rank. `backend` and `observer` outlive the object; `observer` may be null. Throws
   /// RunError.
   Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
          std::chrono::milliseconds timeout, CollectiveObserver* observer);
 
-  /// The group along a mesh dimension, or null where the dimension has one rank.
-  ProcessGroup* find(mesh::MeshDim dim) const;
+  /// The group along a mesh dimension. Where the dimension has one rank, a group of one: it exchanges
+  /// nothing and tells no observer.
+  ProcessGroup& find(mesh::MeshDim dim) const;
   /// All ranks; also of a job with one.
   ProcessGroup& world() const;
   /// How long a collective may take from now on, in all groups.
@@ -31,6 +34,7 @@ class Groups {
                          Backend& backend, std::chrono::milliseconds timeout,
                          CollectiveObserver* observer);
 
+  std::unique_ptr<ProcessGroup> alone_;
   std::map<std::vector<std::int64_t>, std::unique_ptr<ProcessGroup>> groups_;
   std::map<mesh::MeshDim, ProcessGroup*> by_dim_;
   ProcessGroup* world_ = nullptr;

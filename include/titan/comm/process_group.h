@@ -10,30 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "titan/comm/collective_observer.h"
+
 namespace titan::comm {
 
 enum class ReduceOp { kSum, kMax };
-
-/// One collective as the watch over them sees it.
-struct CollectiveCall {
-  std::string_view group;      // the group's name, as "fsdp"
-  std::string_view operation;  // as "all_gather"
-  std::uint64_t sequence = 0;  // counts the group's collectives from 1; the same on all its ranks
-  std::int64_t bytes = 0;      // of this rank's input
-  const std::vector<std::int64_t>* ranks = nullptr;  // of the group, as ranks of the world
-};
-
-/// Is told of every collective of a rank. Called by the thread that starts or waits.
-class CollectiveObserver {
- public:
-  virtual ~CollectiveObserver() = default;
-  /// Returns a number that `finished` and `explain` get back.
-  virtual std::uint64_t started(const CollectiveCall& call) = 0;
-  virtual void finished(std::uint64_t id) = 0;
-  /// One message for a collective that failed with `error`: who is missing, where, why.
-  virtual std::string explain(std::uint64_t id, const CollectiveCall& call,
-                              std::string_view error) = 0;
-};
 
 /// A collective under way inside a back end. The tensors it works on live at least as long.
 class BackendWork {
@@ -63,10 +44,20 @@ class Work {
   std::function<void()> finish_;
 };
 
+/// A tensor to or from one other rank of a group.
+struct Message {
+  enum class Direction { kSend, kReceive };
+
+  at::Tensor tensor;
+  std::int64_t peer = 0;  // a place in the group
+  Direction direction = Direction::kSend;
+};
+
 /// The ranks that exchange tensors with one another. All ranks of a group call the same collectives
 /// in the same order, from one thread each. Tensors are contiguous, on the group's device, and of
 /// equal size on all ranks except where said. Every call returns at once; inputs may be changed and
-/// outputs read after `Work::wait`. All throw RunError when a peer is gone or the time is over.
+/// outputs read after `Work::wait`. All that move tensors are operators ("titan::start_all_gather") to
+/// whoever watches operators. All throw RunError when a peer is gone or the time is over.
 class ProcessGroup {
  public:
   ProcessGroup(std::string name, std::vector<std::int64_t> ranks, std::int64_t rank,
@@ -95,7 +86,11 @@ class ProcessGroup {
                   const std::vector<std::int64_t>& output_splits,
                   const std::vector<std::int64_t>& input_splits);
   Work broadcast(const at::Tensor& tensor, std::int64_t root);
-  /// To and from one rank of the group; messages between two ranks arrive in order.
+  /// Messages to and from any peers, all under way at once, so that two ranks may both name their send
+  /// first. Between two ranks messages arrive in order, however they are spread over exchanges; both
+  /// sides know the sizes. Only the peers need to call it, and without messages nothing is done.
+  Work exchange(const std::vector<Message>& messages);
+  /// An exchange of one message.
   Work send(const at::Tensor& tensor, std::int64_t to);
   Work receive(const at::Tensor& tensor, std::int64_t from);
   /// Returns when all ranks have come.
@@ -116,21 +111,34 @@ class ProcessGroup {
                                     const std::vector<std::int64_t>& output_splits,
                                     const std::vector<std::int64_t>& input_splits) = 0;
   virtual StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) = 0;
-  virtual StartedWork do_send(const at::Tensor& tensor, std::int64_t to) = 0;
-  virtual StartedWork do_receive(const at::Tensor& tensor, std::int64_t from) = 0;
+  virtual StartedWork do_exchange(const std::vector<Message>& messages) = 0;
   virtual StartedWork do_barrier() = 0;
 
  private:
+  friend struct StartKernels;
+  Work start_all_reduce(const at::Tensor& tensor, ReduceOp op);
+  Work start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors);
+  Work start_all_gather(const at::Tensor& output, const at::Tensor& input);
+  Work start_reduce_scatter(const at::Tensor& output, const at::Tensor& input);
+  Work start_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                        const std::vector<std::int64_t>& output_splits,
+                        const std::vector<std::int64_t>& input_splits);
+  Work start_broadcast(const at::Tensor& tensor, std::int64_t root);
+  Work start_exchange(const std::vector<Message>& messages);
+
   struct Observation;
-  Work observe(std::string_view operation, std::int64_t bytes,
-               const std::function<StartedWork()>& start, std::vector<at::Tensor> tensors,
-               std::function<void()> afterwards = nullptr);
+  using Start = std::function<StartedWork()>;
+  /// A collective: takes the group's next number.
+  Work collective(std::string_view operation, std::int64_t bytes, const Start& start,
+                  std::vector<at::Tensor> tensors, std::function<void()> afterwards = nullptr);
+  Work observe(std::shared_ptr<Observation> seen, const Start& start);
 
   std::string name_;
   std::vector<std::int64_t> ranks_;
   std::int64_t rank_;
   CollectiveObserver* observer_;
-  std::uint64_t sequence_ = 0;
+  std::uint64_t sequence_ = 0;   // of collectives
+  std::uint64_t exchanges_ = 0;  // of messages
 };
 
 /// Makes groups of one kind. One object per rank.
@@ -139,6 +147,8 @@ class Backend {
   virtual ~Backend() = default;
   /// As "gloo".
   virtual std::string_view name() const = 0;
+  /// Where the tensors of its groups' collectives are.
+  virtual at::Device device() const { return at::kCPU; }
   /// A group of these ranks of the world, which all call it with the same name and list. Throws
   /// RunError when they do not come within `timeout`.
   virtual std::unique_ptr<ProcessGroup> make_group(const std::string& name,

@@ -20,7 +20,7 @@ struct UnitOptions {
   /// Ranks that hold a part each, and their axis. Outlives the model.
   comm::ProcessGroup* shard = nullptr;
   nn::Axis axis = 0;
-  /// Ranks that hold the same part (HSDP), or null.
+  /// Ranks that hold the same part (HSDP); null: there are no others.
   comm::ProcessGroup* replicate = nullptr;
   std::int64_t cut_dim = 0;
   /// Whether parameters are given back between forward and backward.

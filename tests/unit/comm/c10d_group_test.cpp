@@ -46,6 +46,12 @@ TEST(C10dGroup, EveryCollectiveReachesTheBackEnd) {
     EXPECT_EQ(word.item<float>(), 2);
     (first ? group->send(word.mul_(2), 1) : group->receive(word, 0)).wait();
     EXPECT_EQ(word.item<float>(), 4);
+    const at::Tensor theirs = at::empty({3});
+    group
+        ->exchange({{at::full({3}, mine), 1 - rank, Message::Direction::kSend},
+                    {theirs, 1 - rank, Message::Direction::kReceive}})
+        .wait();
+    EXPECT_EQ(theirs[2].item<float>(), static_cast<float>(2 - rank));
   });
 }
 

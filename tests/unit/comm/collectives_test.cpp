@@ -3,11 +3,13 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
+#include "titan/base/errors.h"
 #include "unit/comm/rank_threads.h"
 
 namespace titan::comm::test {
@@ -188,6 +190,159 @@ TEST_P(Collectives, MessagesBetweenTwoRanksArriveInOrder) {
     for (Work& work : under_way) work.wait();
     for (std::int64_t i = 0; i < 20; ++i) {
       EXPECT_TRUE(received[static_cast<std::size_t>(i)].eq(100 * previous + i).all().item<bool>());
+    }
+  });
+}
+
+Message send_of(const at::Tensor& tensor, std::int64_t to) {
+  return {tensor, to, Message::Direction::kSend};
+}
+
+Message receive_of(const at::Tensor& tensor, std::int64_t from) {
+  return {tensor, from, Message::Direction::kReceive};
+}
+
+// More than the buffers of a connection take, so that a send alone would wait for its receive.
+constexpr std::int64_t kLarge = 2'000'000;
+
+TEST_P(Collectives, TwoRanksMayBothNameTheirSendFirst) {
+  if (ranks() == 1) GTEST_SKIP() << "no peer";
+  in_world([](ProcessGroup& group) {
+    if (group.rank() > 1) return;  // only the peers need to come
+    const std::int64_t peer = 1 - group.rank();
+    const at::Tensor received = at::empty({kLarge});
+    group
+        .exchange({send_of(at::full({kLarge}, static_cast<double>(group.rank())), peer),
+                   receive_of(received, peer)})
+        .wait();
+    EXPECT_TRUE(received.eq(static_cast<double>(peer)).all().item<bool>());
+  });
+}
+
+TEST_P(Collectives, ARingTurnsBothWaysInOneExchange) {
+  if (ranks() == 1) GTEST_SKIP() << "no peer";
+  in_world([](ProcessGroup& group) {
+    const std::int64_t next = (group.rank() + 1) % group.size();
+    const std::int64_t previous = (group.rank() + group.size() - 1) % group.size();
+    at::Tensor up = numbers(group.rank(), 1000, at::kFloat);
+    at::Tensor down = up.clone();
+    for (std::int64_t step = 0; step < group.size(); ++step) {
+      const at::Tensor from_previous = at::empty_like(up);
+      const at::Tensor from_next = at::empty_like(down);
+      // In a ring of two both come from one rank, in the order of its sends.
+      group
+          .exchange({send_of(up, next), send_of(down, previous),
+                     receive_of(from_previous, previous), receive_of(from_next, next)})
+          .wait();
+      up = from_previous;
+      down = from_next;
+    }
+    EXPECT_TRUE(up.equal(numbers(group.rank(), 1000, at::kFloat))) << "it has come round";
+    EXPECT_TRUE(down.equal(up));
+  });
+}
+
+// Rank s sends (s + 2 r) % 3 messages to rank r, which rank r takes in several exchanges.
+TEST_P(Collectives, RanksExchangeDifferentNumbersOfMessages) {
+  const auto count = [](std::int64_t from, std::int64_t to) { return (from + 2 * to) % 3; };
+  const auto text = [](std::int64_t from, std::int64_t to, std::int64_t i) {
+    return at::full({i + 1}, 100 * from + 10 * to + i, at::kLong);
+  };
+  in_world([&](ProcessGroup& group) {
+    const std::int64_t mine = group.rank();
+    std::vector<Message> sends;
+    std::vector<Work> works;
+    std::vector<std::pair<at::Tensor, at::Tensor>> got_and_expected;
+    for (std::int64_t peer = 0; peer < group.size(); ++peer) {
+      if (peer == mine) continue;
+      std::vector<Message> from_peer;
+      for (std::int64_t i = 0; i < count(mine, peer); ++i) {
+        sends.push_back(send_of(text(mine, peer, i), peer));
+      }
+      for (std::int64_t i = 0; i < count(peer, mine); ++i) {
+        got_and_expected.emplace_back(at::empty({i + 1}, at::kLong), text(peer, mine, i));
+        from_peer.push_back(receive_of(got_and_expected.back().first, peer));
+      }
+      works.push_back(group.exchange(from_peer));
+    }
+    works.push_back(group.exchange(sends));
+    for (Work& work : works) work.wait();
+    for (const auto& [got, expected] : got_and_expected) EXPECT_TRUE(got.equal(expected));
+    group.barrier();
+  });
+}
+
+TEST_P(Collectives, ManyExchangesAreUnderWayBesideCollectives) {
+  if (ranks() == 1) GTEST_SKIP() << "no peer";
+  in_world([](ProcessGroup& group) {
+    const std::int64_t next = (group.rank() + 1) % group.size();
+    const std::int64_t previous = (group.rank() + group.size() - 1) % group.size();
+    std::vector<Work> works;
+    std::vector<at::Tensor> received;
+    const at::Tensor sum = at::full({30000}, 1.0);
+    for (std::int64_t i = 0; i < 30; ++i) {
+      received.push_back(at::empty({5000}));
+      const at::Tensor sent = at::full({5000}, static_cast<double>(100 * group.rank() + i));
+      works.push_back(group.exchange({send_of(sent, next), receive_of(received.back(), previous)}));
+      if (i == 10) works.push_back(group.all_reduce(sum));
+    }
+    if (group.rank() % 2 == 1) std::ranges::reverse(works);
+    for (Work& work : works) work.wait();
+    for (std::int64_t i = 0; i < 30; ++i) {
+      const auto expected = static_cast<double>(100 * previous + i);
+      EXPECT_TRUE(received[static_cast<std::size_t>(i)].eq(expected).all().item<bool>());
+    }
+    EXPECT_EQ(sum[0].item<float>(), static_cast<float>(group.size()));
+  });
+}
+
+TEST_P(Collectives, AnExchangeOfNothingOrWithItselfOrNobodyIsNone) {
+  in_world([](ProcessGroup& group) {
+    EXPECT_FALSE(group.exchange({}).pending());
+    EXPECT_THROW(group.send(at::zeros({1}), group.rank()), InternalError);
+    EXPECT_THROW(group.receive(at::zeros({1}), group.size()), InternalError);
+  });
+}
+
+struct Calls : CollectiveObserver {
+  std::uint64_t started(const CollectiveCall& call) override {
+    texts.push_back(
+        concat(call.operation, " #", call.sequence, ", ", call.bytes, " bytes",
+               call.peers == nullptr ? "" : concat(", ", call.peers->size(), " peers")));
+    return 0;
+  }
+  void finished(std::uint64_t) override {}
+  std::string explain(std::uint64_t, const CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+
+  std::vector<std::string> texts;
+};
+
+TEST_P(Collectives, MessagesAreNotCountedAmongCollectives) {
+  if (ranks() == 1) GTEST_SKIP() << "no peer";
+  on_ranks(std::get<0>(GetParam()), 2, [](std::int64_t rank, Backend& backend) {
+    Calls calls;
+    const auto group = backend.make_group("pp", {0, 1}, kPatience, &calls);
+    group->barrier();
+    // Rank 0 sends two messages in one exchange; rank 1 receives them one by one.
+    const at::Tensor a = at::zeros({2});
+    const at::Tensor b = at::zeros({3});
+    if (rank == 0) {
+      group->exchange({send_of(a, 1), send_of(b, 1)}).wait();
+    } else {
+      group->receive(a, 0).wait();
+      group->receive(b, 0).wait();
+    }
+    group->barrier();
+    if (rank == 0) {
+      EXPECT_THAT(calls.texts,
+                  testing::ElementsAre("barrier #1, 0 bytes", "exchange #1, 20 bytes, 2 peers",
+                                       "barrier #2, 0 bytes"));
+    } else {
+      EXPECT_THAT(calls.texts,
+                  testing::ElementsAre("barrier #1, 0 bytes", "receive #1, 0 bytes, 1 peers",
+                                       "receive #2, 0 bytes, 1 peers", "barrier #2, 0 bytes"));
     }
   });
 }

@@ -49,6 +49,13 @@ TEST(FakeBackend, ReceivesZeros) {
   group->send(message, 1).wait();
   group->receive(message, 1).wait();
   EXPECT_EQ(message[0].item<float>(), 0);
+  const at::Tensor sent = at::full({2}, 3.0);
+  message.fill_(-1);
+  group
+      ->exchange({{sent, 1, Message::Direction::kSend}, {message, 1, Message::Direction::kReceive}})
+      .wait();
+  EXPECT_EQ(sent[1].item<float>(), 3);
+  EXPECT_EQ(message[1].item<float>(), 0);
 }
 
 TEST(FakeBackend, ManyRanksCostNoMemoryOnMeta) {

@@ -58,7 +58,7 @@ TEST(GlooBackend, ATimeOutOfAMessageToo) {
     while (rank == 1 && timed_out == 0) std::this_thread::sleep_for(1ms);
     if (rank == 1) return;
     EXPECT_THAT(message_of<RunError>([&] { group->receive(at::empty({2}), 1).wait(); }),
-                HasSubstr("receive #2 of world failed"));
+                HasSubstr("receive #1 of world failed"));
     timed_out = 1;
   });
 }

@@ -68,12 +68,10 @@ at::Tensor tokens(std::uint64_t seed) {
 /// Forward and backward of this rank's rows; returns its part of the mean loss.
 void step(models::llama3::Transformer& model, Sharding& sharding, const comm::RankContext& context,
           const Job& job) {
-  comm::ProcessGroup* batch = context.group(MeshDim::kBatch);
-  const std::int64_t ranks = batch != nullptr ? batch->size() : 1;
-  const std::int64_t rank = batch != nullptr ? batch->rank() : 0;
-  const std::int64_t rows = kRows / ranks / job.microbatches;
+  const comm::ProcessGroup& batch = context.group(MeshDim::kBatch);
+  const std::int64_t rows = kRows / batch.size() / job.microbatches;
   for (std::int64_t m = 0; m < job.microbatches; ++m) {
-    const std::int64_t first = (rank * job.microbatches + m) * rows;
+    const std::int64_t first = (batch.rank() * job.microbatches + m) * rows;
     const at::Tensor input = tokens(1).narrow(0, first, rows);
     const at::Tensor labels = tokens(2).narrow(0, first, rows);
     sharding.set_requires_gradient_sync(!job.sync_last_only || m + 1 == job.microbatches);

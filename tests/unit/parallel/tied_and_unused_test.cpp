@@ -89,13 +89,13 @@ using Gradients = std::map<std::string, at::Tensor>;
 
 Gradients gradients_of_rank(const comm::RankContext& context) {
   TiedModel model;
-  comm::ProcessGroup* shard = context.group(mesh::MeshDim::kFsdp);
-  comm::ProcessGroup* replicate = context.group(mesh::MeshDim::kDpReplicate);
+  comm::ProcessGroup& shard = context.group(mesh::MeshDim::kFsdp);
+  comm::ProcessGroup& replicate = context.group(mesh::MeshDim::kDpReplicate);
   std::shared_ptr<void> keeps;
-  if (shard != nullptr) {
+  if (shard.size() > 1) {
     UnitOptions unit;
-    unit.shard = shard;
-    unit.replicate = replicate;
+    unit.shard = &shard;
+    unit.replicate = &replicate;
     unit.axis = axis_of(mesh::MeshDim::kFsdp);
     const auto fsdp = Fsdp::create(model, {});
     for (const char* name : {"table", "body", "spare", "scores"}) {
@@ -103,8 +103,8 @@ Gradients gradients_of_rank(const comm::RankContext& context) {
     }
     fsdp->wrap_root(unit);
     keeps = fsdp;
-  } else if (replicate != nullptr) {
-    keeps = Ddp::apply(model, *replicate, /*bucket_bytes=*/64);
+  } else if (replicate.size() > 1) {
+    keeps = Ddp::apply(model, replicate, /*bucket_bytes=*/64);
   }
   model.to_empty(at::kCPU);
   model.init_weights();

@@ -8,11 +8,12 @@
 #include <string_view>
 #include <vector>
 
-#include "titan/comm/process_group.h"
+#include "titan/comm/collective_observer.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
-/// How far a rank has come in one group: its last collective there.
+/// How far a rank has come in one group: its last collective there. Of an exchange of messages, which
+/// no other rank's numbers are compared with, its own number.
 struct GroupProgress {
   std::string group;
   std::string operation;
@@ -38,11 +39,12 @@ class FlightRecorder {
   explicit FlightRecorder(std::int64_t capacity);
 
   void enter_phase(std::string_view phase, std::int64_t step);
-  std::uint64_t started(const CollectiveCall& call);
+  std::uint64_t started(const comm::CollectiveCall& call);
   void finished(std::uint64_t id);
   void failed(std::uint64_t id);
 
   PhaseNow phase() const;
+  /// Of every group with a collective; messages do not count.
   std::vector<GroupProgress> progress() const;
   /// Of those still kept; what a blocked rank waits in.
   std::optional<PendingCollective> oldest_pending() const;
@@ -67,6 +69,7 @@ class FlightRecorder {
     std::uint16_t group = 0;
     std::uint16_t operation = 0;
     std::uint16_t phase = 0;
+    bool point_to_point = false;
     State state = State::kStarted;
   };
 
@@ -103,4 +106,4 @@ class FlightRecorder {
   Time phase_began_;
 };
 
-}  // namespace titan::comm
+}  // namespace titan::watch

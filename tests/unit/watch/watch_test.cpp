@@ -1,5 +1,6 @@
-#include "titan/comm/watch.h"
+#include "titan/watch/watch.h"
 
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +16,7 @@
 #include "titan/base/file_system.h"
 #include "titan/comm/local_backend.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using std::chrono::milliseconds;
@@ -54,14 +55,14 @@ class WatchTest : public testing::Test {
     return ended_;
   }
 
-  static std::unique_ptr<ProcessGroup> group(LocalWorld& world, std::int64_t rank,
-                                             std::vector<std::int64_t> ranks, Watch& watch) {
+  static std::unique_ptr<comm::ProcessGroup> group(comm::LocalWorld& world, std::int64_t rank,
+                                                   std::vector<std::int64_t> ranks, Watch& watch) {
     return world.backend(rank)->make_group("fsdp", ranks, milliseconds(500), &watch);
   }
 
   test::TemporaryFolder folder_;
-  LocalWorld world_{3};
-  std::shared_ptr<Store> store_{&world_.store(), [](Store*) {}};
+  comm::LocalWorld world_{3};
+  std::shared_ptr<comm::Store> store_{&world_.store(), [](comm::Store*) {}};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string ended_;
@@ -106,6 +107,57 @@ TEST_F(WatchTest, NamesTheRankThatDoesNotCome) {
   EXPECT_THAT(read("rank_2.stack.txt"), AllOf(HasSubstr("in data of step 7"), HasSubstr("#2  ")));
 }
 
+TEST_F(WatchTest, MessagesDoNotHideWhoDidNotCome) {
+  std::promise<void> over;
+  std::shared_future<void> is_over(over.get_future());
+  std::array<std::string, 3> messages;
+  std::array<std::thread, 3> ranks;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    ranks[static_cast<std::size_t>(rank)] = std::thread([&, rank] {
+      const auto watch = make_watch(setup(rank, 3));
+      watch->enter_phase("forward", 7);
+      const auto pp = group(world_, rank, {0, 1, 2}, *watch);
+      pp->barrier();
+      // Rank 2, which will be missing, has by far the most messages.
+      const at::Tensor tensor = at::zeros({1});
+      for (int i = 0; i < 20 && rank > 0; ++i) {
+        (rank == 1 ? pp->send(tensor, 2) : pp->receive(tensor, 1)).wait();
+        if (rank == 2) pp->send(tensor, 0);
+      }
+      while (rank == 2 && is_over.wait_for(milliseconds(10)) != std::future_status::ready) {
+      }
+      if (rank == 2) return;
+      messages[static_cast<std::size_t>(rank)] = test::message_of<RunError>([&] { pp->barrier(); });
+      watch->leave(messages[static_cast<std::size_t>(rank)]);
+    });
+  }
+  ranks[0].join();
+  ranks[1].join();
+  over.set_value();
+  ranks[2].join();
+  for (std::int64_t rank = 0; rank < 2; ++rank) {
+    EXPECT_THAT(messages[static_cast<std::size_t>(rank)],
+                AllOf(HasSubstr("rank 2 (host here, pid "),
+                      HasSubstr(") never entered barrier #2 of fsdp; it is in forward of step 7")));
+  }
+}
+
+TEST_F(WatchTest, AMessageThatNobodySends) {
+  std::promise<void> over;
+  std::thread busy([&] {
+    const auto watch = make_watch(setup(1, 3));
+    watch->enter_phase("data", 7);
+    over.get_future().wait();
+  });
+  const auto watch = make_watch(setup(0, 3));
+  const auto pp = group(world_, 0, {0, 1}, *watch);
+  EXPECT_THAT(test::message_of<RunError>([&] { pp->receive(at::zeros({1}), 1).wait(); }),
+              AllOf(HasSubstr("rank 1 (host here, pid "),
+                    HasSubstr(") did not answer receive #1 of fsdp; it is in data of step 7")));
+  over.set_value();
+  busy.join();
+}
+
 TEST_F(WatchTest, RepeatsTheErrorOfARankThatFailed) {
   std::thread failing([&] {
     const auto watch = make_watch(setup(1, 3));
@@ -134,16 +186,16 @@ TEST_F(WatchTest, AloneItOnlyRecords) {
   alone.store = nullptr;
   const auto watch = make_watch(alone);
   const std::vector<std::int64_t> ranks = {0};
-  const CollectiveCall call = {"world", "all_reduce", 1, 8, &ranks};
+  const comm::CollectiveCall call = {"world", "all_reduce", 1, 8, &ranks};
   EXPECT_THAT(watch->explain(watch->started(call), call, "odd"),
               AllOf(HasSubstr("all_reduce #1 of world failed"), HasSubstr("(odd)")));
 }
 
 /// A store that answers, then hangs or is gone.
-class FailingStore : public Store {
+class FailingStore : public comm::Store {
  public:
   enum Mode { kAnswers, kHangs, kGone };
-  explicit FailingStore(Store& store) : store_(store) {}
+  explicit FailingStore(comm::Store& store) : store_(store) {}
 
   void become(Mode mode) {
     const std::lock_guard lock(mutex_);
@@ -175,7 +227,7 @@ class FailingStore : public Store {
     if (mode_ == kGone) throw RunError("connection closed");
   }
 
-  Store& store_;
+  comm::Store& store_;
   std::mutex mutex_;
   std::condition_variable changed_;
   Mode mode_ = kAnswers;
@@ -241,4 +293,4 @@ TEST_F(WatchTest, ASilentRankIsLoggedOnceAndWhenItIsBack) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

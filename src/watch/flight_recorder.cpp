@@ -1,10 +1,10 @@
-#include "comm/flight_recorder.h"
+#include "watch/flight_recorder.h"
 
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 // A rank that keeps no trace still wants to know what it waits in.
@@ -42,14 +42,17 @@ void FlightRecorder::enter_phase(std::string_view phase, std::int64_t step) {
   phase_began_ = now;
 }
 
-std::uint64_t FlightRecorder::started(const CollectiveCall& call) {
+std::uint64_t FlightRecorder::started(const comm::CollectiveCall& call) {
   const Time now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
   const std::uint16_t group = groups_.index_of(call.group);
   const std::uint16_t operation = operations_.index_of(call.operation);
   const std::uint64_t id = ++last_id_;
-  ring_[id % ring_.size()] = {id, call.sequence, call.bytes, step_,  now,
-                              {}, group,         operation,  phase_, State::kStarted};
+  const bool point_to_point = call.peers != nullptr;
+  ring_[id % ring_.size()] = {
+      id,        call.sequence, call.bytes,     step_,          now, {}, group,
+      operation, phase_,        point_to_point, State::kStarted};
+  if (point_to_point) return id;
   const auto last = std::ranges::find(last_, group, &LastOfGroup::group);
   if (last == last_.end()) {
     last_.push_back({group, operation, call.sequence});
@@ -134,7 +137,8 @@ std::string FlightRecorder::json(std::int64_t rank, std::int64_t world_size) con
     Json entry = {{"record_id", record.id},
                   {"process_group", groups_[record.group]},
                   {"profiling_name", operations_[record.operation]},
-                  {"collective_seq_id", record.sequence},
+                  {"is_p2p", record.point_to_point},
+                  {record.point_to_point ? "p2p_seq_id" : "collective_seq_id", record.sequence},
                   {"input_bytes", record.bytes},
                   {"state", record.state == State::kFailed     ? "failed"
                             : record.state == State::kFinished ? "completed"
@@ -149,4 +153,4 @@ std::string FlightRecorder::json(std::int64_t rank, std::int64_t world_size) con
   return head.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

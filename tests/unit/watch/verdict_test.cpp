@@ -1,16 +1,16 @@
-#include "comm/verdict.h"
+#include "watch/verdict.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-const FailedCollective kFailed = {0, "fsdp", "all_gather", 8812, 100.2, 12, "timed out"};
+const FailedCollective kFailed = {0, "fsdp", "all_gather", 8812, 100.2, 12, "timed out", {}};
 
 PeerView peer(std::int64_t rank, std::uint64_t sequence, const std::string& phase = "forward") {
   RankReport report;
@@ -109,10 +109,32 @@ TEST(Verdict, WhenAllCame) {
 
 TEST(Verdict, MessagesBetweenTwoRanksAreNotNumberedAlike) {
   FailedCollective failed = kFailed;
+  failed.group = "pp";
   failed.operation = "receive";
+  failed.sequence = 40;
+  failed.peers = {1};
+  // Rank 1 has had few collectives in the group, rank 2 none.
   PeerView sender = peer(1, 8812);
-  sender.report->groups[0] = {"pp", "send", 3};
-  EXPECT_THAT(describe_failure(failed, {sender}), Not(HasSubstr("never entered")));
+  sender.report->groups[0] = {"pp", "all_reduce", 3};
+  const std::string text = describe_failure(failed, {sender, peer(2, 8812, "backward")});
+  EXPECT_THAT(text, Not(HasSubstr("never entered")));
+  EXPECT_THAT(text,
+              StartsWith("rank 1 (host b, pid 4701) did not answer receive #40 of pp; it is in "
+                         "forward of step 12. "));
+}
+
+TEST(Verdict, OneOfSeveralPeersDidNotAnswer) {
+  FailedCollective failed = kFailed;
+  failed.operation = "exchange";
+  failed.peers = {1, 2};
+  EXPECT_THAT(
+      describe_failure(failed, {peer(1, 7), peer(2, 7, "data"), peer(3, 7)}),
+      StartsWith("rank 1 (host b, pid 4701), in forward of step 12, and rank 2 (host b, pid "
+                 "4702), in data of step 12, are alive, and one of them did not answer "
+                 "exchange #8812 of fsdp. "));
+  EXPECT_THAT(describe_failure(failed, {absent(3, PeerView::Condition::kGone), peer(2, 7)}),
+              StartsWith("rank 3 (host b, pid 4703) is gone"))
+      << "a peer may wait for one that is gone";
 }
 
 TEST(Verdict, ManyRanksAreCounted) {
@@ -151,4 +173,4 @@ TEST(RankReport, RefusesWhatIsNone) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

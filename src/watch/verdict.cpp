@@ -1,4 +1,4 @@
-#include "comm/verdict.h"
+#include "watch/verdict.h"
 
 #include <algorithm>
 #include <cctype>
@@ -7,7 +7,7 @@
 
 #include "titan/base/errors.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 constexpr std::size_t kMostNamed = 4;
@@ -16,10 +16,6 @@ constexpr std::size_t kMostNamed = 4;
 std::string seconds_text(double seconds) {
   if (seconds >= 9.95) return concat(std::llround(seconds), " s");
   return concat(std::round(seconds * 10) / 10, " s");
-}
-
-bool is_point_to_point(const std::string& operation) {
-  return operation == "send" || operation == "receive";
 }
 
 std::string collective_text(const FailedCollective& failed) {
@@ -38,13 +34,13 @@ bool is_alive(const PeerView& peer) {
 }
 
 bool never_entered(const PeerView& peer, const FailedCollective& failed) {
-  if (!is_alive(peer) || is_point_to_point(failed.operation)) return false;
+  if (!is_alive(peer) || !failed.peers.empty()) return false;
   const GroupProgress* last = progress_in(peer, failed.group);
   return last == nullptr || last->sequence < failed.sequence;
 }
 
 bool called_another(const PeerView& peer, const FailedCollective& failed) {
-  if (!is_alive(peer) || is_point_to_point(failed.operation)) return false;
+  if (!is_alive(peer) || !failed.peers.empty()) return false;
   const GroupProgress* last = progress_in(peer, failed.group);
   return last != nullptr && last->sequence == failed.sequence &&
          last->operation != failed.operation;
@@ -81,6 +77,26 @@ std::string late_sentence(const std::vector<const PeerView*>& late,
          " never entered " + collective_text(failed);
 }
 
+/// Ranks count messages each for itself, so that it is not known which of the peers did not come.
+std::string unanswered_sentence(const std::vector<PeerView>& peers,
+                                const FailedCollective& failed) {
+  std::vector<const PeerView*> asked;
+  for (const PeerView& peer : peers) {
+    const bool is_asked = std::ranges::find(failed.peers, peer.rank) != failed.peers.end();
+    if (is_asked && is_alive(peer)) asked.push_back(&peer);
+  }
+  if (asked.empty()) return collective_text(failed) + " failed";
+  if (asked.size() == 1) {
+    return concat(name_of(*asked[0]), " did not answer ", collective_text(failed), "; it is in ",
+                  place_of(*asked[0]->report));
+  }
+  return concat(list_of(asked,
+                        [](const PeerView& peer) {
+                          return name_of(peer) + ", in " + place_of(*peer.report) + ",";
+                        }),
+                " are alive, and one of them did not answer ", collective_text(failed));
+}
+
 std::string culprit_sentence(const FailedCollective& failed, const std::vector<PeerView>& peers) {
   std::vector<const PeerView*> absent;
   std::vector<const PeerView*> late;
@@ -104,9 +120,8 @@ std::string culprit_sentence(const FailedCollective& failed, const std::vector<P
   }
   if (!late.empty()) return late_sentence(late, failed);
   if (peers.empty()) return collective_text(failed) + " failed";
-  return concat(collective_text(failed), is_point_to_point(failed.operation)
-                                             ? " failed although all ranks of the group are alive"
-                                             : " failed although all ranks entered it");
+  if (!failed.peers.empty()) return unanswered_sentence(peers, failed);
+  return collective_text(failed) + " failed although all ranks entered it";
 }
 
 }  // namespace
@@ -166,4 +181,4 @@ std::string describe_failure(const FailedCollective& failed, const std::vector<P
                 failed.step, advice, ". (", error, ")");
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "comm/rank_report.h"
+#include "watch/rank_report.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
-/// A collective that failed on this rank.
+/// A collective, or an exchange of messages, that failed on this rank.
 struct FailedCollective {
   std::int64_t rank = 0;
   std::string group;
@@ -17,7 +17,8 @@ struct FailedCollective {
   std::uint64_t sequence = 0;
   double waited_seconds = 0;
   std::int64_t step = 0;
-  std::string error;  // of the back end
+  std::string error;                // of the back end
+  std::vector<std::int64_t> peers;  // of messages, as ranks of the world; empty for a collective
 };
 
 /// What is known of another rank of the group.
@@ -47,4 +48,4 @@ bool says_time_is_over(std::string error);
 /// that, in another.
 std::string describe_failure(const FailedCollective& failed, const std::vector<PeerView>& peers);
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -1,4 +1,4 @@
-#include "comm/thread_stack.h"
+#include "watch/thread_stack.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,9 +12,9 @@
 #include <mutex>
 #include <thread>
 
-#include "comm/process_state.h"
+#include "watch/process_state.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using std::chrono::milliseconds;
@@ -74,4 +74,4 @@ TEST(ProcessState, OfAChild) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -1,13 +1,14 @@
-#include "comm/flight_recorder.h"
+#include "watch/flight_recorder.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
-CollectiveCall call(std::string_view group, std::string_view operation, std::uint64_t sequence) {
+comm::CollectiveCall call(std::string_view group, std::string_view operation,
+                          std::uint64_t sequence) {
   return {group, operation, sequence, 64, nullptr};
 }
 
@@ -26,6 +27,23 @@ TEST(FlightRecorder, KnowsHowFarEachGroupHasCome) {
   EXPECT_EQ(progress[0].operation, "reduce_scatter");
   EXPECT_EQ(progress[0].sequence, 2U);
   EXPECT_EQ(progress[1].group, "tp");
+}
+
+TEST(FlightRecorder, MessagesAreKeptAndAreNoProgress) {
+  FlightRecorder recorder(10);
+  const std::vector<std::int64_t> peers = {1};
+  comm::CollectiveCall message = call("pp", "receive", 9);
+  message.peers = &peers;
+  recorder.finished(recorder.started(call("pp", "barrier", 1)));
+  recorder.started(message);
+  ASSERT_EQ(recorder.progress().size(), 1U);
+  EXPECT_EQ(recorder.progress()[0].operation, "barrier");
+  EXPECT_EQ(recorder.oldest_pending()->what.operation, "receive") << "a rank may wait in one";
+  const nlohmann::json entries = dump(recorder)["entries"];
+  EXPECT_EQ(entries[0]["is_p2p"], false);
+  EXPECT_EQ(entries[0]["collective_seq_id"], 1);
+  EXPECT_EQ(entries[1]["is_p2p"], true);
+  EXPECT_EQ(entries[1]["p2p_seq_id"], 9);
 }
 
 TEST(FlightRecorder, TheOldestPendingIsWhatARankWaitsIn) {
@@ -103,4 +121,4 @@ TEST(FlightRecorder, CostsLittle) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch
