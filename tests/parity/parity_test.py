@@ -3,11 +3,13 @@
 
   parity_test.py TITAN_TRAIN CASE.json
 
-On the kind of processor the case was recorded on, losses, gradient norms and final weights must be equal bit for bit; elsewhere
-losses and gradient norms within 1e-5. Token ids, initial weights and learning rates are equal everywhere.
+On the kind of processor the case was recorded on, losses, gradient norms and weights must be equal bit for bit; elsewhere losses and
+gradient norms within a tolerance, and initial weights are those that PyTorch draws there. Token ids and learning rates are equal
+everywhere.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,10 @@ ASSETS = "tests/assets/tokenizer"
 # The original computes attention with a dense mask here, we with a fused kernel: equal in exact arithmetic only.
 OTHER_KERNELS = {"llama3_flex_1proc"}
 TOLERANCE = 1e-5
+# In bfloat16 another order of additions shows after the first steps: 8 bits, and weights of 8 bits drift.
+TOLERANCE_BFLOAT16 = 2e-3
+# PyTorch's fp32 norm of one large tensor is itself off by up to 6e-5, otherwise on each kind of processor.
+NORM_TOLERANCE = 1e-4
 # The original averages the losses of batches, we those of tokens: equal but for rounding where batches are equally long.
 VALIDATION_TOLERANCE = 1e-6
 # The reported loss is a sum over ranks: in fp32 and an order of its own there, rounded once here.
@@ -26,8 +32,9 @@ SUM_TOLERANCE = 1e-6
 
 
 class Comparison:
-    def __init__(self, exact):
+    def __init__(self, exact, tolerance):
         self.exact = exact
+        self.tolerance = tolerance
         self.failures = []
         self.compared = 0
 
@@ -40,7 +47,7 @@ class Comparison:
         if self.exact:
             self.same(what, expected, actual)
         else:
-            self.within(TOLERANCE, what, expected, actual)
+            self.within(self.tolerance, what, expected, actual)
 
     def within(self, tolerance, what, expected, actual):
         self.compared += 1
@@ -72,14 +79,26 @@ def json_lines(path):
         return [json.loads(line) for line in file]
 
 
+def initial_weights(case, hashes):
+    """By name: as recorded, or as drawn on another kind of processor."""
+    if not case["initial"] or case["cpu"] == cpu_kind():
+        return case["initial"]
+    from drawn_weights import drawn_weights  # takes seconds
+
+    lines = {line["name"]: line for line in hashes if line["step"] == 0 and line["name"] in case["initial"]}
+    shapes = {name: line["shape"] for name, line in lines.items()}
+    seed = int(re.search(r"^seed = (\d+)", case["toml"], re.MULTILINE)[1])
+    return case["initial"] | drawn_weights(shapes, lines["output.weight"]["dtype"], seed)
+
+
 def compare(case, records, hashes, exact):
-    result = Comparison(exact)
+    tolerance = TOLERANCE_BFLOAT16 if "bf16" in case["case"] else TOLERANCE
+    result = Comparison(exact, tolerance)
     metrics = [record for record in records if "loss" in record]
     validations = [record for record in records if "validation_loss" in record]
     result.same("validated steps", [v["step"] for v in case.get("validation", [])], [v["step"] for v in validations])
     for expected, actual in zip(case.get("validation", []), validations):
-        tolerance = VALIDATION_TOLERANCE if exact else TOLERANCE
-        result.within(tolerance, f"validation loss of step {expected['step']}", float(expected["loss"]),
+        result.within(VALIDATION_TOLERANCE if exact else tolerance, f"validation loss of step {expected['step']}", float(expected["loss"]),
                       actual["validation_loss"])
     result.same("logged steps", [s["step"] for s in case["steps"]], [m["step"] for m in metrics])
     by_step = {}
@@ -89,7 +108,7 @@ def compare(case, records, hashes, exact):
     for i, batch in enumerate(case["first_batch"]):
         for part, sha256 in batch.items():
             result.same(f"first batch {i} {part}", sha256, by_step[1].get(f"batch.{i}.{part}"))
-    for name, sha256 in case["initial"].items():
+    for name, sha256 in initial_weights(case, hashes).items():
         result.same(f"initial {name}", sha256, by_step[0].get(name))
     for name, sha256 in case.get("loaded", {}).items():
         result.same(f"loaded {name}", sha256, by_step[min(by_step)].get(name))
@@ -101,7 +120,10 @@ def compare(case, records, hashes, exact):
             result.within(SUM_TOLERANCE, f"step {step} loss", float(expected["loss"]), actual["loss"])
         else:
             result.close(f"step {step} loss", float(expected["loss"]), actual["loss"])
-        result.close(f"step {step} grad norm", float(expected["grad_norm"]), actual["grad_norm"])
+        if exact:
+            result.same(f"step {step} grad norm", float(expected["grad_norm"]), actual["grad_norm"])
+        else:
+            result.within(max(tolerance, NORM_TOLERANCE), f"step {step} grad norm", float(expected["grad_norm"]), actual["grad_norm"])
     if exact:
         for name, sha256 in case["final"].items():
             result.same(f"final {name}", sha256, by_step[last_step].get(name))
@@ -116,7 +138,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         metrics, hashes = run(titan_train, case, folder)
         result = compare(case, metrics, hashes, exact)
-    kind = "bit for bit" if exact else f"within {TOLERANCE}"
+    kind = "bit for bit" if exact else f"within {result.tolerance}"
     print(f"{case['case']}: {result.compared} values compared {kind}, {len(result.failures)} differ")
     for failure in result.failures[:20]:
         print("  " + failure)

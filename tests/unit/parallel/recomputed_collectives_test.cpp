@@ -49,7 +49,8 @@ Result run(const std::function<SelectiveModes()>& modes, bool checkpoint) {
     const at::Tensor x = at::arange(6.0).view({2, 3}).add_(rank).set_requires_grad(true);
     CheckpointOptions options;
     options.selective_modes = modes;
-    const at::Tensor y = checkpoint ? checkpoint_forward(block, {{x}}, options)[0] : block({{x}})[0];
+    const at::Tensor y =
+        checkpoint ? checkpoint_forward(block, {{x}}, options)[0] : block({{x}})[0];
     Result& result = results[static_cast<std::size_t>(rank)];
     result.forward = counter.counts;
     y.sum().backward();
