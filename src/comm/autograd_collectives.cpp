@@ -1,6 +1,5 @@
 #include "titan/comm/autograd_collectives.h"
 
-#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -58,93 +57,96 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Through the dispatcher.
+// The operators.
 
-Tensor gather(const Tensor& part, std::int64_t dim, const Group& group) {
+const auto& all_gather_operator() {
   static const auto op =
       find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::all_gather");
-  return op.call(part, dim, group);
+  return op;
 }
 
-Tensor scatter(const Tensor& whole, std::int64_t dim, const Group& group) {
+const auto& reduce_scatter_operator() {
   static const auto op =
       find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::reduce_scatter");
-  return op.call(whole, dim, group);
+  return op;
 }
 
-Tensor sum(const Tensor& part, const Group& group) {
+const auto& all_reduce_operator() {
   static const auto op = find_operator<Tensor(const Tensor&, const Group&)>("titan::all_reduce");
-  return op.call(part, group);
+  return op;
 }
 
-Tensor exchange(const Tensor& rows, at::IntArrayRef output_splits, at::IntArrayRef input_splits,
-                const Group& group) {
+const auto& all_to_all_operator() {
   static const auto op =
       find_operator<Tensor(const Tensor&, at::IntArrayRef, at::IntArrayRef, const Group&)>(
           "titan::all_to_all");
-  return op.call(rows, output_splits, input_splits, group);
+  return op;
 }
 
-// Their derivatives, which are such operators again.
+// Their derivatives, which are such operators again. Forward goes on below autograd with this call only:
+// what its kernel calls is to pass autograd, where composite operators become what they are made of.
 
-using BelowAutograd = at::AutoDispatchBelowADInplaceOrView;
+c10::DispatchKeySet below_autograd(c10::DispatchKeySet keys) {
+  return keys & c10::after_ADInplaceOrView_keyset;
+}
 
 Group group_of(AutogradContext* context) {
   return context->saved_data["group"].toCustomClass<GroupHandle>();
 }
 
 struct AllGather : public Function<AllGather> {
-  static Tensor forward(AutogradContext* context, const Tensor& part, std::int64_t dim,
-                        const Group& group) {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& part,
+                        std::int64_t dim, const Group& group) {
     context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
-    const BelowAutograd below;
-    return gather(part, dim, group);
+    return all_gather_operator().redispatch(below_autograd(keys), part, dim, group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {scatter(gradients[0], dim, group_of(context)), Tensor(), Tensor()};
+    return {Tensor(), reduce_scatter_operator().call(gradients[0], dim, group_of(context)),
+            Tensor(), Tensor()};
   }
 };
 
 struct ReduceScatter : public Function<ReduceScatter> {
-  static Tensor forward(AutogradContext* context, const Tensor& whole, std::int64_t dim,
-                        const Group& group) {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& whole,
+                        std::int64_t dim, const Group& group) {
     context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
-    const BelowAutograd below;
-    return scatter(whole, dim, group);
+    return reduce_scatter_operator().redispatch(below_autograd(keys), whole, dim, group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {gather(gradients[0], dim, group_of(context)), Tensor(), Tensor()};
+    return {Tensor(), all_gather_operator().call(gradients[0], dim, group_of(context)), Tensor(),
+            Tensor()};
   }
 };
 
 struct AllReduce : public Function<AllReduce> {
-  static Tensor forward(AutogradContext*, const Tensor& part, const Group& group) {
-    const BelowAutograd below;
-    return sum(part, group);
+  static Tensor forward(AutogradContext*, c10::DispatchKeySet keys, const Tensor& part,
+                        const Group& group) {
+    return all_reduce_operator().redispatch(below_autograd(keys), part, group);
   }
   static variable_list backward(AutogradContext*, const variable_list& gradients) {
-    return {gradients[0], Tensor()};
+    return {Tensor(), gradients[0], Tensor()};
   }
 };
 
 struct AllToAll : public Function<AllToAll> {
-  static Tensor forward(AutogradContext* context, const Tensor& rows, at::IntArrayRef output_splits,
-                        at::IntArrayRef input_splits, const Group& group) {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& rows,
+                        at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                        const Group& group) {
     context->saved_data["group"] = group;
     context->saved_data["output_splits"] = output_splits.vec();
     context->saved_data["input_splits"] = input_splits.vec();
-    const BelowAutograd below;
-    return exchange(rows, output_splits, input_splits, group);
+    return all_to_all_operator().redispatch(below_autograd(keys), rows, output_splits, input_splits,
+                                            group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const Tensor gradient =
-        exchange(gradients[0], context->saved_data["input_splits"].toIntVector(),
-                 context->saved_data["output_splits"].toIntVector(), group_of(context));
-    return {gradient, Tensor(), Tensor(), Tensor()};
+    const Tensor gradient = all_to_all_operator().call(
+        gradients[0], context->saved_data["input_splits"].toIntVector(),
+        context->saved_data["output_splits"].toIntVector(), group_of(context));
+    return {Tensor(), gradient, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -155,38 +157,44 @@ struct SumGradients : public Function<SumGradients> {
     return tensor.view_as(tensor);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    return {sum(gradients[0], group_of(context)), Tensor()};
+    return {all_reduce_operator().call(gradients[0], group_of(context)), Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor AutogradKernels::all_gather(const Tensor& part, std::int64_t dim, const Group& group) {
-  return AllGather::apply(part, dim, group);
+Tensor AutogradKernels::all_gather(c10::DispatchKeySet keys, const Tensor& part, std::int64_t dim,
+                                   const Group& group) {
+  return AllGather::apply(keys, part, dim, group);
 }
 
-Tensor AutogradKernels::reduce_scatter(const Tensor& whole, std::int64_t dim, const Group& group) {
-  return ReduceScatter::apply(whole, dim, group);
+Tensor AutogradKernels::reduce_scatter(c10::DispatchKeySet keys, const Tensor& whole,
+                                       std::int64_t dim, const Group& group) {
+  return ReduceScatter::apply(keys, whole, dim, group);
 }
 
-Tensor AutogradKernels::all_reduce(const Tensor& part, const Group& group) {
-  return AllReduce::apply(part, group);
+Tensor AutogradKernels::all_reduce(c10::DispatchKeySet keys, const Tensor& part,
+                                   const Group& group) {
+  return AllReduce::apply(keys, part, group);
 }
 
-Tensor AutogradKernels::all_to_all(const Tensor& rows, at::IntArrayRef output_splits,
-                                   at::IntArrayRef input_splits, const Group& group) {
-  return AllToAll::apply(rows, output_splits, input_splits, group);
+Tensor AutogradKernels::all_to_all(c10::DispatchKeySet keys, const Tensor& rows,
+                                   at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                                   const Group& group) {
+  return AllToAll::apply(keys, rows, output_splits, input_splits, group);
 }
 
 Tensor all_gather(const Tensor& part, std::int64_t dim, ProcessGroup& group) {
-  return gather(part, dim, handle_of(group));
+  return all_gather_operator().call(part, dim, handle_of(group));
 }
 
 Tensor reduce_scatter(const Tensor& whole, std::int64_t dim, ProcessGroup& group) {
-  return scatter(whole, dim, handle_of(group));
+  return reduce_scatter_operator().call(whole, dim, handle_of(group));
 }
 
-Tensor all_reduce(const Tensor& part, ProcessGroup& group) { return sum(part, handle_of(group)); }
+Tensor all_reduce(const Tensor& part, ProcessGroup& group) {
+  return all_reduce_operator().call(part, handle_of(group));
+}
 
 Tensor sum_gradients(const Tensor& tensor, ProcessGroup& group) {
   return SumGradients::apply(tensor, handle_of(group));
@@ -194,7 +202,7 @@ Tensor sum_gradients(const Tensor& tensor, ProcessGroup& group) {
 
 Tensor all_to_all(const Tensor& rows, const std::vector<std::int64_t>& output_splits,
                   const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
-  return exchange(rows, output_splits, input_splits, handle_of(group));
+  return all_to_all_operator().call(rows, output_splits, input_splits, handle_of(group));
 }
 
 }  // namespace titan::comm

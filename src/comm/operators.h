@@ -30,13 +30,17 @@ struct Kernels {
                                at::IntArrayRef input_splits, const Group& group);
 };
 
-/// The same, with what autograd has to know.
+/// The same, with what autograd has to know; `keys` are those of the call.
 struct AutogradKernels {
-  static at::Tensor all_gather(const at::Tensor& part, std::int64_t dim, const Group& group);
-  static at::Tensor reduce_scatter(const at::Tensor& whole, std::int64_t dim, const Group& group);
-  static at::Tensor all_reduce(const at::Tensor& part, const Group& group);
-  static at::Tensor all_to_all(const at::Tensor& rows, at::IntArrayRef output_splits,
-                               at::IntArrayRef input_splits, const Group& group);
+  static at::Tensor all_gather(c10::DispatchKeySet keys, const at::Tensor& part, std::int64_t dim,
+                               const Group& group);
+  static at::Tensor reduce_scatter(c10::DispatchKeySet keys, const at::Tensor& whole,
+                                   std::int64_t dim, const Group& group);
+  static at::Tensor all_reduce(c10::DispatchKeySet keys, const at::Tensor& part,
+                               const Group& group);
+  static at::Tensor all_to_all(c10::DispatchKeySet keys, const at::Tensor& rows,
+                               at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                               const Group& group);
 };
 
 /// What the operators `titan::start_*` do (started_collectives.cpp).

@@ -25,7 +25,7 @@ constexpr milliseconds kPatience(10'000);
 TEST(ThreadStack, OfTheCallerItself) {
   const std::string stack = stack_of(this_thread(), kPatience);
   EXPECT_THAT(stack, HasSubstr("#0  "));
-  EXPECT_THAT(stack, HasSubstr("comm_test+0x"));
+  EXPECT_THAT(stack, HasSubstr("watch_test+0x"));
 }
 
 TEST(ThreadStack, OfAThreadThatWaitsAndGoesOnAfterwards) {
