@@ -2,6 +2,8 @@
 
 #include <torch/library.h>
 
+#include "titan/base/errors.h"
+
 namespace titan::autograd {
 
 struct DispatchModeScope::Link {
@@ -45,5 +47,20 @@ DispatchModeScope::DispatchModeScope(DispatchMode& mode)
 }
 
 DispatchModeScope::~DispatchModeScope() { Link::innermost = link_->outer; }
+
+InnerOperatorsScope::InnerOperatorsScope(const DispatchMode& mode)
+    : innermost_(DispatchModeScope::Link::innermost),
+      excluded_(c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::Fake)) {
+  const DispatchModeScope::Link* link = innermost_;
+  while (link != nullptr && &link->mode != &mode) link = link->outer;
+  TITAN_CHECK(link != nullptr, "a dispatch mode that is not active looks into an operator");
+  DispatchModeScope::Link::innermost = link;
+  c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::Fake, false);
+}
+
+InnerOperatorsScope::~InnerOperatorsScope() {
+  c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::Fake, excluded_);
+  DispatchModeScope::Link::innermost = innermost_;
+}
 
 }  // namespace titan::autograd

@@ -5,9 +5,51 @@
 
 #include <numeric>
 
+#include "comm/operators.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
+
+using at::Tensor;
+
+// They work along the first dimension, where parts are contiguous.
+
+Tensor Kernels::all_gather(const Tensor& part, std::int64_t dim, const Group& group) {
+  const Tensor input = part.movedim(dim, 0).contiguous();
+  std::vector<std::int64_t> sizes = input.sizes().vec();
+  sizes[0] *= group->group.size();
+  const Tensor output = at::empty(sizes, input.options());
+  group->group.all_gather(output, input).wait();
+  return output.movedim(0, dim);
+}
+
+Tensor Kernels::reduce_scatter(const Tensor& whole, std::int64_t dim, const Group& group) {
+  const std::int64_t ranks = group->group.size();
+  const Tensor input = whole.movedim(dim, 0).contiguous();
+  std::vector<std::int64_t> sizes = input.sizes().vec();
+  TITAN_CHECK(sizes[0] % ranks == 0, "a dimension of ", sizes[0], " cannot be cut for ", ranks,
+              " ranks");
+  sizes[0] /= ranks;
+  const Tensor output = at::empty(sizes, input.options());
+  group->group.reduce_scatter(output, input).wait();
+  return output.movedim(0, dim);
+}
+
+Tensor Kernels::all_reduce(const Tensor& part, const Group& group) {
+  const Tensor total = part.clone(at::MemoryFormat::Contiguous);
+  group->group.all_reduce(total).wait();
+  return total;
+}
+
+Tensor Kernels::all_to_all(const Tensor& rows, at::IntArrayRef output_splits,
+                           at::IntArrayRef input_splits, const Group& group) {
+  std::vector<std::int64_t> sizes = rows.sizes().vec();
+  sizes[0] = std::accumulate(output_splits.begin(), output_splits.end(), std::int64_t{0});
+  const Tensor output = at::empty(sizes, rows.options());
+  group->group.all_to_all(output, rows.contiguous(), output_splits.vec(), input_splits.vec())
+      .wait();
+  return output;
+}
 
 namespace {
 
@@ -15,135 +57,152 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// Collectives work along the first dimension, where parts are contiguous.
+// The operators.
 
-at::Tensor gather(const at::Tensor& part, std::int64_t dim, ProcessGroup& group) {
-  const at::Tensor input = part.movedim(dim, 0).contiguous();
-  std::vector<std::int64_t> sizes = input.sizes().vec();
-  sizes[0] *= group.size();
-  const at::Tensor output = at::empty(sizes, input.options());
-  group.all_gather(output, input).wait();
-  return output.movedim(0, dim);
+const auto& all_gather_operator() {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::all_gather");
+  return op;
 }
 
-at::Tensor scatter(const at::Tensor& whole, std::int64_t dim, ProcessGroup& group) {
-  const at::Tensor input = whole.movedim(dim, 0).contiguous();
-  std::vector<std::int64_t> sizes = input.sizes().vec();
-  TITAN_CHECK(sizes[0] % group.size() == 0, "a dimension of ", sizes[0], " cannot be cut for ",
-              group.size(), " ranks");
-  sizes[0] /= group.size();
-  const at::Tensor output = at::empty(sizes, input.options());
-  group.reduce_scatter(output, input).wait();
-  return output.movedim(0, dim);
+const auto& reduce_scatter_operator() {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::reduce_scatter");
+  return op;
 }
 
-at::Tensor sum(const at::Tensor& part, ProcessGroup& group) {
-  const at::Tensor total = part.clone(at::MemoryFormat::Contiguous);
-  group.all_reduce(total).wait();
-  return total;
+const auto& all_reduce_operator() {
+  static const auto op = find_operator<Tensor(const Tensor&, const Group&)>("titan::all_reduce");
+  return op;
 }
 
-at::Tensor exchange(const at::Tensor& rows, const std::vector<std::int64_t>& output_splits,
-                    const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
-  std::vector<std::int64_t> sizes = rows.sizes().vec();
-  sizes[0] = std::accumulate(output_splits.begin(), output_splits.end(), std::int64_t{0});
-  const at::Tensor output = at::empty(sizes, rows.options());
-  group.all_to_all(output, rows.contiguous(), output_splits, input_splits).wait();
-  return output;
+const auto& all_to_all_operator() {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, at::IntArrayRef, at::IntArrayRef, const Group&)>(
+          "titan::all_to_all");
+  return op;
 }
 
-ProcessGroup& group_of(AutogradContext* context) {
-  return *reinterpret_cast<ProcessGroup*>(context->saved_data["group"].toInt());
+// Their derivatives, which are such operators again. Forward goes on below autograd with this call only:
+// what its kernel calls is to pass autograd, where composite operators become what they are made of.
+
+c10::DispatchKeySet below_autograd(c10::DispatchKeySet keys) {
+  return keys & c10::after_ADInplaceOrView_keyset;
 }
 
-void remember(AutogradContext* context, ProcessGroup& group) {
-  context->saved_data["group"] = reinterpret_cast<std::int64_t>(&group);
+Group group_of(AutogradContext* context) {
+  return context->saved_data["group"].toCustomClass<GroupHandle>();
 }
 
 struct AllGather : public Function<AllGather> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& part, std::int64_t dim,
-                            ProcessGroup* group) {
-    remember(context, *group);
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& part,
+                        std::int64_t dim, const Group& group) {
+    context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
-    return gather(part, dim, *group);
+    return all_gather_operator().redispatch(below_autograd(keys), part, dim, group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {scatter(gradients[0], dim, group_of(context)), at::Tensor(), at::Tensor()};
+    return {Tensor(), reduce_scatter_operator().call(gradients[0], dim, group_of(context)),
+            Tensor(), Tensor()};
   }
 };
 
 struct ReduceScatter : public Function<ReduceScatter> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& whole, std::int64_t dim,
-                            ProcessGroup* group) {
-    remember(context, *group);
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& whole,
+                        std::int64_t dim, const Group& group) {
+    context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
-    return scatter(whole, dim, *group);
+    return reduce_scatter_operator().redispatch(below_autograd(keys), whole, dim, group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {gather(gradients[0], dim, group_of(context)), at::Tensor(), at::Tensor()};
+    return {Tensor(), all_gather_operator().call(gradients[0], dim, group_of(context)), Tensor(),
+            Tensor()};
   }
 };
 
 struct AllReduce : public Function<AllReduce> {
-  static at::Tensor forward(AutogradContext*, const at::Tensor& part, ProcessGroup* group) {
-    return sum(part, *group);
+  static Tensor forward(AutogradContext*, c10::DispatchKeySet keys, const Tensor& part,
+                        const Group& group) {
+    return all_reduce_operator().redispatch(below_autograd(keys), part, group);
   }
   static variable_list backward(AutogradContext*, const variable_list& gradients) {
-    return {gradients[0], at::Tensor()};
-  }
-};
-
-struct Replicate : public Function<Replicate> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& tensor,
-                            ProcessGroup* group) {
-    remember(context, *group);
-    return tensor.view_as(tensor);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    return {sum(gradients[0], group_of(context)), at::Tensor()};
+    return {Tensor(), gradients[0], Tensor()};
   }
 };
 
 struct AllToAll : public Function<AllToAll> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
-                            const std::vector<std::int64_t>& output_splits,
-                            const std::vector<std::int64_t>& input_splits, ProcessGroup* group) {
-    remember(context, *group);
-    context->saved_data["output_splits"] = output_splits;
-    context->saved_data["input_splits"] = input_splits;
-    return exchange(rows, output_splits, input_splits, *group);
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& rows,
+                        at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                        const Group& group) {
+    context->saved_data["group"] = group;
+    context->saved_data["output_splits"] = output_splits.vec();
+    context->saved_data["input_splits"] = input_splits.vec();
+    return all_to_all_operator().redispatch(below_autograd(keys), rows, output_splits, input_splits,
+                                            group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const at::Tensor gradient =
-        exchange(gradients[0], context->saved_data["input_splits"].toIntVector(),
-                 context->saved_data["output_splits"].toIntVector(), group_of(context));
-    return {gradient, at::Tensor(), at::Tensor(), at::Tensor()};
+    const Tensor gradient = all_to_all_operator().call(
+        gradients[0], context->saved_data["input_splits"].toIntVector(),
+        context->saved_data["output_splits"].toIntVector(), group_of(context));
+    return {Tensor(), gradient, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+/// No operator of its own: nothing happens in forward.
+struct SumGradients : public Function<SumGradients> {
+  static Tensor forward(AutogradContext* context, const Tensor& tensor, const Group& group) {
+    context->saved_data["group"] = group;
+    return tensor.view_as(tensor);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    return {all_reduce_operator().call(gradients[0], group_of(context)), Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor all_gather(const at::Tensor& part, std::int64_t dim, ProcessGroup& group) {
-  return AllGather::apply(part, dim, &group);
+Tensor AutogradKernels::all_gather(c10::DispatchKeySet keys, const Tensor& part, std::int64_t dim,
+                                   const Group& group) {
+  return AllGather::apply(keys, part, dim, group);
 }
 
-at::Tensor reduce_scatter(const at::Tensor& whole, std::int64_t dim, ProcessGroup& group) {
-  return ReduceScatter::apply(whole, dim, &group);
+Tensor AutogradKernels::reduce_scatter(c10::DispatchKeySet keys, const Tensor& whole,
+                                       std::int64_t dim, const Group& group) {
+  return ReduceScatter::apply(keys, whole, dim, group);
 }
 
-at::Tensor all_reduce(const at::Tensor& part, ProcessGroup& group) {
-  return AllReduce::apply(part, &group);
+Tensor AutogradKernels::all_reduce(c10::DispatchKeySet keys, const Tensor& part,
+                                   const Group& group) {
+  return AllReduce::apply(keys, part, group);
 }
 
-at::Tensor replicate(const at::Tensor& tensor, ProcessGroup& group) {
-  return Replicate::apply(tensor, &group);
+Tensor AutogradKernels::all_to_all(c10::DispatchKeySet keys, const Tensor& rows,
+                                   at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                                   const Group& group) {
+  return AllToAll::apply(keys, rows, output_splits, input_splits, group);
 }
 
-at::Tensor all_to_all(const at::Tensor& rows, const std::vector<std::int64_t>& output_splits,
-                      const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
-  return AllToAll::apply(rows, output_splits, input_splits, &group);
+Tensor all_gather(const Tensor& part, std::int64_t dim, ProcessGroup& group) {
+  return all_gather_operator().call(part, dim, handle_of(group));
+}
+
+Tensor reduce_scatter(const Tensor& whole, std::int64_t dim, ProcessGroup& group) {
+  return reduce_scatter_operator().call(whole, dim, handle_of(group));
+}
+
+Tensor all_reduce(const Tensor& part, ProcessGroup& group) {
+  return all_reduce_operator().call(part, handle_of(group));
+}
+
+Tensor sum_gradients(const Tensor& tensor, ProcessGroup& group) {
+  return SumGradients::apply(tensor, handle_of(group));
+}
+
+Tensor all_to_all(const Tensor& rows, const std::vector<std::int64_t>& output_splits,
+                  const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
+  return all_to_all_operator().call(rows, output_splits, input_splits, handle_of(group));
 }
 
 }  // namespace titan::comm

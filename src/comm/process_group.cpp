@@ -74,8 +74,7 @@ Work ProcessGroup::collective(std::string_view operation, std::int64_t bytes, co
   return observe(std::move(seen), start);
 }
 
-Work ProcessGroup::exchange(const std::vector<Message>& messages) {
-  if (messages.empty()) return {};
+Work ProcessGroup::start_exchange(const std::vector<Message>& messages) {
   auto seen = std::make_shared<Observation>();
   for (const Message& message : messages) {
     const bool sends = message.direction == Message::Direction::kSend;
@@ -91,14 +90,6 @@ Work ProcessGroup::exchange(const std::vector<Message>& messages) {
   seen->call.sequence = ++exchanges_;
   seen->call.peers = &seen->peers;
   return observe(std::move(seen), [&] { return do_exchange(messages); });
-}
-
-Work ProcessGroup::send(const at::Tensor& tensor, std::int64_t to) {
-  return exchange({{tensor, to, Message::Direction::kSend}});
-}
-
-Work ProcessGroup::receive(const at::Tensor& tensor, std::int64_t from) {
-  return exchange({{tensor, from, Message::Direction::kReceive}});
 }
 
 Work ProcessGroup::observe(std::shared_ptr<Observation> seen, const Start& start) {
@@ -121,14 +112,13 @@ Work ProcessGroup::observe(std::shared_ptr<Observation> seen, const Start& start
   return work;
 }
 
-Work ProcessGroup::all_reduce(const at::Tensor& tensor, ReduceOp op) {
+Work ProcessGroup::start_all_reduce(const at::Tensor& tensor, ReduceOp op) {
   TITAN_CHECK(tensor.is_contiguous(), "all_reduce needs a contiguous tensor");
   return collective("all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
                     [&] { return do_all_reduce(tensor, op); }, {tensor});
 }
 
-Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
-  TITAN_CHECK(!tensors.empty(), "nothing to reduce");
+Work ProcessGroup::start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor> flat;
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.reshape(-1));
@@ -145,7 +135,7 @@ Work ProcessGroup::all_reduce_coalesced(const std::vector<at::Tensor>& tensors) 
       });
 }
 
-Work ProcessGroup::all_gather(const at::Tensor& output, const at::Tensor& input) {
+Work ProcessGroup::start_all_gather(const at::Tensor& output, const at::Tensor& input) {
   TITAN_CHECK(output.numel() == input.numel() * size(), "all_gather of ", input.numel(),
               " elements from ", size(), " ranks into ", output.numel());
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
@@ -154,7 +144,7 @@ Work ProcessGroup::all_gather(const at::Tensor& output, const at::Tensor& input)
                     [&] { return do_all_gather(output, input); }, {output, input});
 }
 
-Work ProcessGroup::reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
+Work ProcessGroup::start_reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
   TITAN_CHECK(input.numel() == output.numel() * size(), "reduce_scatter of ", input.numel(),
               " elements to ", size(), " ranks of ", output.numel());
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
@@ -163,9 +153,9 @@ Work ProcessGroup::reduce_scatter(const at::Tensor& output, const at::Tensor& in
                     [&] { return do_reduce_scatter(output, input); }, {output, input});
 }
 
-Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
-                              const std::vector<std::int64_t>& output_splits,
-                              const std::vector<std::int64_t>& input_splits) {
+Work ProcessGroup::start_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                                    const std::vector<std::int64_t>& output_splits,
+                                    const std::vector<std::int64_t>& input_splits) {
   const auto ranks = static_cast<std::size_t>(size());
   TITAN_CHECK(output_splits.size() == ranks && input_splits.size() == ranks,
               "all_to_all needs one split per rank");
@@ -178,7 +168,7 @@ Work ProcessGroup::all_to_all(const at::Tensor& output, const at::Tensor& input,
                     {output, input});
 }
 
-Work ProcessGroup::broadcast(const at::Tensor& tensor, std::int64_t root) {
+Work ProcessGroup::start_broadcast(const at::Tensor& tensor, std::int64_t root) {
   TITAN_CHECK(tensor.is_contiguous(), "broadcast needs a contiguous tensor");
   return collective("broadcast", static_cast<std::int64_t>(tensor.nbytes()),
                     [&] { return do_broadcast(tensor, root); }, {tensor});

@@ -134,6 +134,7 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
   const auto [entry, is_new] = kinds_.try_emplace(&op.schema(), Kind::kMeta);
   if (!is_new) return entry->second;
   const std::string& name = op.operator_name().name;
+  if (name.starts_with("titan::")) return entry->second = Kind::kCommunication;
   bool views = false;
   bool writes = true;
   for (const c10::Argument& result : op.schema().returns()) {
@@ -150,8 +151,14 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
 
 void FakeTensors::call(const c10::OperatorHandle& op, Stack* stack,
                        const std::function<void()>& compute) {
+  const Kind kind = kind_of(op);
+  if (kind == Kind::kCommunication) {
+    const autograd::InnerOperatorsScope inside(*this);
+    return compute();
+  }
   const TrackingScope scope(tracker_, Memory::kPretended, Purpose::kResult);
-  switch (kind_of(op)) {
+  switch (kind) {
+    case Kind::kCommunication:
     case Kind::kNative:
       return compute();
     case Kind::kInPlace:

@@ -107,7 +107,7 @@ OperatorSavePolicy default_save_policy() {
            "aten::_scaled_dot_product_flash_attention_for_cpu",
            "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
            "aten::_scaled_dot_product_fused_attention_overrideable",
-           "aten::_flash_attention_forward", "aten::max", "c10d::reduce_scatter_tensor"},
+           "aten::_flash_attention_forward", "aten::max", "titan::reduce_scatter"},
           {}};
 }
 

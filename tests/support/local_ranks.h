@@ -14,23 +14,15 @@
 
 namespace titan::test {
 
-/// Runs `body` as every rank of a job, each in a thread of its own. A rank that throws ends the
-/// others and fails the test.
-inline void on_local_ranks(const mesh::Degrees& degrees, std::int64_t ranks,
-                           const std::function<void(const comm::RankContext&)>& body) {
-  comm::LocalWorld world(ranks);
+/// Runs `body` as every rank of `world`, which has `ranks` many, each in a thread of its own. A rank
+/// that throws ends the others and fails the test.
+inline void on_rank_threads(comm::LocalWorld& world, std::int64_t ranks,
+                            const std::function<void(std::int64_t rank)>& body) {
   std::vector<std::thread> threads;
   for (std::int64_t rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        const auto backend = world.backend(rank);
-        comm::RankContext context;
-        context.rank = rank;
-        context.world_size = ranks;
-        context.dims = mesh::ParallelDims(degrees, ranks);
-        context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
-                                                        std::chrono::seconds(60), nullptr);
-        body(context);
+        body(rank);
       } catch (const std::exception& error) {
         ADD_FAILURE() << "rank " << rank << ": " << error.what();
         world.abort("another rank failed");
@@ -38,6 +30,22 @@ inline void on_local_ranks(const mesh::Degrees& degrees, std::int64_t ranks,
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+/// The same with the context of a job.
+inline void on_local_ranks(const mesh::Degrees& degrees, std::int64_t ranks,
+                           const std::function<void(const comm::RankContext&)>& body) {
+  comm::LocalWorld world(ranks);
+  on_rank_threads(world, ranks, [&](std::int64_t rank) {
+    const auto backend = world.backend(rank);
+    comm::RankContext context;
+    context.rank = rank;
+    context.world_size = ranks;
+    context.dims = mesh::ParallelDims(degrees, ranks);
+    context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
+                                                    std::chrono::seconds(60), nullptr);
+    body(context);
+  });
 }
 
 }  // namespace titan::test

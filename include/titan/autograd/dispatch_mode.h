@@ -9,7 +9,7 @@ namespace titan::autograd {
 
 /// Sees every operator that this thread runs while the mode is active, below autograd and autocast,
 /// above the device kernels. Composite operators arrive as what they are made of (`linear` as
-/// `mm`); operators that a kernel calls inside are not seen.
+/// `mm`); operators that a kernel calls inside are not seen, unless an `InnerOperatorsScope` says so.
 ///
 /// LibTorch's dispatch key `Fake` sits at that place and nothing is registered to it; our boxed
 /// fallback is.
@@ -37,9 +37,24 @@ class DispatchModeScope {
                         torch::jit::Stack* stack);
 
  private:
+  friend class InnerOperatorsScope;
   struct Link;
   std::unique_ptr<Link> link_;
   c10::impl::IncludeDispatchKeyGuard include_;
+};
+
+/// In `call` of a mode: while it lives, that mode and those around it also see the operators that the
+/// kernel of this operator calls.
+class InnerOperatorsScope {
+ public:
+  explicit InnerOperatorsScope(const DispatchMode& mode);
+  ~InnerOperatorsScope();
+  InnerOperatorsScope(const InnerOperatorsScope&) = delete;
+  InnerOperatorsScope& operator=(const InnerOperatorsScope&) = delete;
+
+ private:
+  const DispatchModeScope::Link* innermost_;
+  bool excluded_;
 };
 
 }  // namespace titan::autograd

@@ -11,7 +11,7 @@ namespace titan::comm {
 
 // Collectives that autograd differentiates: what goes out in forward comes back in backward. All ranks
 // of the group call the same one in forward, and so in backward. They wait for their result; `group`
-// outlives the graph.
+// outlives the graph. Each is an operator ("titan::all_gather") to whoever watches operators.
 
 /// All ranks' parts of a dimension, in rank order. Backward: the sum over the ranks of each one's part.
 at::Tensor all_gather(const at::Tensor& part, std::int64_t dim, ProcessGroup& group);
@@ -23,8 +23,9 @@ at::Tensor reduce_scatter(const at::Tensor& whole, std::int64_t dim, ProcessGrou
 /// The sum over the ranks. Backward: the gradient as it is, because every rank has the same sum.
 at::Tensor all_reduce(const at::Tensor& part, ProcessGroup& group);
 
-/// The tensor as it is, the same on all ranks. Backward: the sum of the gradients over the ranks.
-at::Tensor replicate(const at::Tensor& tensor, ProcessGroup& group);
+/// The tensor as it is, the same on all ranks, for work that differs from rank to rank. Backward: the
+/// sum of the gradients over the ranks.
+at::Tensor sum_gradients(const at::Tensor& tensor, ProcessGroup& group);
 
 /// Rows to and from every rank, as ProcessGroup::all_to_all. Backward: the other way round.
 at::Tensor all_to_all(const at::Tensor& rows, const std::vector<std::int64_t>& output_splits,

@@ -79,7 +79,8 @@ struct Message {
 /// The ranks that exchange tensors with one another. All ranks of a group call the same collectives
 /// in the same order, from one thread each. Tensors are contiguous, on the group's device, and of
 /// equal size on all ranks except where said. Every call returns at once; inputs may be changed and
-/// outputs read after `Work::wait`. All throw RunError when a peer is gone or the time is over.
+/// outputs read after `Work::wait`. All that move tensors are operators ("titan::start_all_gather") to
+/// whoever watches operators. All throw RunError when a peer is gone or the time is over.
 class ProcessGroup {
  public:
   ProcessGroup(std::string name, std::vector<std::int64_t> ranks, std::int64_t rank,
@@ -137,6 +138,17 @@ class ProcessGroup {
   virtual StartedWork do_barrier() = 0;
 
  private:
+  friend struct StartKernels;
+  Work start_all_reduce(const at::Tensor& tensor, ReduceOp op);
+  Work start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors);
+  Work start_all_gather(const at::Tensor& output, const at::Tensor& input);
+  Work start_reduce_scatter(const at::Tensor& output, const at::Tensor& input);
+  Work start_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                        const std::vector<std::int64_t>& output_splits,
+                        const std::vector<std::int64_t>& input_splits);
+  Work start_broadcast(const at::Tensor& tensor, std::int64_t root);
+  Work start_exchange(const std::vector<Message>& messages);
+
   struct Observation;
   using Start = std::function<StartedWork()>;
   /// A collective: takes the group's next number.

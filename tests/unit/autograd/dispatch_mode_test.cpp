@@ -7,6 +7,8 @@
 
 #include <thread>
 
+#include "titan/base/errors.h"
+
 namespace titan::autograd {
 namespace {
 
@@ -70,6 +72,39 @@ TEST(DispatchMode, WhatTheInnerModeComputesPassesTheOuter) {
   }
   EXPECT_THAT(inner.names, ::testing::ElementsAre("aten::sin"));
   EXPECT_THAT(outer.names, ::testing::ElementsAre("aten::sin"));
+}
+
+/// Looks into composite kernels: `aten::norm` calls others.
+class InsideMode : public RecordingMode {
+ public:
+  void call(const c10::OperatorHandle& op, torch::jit::Stack* stack,
+            const std::function<void()>& compute) override {
+    if (op.operator_name().name != "aten::sum") return RecordingMode::call(op, stack, compute);
+    const InnerOperatorsScope inside(*this);
+    RecordingMode::call(op, stack, compute);
+  }
+};
+
+TEST(DispatchMode, SeesInsideAnOperatorWhereItLooks) {
+  const at::Tensor x = at::ones({2, 2});
+  RecordingMode inner;
+  InsideMode looking;
+  RecordingMode outer;
+  const DispatchModeScope outer_scope(outer);
+  const DispatchModeScope looking_scope(looking);
+  const DispatchModeScope inner_scope(inner);
+  x.sum();  // fills a result of its own
+  x.sin();
+  EXPECT_THAT(inner.names, ::testing::ElementsAre("aten::sum", "aten::sin"));
+  EXPECT_THAT(looking.names, Contains("aten::sum"));
+  EXPECT_THAT(looking.names, ::testing::SizeIs(::testing::Gt(2)));
+  EXPECT_EQ(outer.names, looking.names);
+  EXPECT_EQ(looking.names.back(), "aten::sin");
+}
+
+TEST(DispatchMode, OneThatIsNotActiveCannotLook) {
+  RecordingMode mode;
+  EXPECT_THROW(InnerOperatorsScope{mode}, InternalError);
 }
 
 }  // namespace

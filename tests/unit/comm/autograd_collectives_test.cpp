@@ -55,12 +55,12 @@ TEST(AutogradCollectives, AScatteredSumGivesEveryTermTheWholeGradient) {
   });
 }
 
-TEST(AutogradCollectives, SumsAndReplicasMirrorEachOther) {
+TEST(AutogradCollectives, SumsInForwardAndInBackwardMirrorEachOther) {
   on_ranks([&](std::int64_t rank, ProcessGroup& group) {
     const at::Tensor x = numbers({5}, 3).requires_grad_();
     const double weight = static_cast<double>(rank) + 1;
     // The same x everywhere, other work on each rank, one sum: its gradient is that of all the work.
-    const at::Tensor total = all_reduce(replicate(x, group) * weight, group);
+    const at::Tensor total = all_reduce(sum_gradients(x, group) * weight, group);
     EXPECT_TRUE(at::allclose(total, x.detach() * 6));
     (total * 2).sum().backward();
     EXPECT_TRUE(at::allclose(x.grad(), at::Tensor(x.detach() * 0 + 12)));

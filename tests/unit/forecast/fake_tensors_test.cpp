@@ -25,8 +25,12 @@
 
 #include <functional>
 
+#include "forecast/traffic.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "titan/comm/autograd_collectives.h"
+#include "titan/comm/fake_backend.h"
+#include "titan/comm/groups.h"
 
 namespace titan::forecast {
 namespace {
@@ -168,6 +172,31 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
       EXPECT_EQ(real[i].strides(), pretended[i].strides()) << which;
     }
   }
+}
+
+TEST(FakeTensors, CommunicationHasTheRightSizesAndIsTold) {
+  mesh::ParallelDims dims({1, 8}, 8);
+  Traffic traffic(dims, /*copies=*/false);
+  const auto backend = comm::make_fake_backend(8);
+  const comm::Groups groups(*backend, dims, 0, {}, &traffic);
+  comm::ProcessGroup& group = groups.find(mesh::MeshDim::kFsdp);
+  const Fake fake;
+  // 4 MiB on each rank, gathered, scattered and gathered again in backward.
+  const at::Tensor part = at::zeros({1024, 1024}).set_requires_grad(true);
+  const at::Tensor whole = comm::all_gather(part, 1, group);
+  EXPECT_EQ(whole.sizes(), (at::IntArrayRef{1024, 8192}));
+  EXPECT_EQ(whole.storage().data(), nullptr);
+  const at::Tensor sum = comm::reduce_scatter(whole.exp(), 0, group);
+  EXPECT_EQ(sum.sizes(), (at::IntArrayRef{128, 8192}));
+  sum.sum().backward();
+  EXPECT_EQ(part.grad().sizes(), part.sizes());
+  const std::vector<Communication> total = traffic.total();
+  ASSERT_EQ(total.size(), 2U);
+  EXPECT_EQ(total[0].operation, "all_gather");
+  EXPECT_EQ(total[0].calls, 2);
+  EXPECT_EQ(total[0].tensor_bytes, 2 * 32 * kMiB);
+  EXPECT_EQ(total[1].operation, "reduce_scatter");
+  EXPECT_EQ(total[1].calls, 2);
 }
 
 }  // namespace
