@@ -67,10 +67,10 @@ std::unique_ptr<JobRank> make_rank(const JobSetup& setup, std::int64_t rank) {
   return result;
 }
 
-comm::WatchSetup watch_setup(const JobSetup& setup, std::int64_t rank,
-                             std::shared_ptr<comm::Store> store) {
+watch::WatchSetup watch_setup(const JobSetup& setup, std::int64_t rank,
+                              std::shared_ptr<comm::Store> store) {
   const config::Comm& comm = setup.config.comm;
-  comm::WatchSetup watch;
+  watch::WatchSetup watch;
   watch.rank = rank;
   watch.world_size = setup.world_size;
   watch.host = setup.launch.host;
@@ -143,11 +143,11 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
                           config::values_by_option(setup.config), init_timeout(setup));
   const std::vector<Host> hosts = meet_hosts(*rank->store, launch, init_timeout(setup));
   if (launch.rank == 0) tools::log_info(hosts_text(hosts));
-  comm::WatchSetup watch =
+  watch::WatchSetup watch =
       watch_setup(setup, launch.rank, comm::connect_again(launch, init_timeout(setup)));
   watch.store_rank = launch.agent_store ? -1 : 0;
-  watch.end_rank = comm::end_process;
-  rank->watch = comm::make_watch(std::move(watch));
+  watch.end_rank = watch::end_process;
+  rank->watch = watch::make_watch(std::move(watch));
   rank->backend = make_backend(setup, *rank->store);
   rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
   make_groups(setup, *rank);
@@ -169,9 +169,9 @@ std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& wo
   result->context.generator = make_generator(setup, seed);
   result->backend = world.backend(rank);
   result->store = std::shared_ptr<comm::Store>(std::shared_ptr<void>(), &world.store());
-  comm::WatchSetup watch = watch_setup(setup, rank, result->store);
+  watch::WatchSetup watch = watch_setup(setup, rank, result->store);
   watch.end_rank = [&world](const std::string& reason) { world.abort(reason); };
-  result->watch = comm::make_watch(std::move(watch));
+  result->watch = watch::make_watch(std::move(watch));
   make_groups(setup, *result);
   make_host_group(setup, *result);
   return result;

@@ -6,9 +6,9 @@
 #include "titan/comm/local_backend.h"
 #include "titan/comm/rank_context.h"
 #include "titan/comm/store.h"
-#include "titan/comm/watch.h"
 #include "titan/config/job_config.h"
 #include "titan/tools/launch_environment.h"
+#include "titan/watch/watch.h"
 
 namespace titan::app {
 
@@ -16,7 +16,7 @@ namespace titan::app {
 struct JobRank {
   std::shared_ptr<comm::Store> store;  // null where there is nobody to tell
   std::unique_ptr<comm::Backend> backend;
-  std::unique_ptr<comm::Watch> watch;
+  std::unique_ptr<titan::watch::Watch> watch;
   std::unique_ptr<comm::Backend> host_backend;  // where `backend` is a GPU's
   std::unique_ptr<comm::ProcessGroup> host_group;
   comm::RankContext context;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "titan/comm/rank_context.h"
-#include "titan/comm/watch.h"
 #include "titan/profiling/range.h"
+#include "titan/watch/watch.h"
 
 namespace titan::trainer {
 

@@ -10,34 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "titan/comm/collective_observer.h"
+
 namespace titan::comm {
 
 enum class ReduceOp { kSum, kMax };
-
-/// One collective, or one exchange of messages, as the watch over them sees it.
-struct CollectiveCall {
-  std::string_view group;      // the group's name, as "fsdp"
-  std::string_view operation;  // as "all_gather"; of messages "send", "receive" or "exchange"
-  /// Counts the group's collectives from 1, the same on all its ranks. Exchanges of messages, of which
-  /// ranks have different numbers, are counted apart, by each rank for itself.
-  std::uint64_t sequence = 0;
-  std::int64_t bytes = 0;                            // of this rank's input
-  const std::vector<std::int64_t>* ranks = nullptr;  // of the group, as ranks of the world
-  /// To and from whom the messages go, as ranks of the world; null for a collective.
-  const std::vector<std::int64_t>* peers = nullptr;
-};
-
-/// Is told of every collective of a rank. Called by the thread that starts or waits.
-class CollectiveObserver {
- public:
-  virtual ~CollectiveObserver() = default;
-  /// Returns a number that `finished` and `explain` get back.
-  virtual std::uint64_t started(const CollectiveCall& call) = 0;
-  virtual void finished(std::uint64_t id) = 0;
-  /// One message for a collective that failed with `error`: who is missing, where, why.
-  virtual std::string explain(std::uint64_t id, const CollectiveCall& call,
-                              std::string_view error) = 0;
-};
 
 /// A collective under way inside a back end. The tensors it works on live at least as long.
 class BackendWork {

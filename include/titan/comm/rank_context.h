@@ -9,9 +9,11 @@
 #include "titan/comm/groups.h"
 #include "titan/mesh/parallel_dims.h"
 
-namespace titan::comm {
-
+namespace titan::watch {
 class Watch;
+}
+
+namespace titan::comm {
 
 /// Everything that differs from rank to rank. Passed along, never global: ranks may be threads of
 /// one process. What it points to outlives it.
@@ -28,7 +30,7 @@ struct RankContext {
   /// does.
   ProcessGroup* host_group = nullptr;
   /// Hears what this rank is doing, for messages about hangs; may be null.
-  Watch* watch = nullptr;
+  titan::watch::Watch* watch = nullptr;
   /// Whether this is the first of the ranks that are threads of this process: what a process has
   /// once is the first one's.
   bool leads_process = true;

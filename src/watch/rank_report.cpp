@@ -1,8 +1,8 @@
-#include "comm/rank_report.h"
+#include "watch/rank_report.h"
 
 #include <nlohmann/json.hpp>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using Json = nlohmann::json;
@@ -67,4 +67,4 @@ std::optional<RankReport> parse_rank_report(const std::string& text) {
   }
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "comm/verdict.h"
 #include "titan/comm/store.h"
+#include "watch/verdict.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// Under which a rank's report stands in the store.
 std::string report_key(std::int64_t rank);
@@ -18,7 +18,7 @@ std::string report_key(std::int64_t rank);
 class Peers {
  public:
   /// A rank that makes no new report for `patience` is silent. `own` is this rank's report.
-  Peers(Store& store, const RankReport& own, std::chrono::milliseconds patience);
+  Peers(comm::Store& store, const RankReport& own, std::chrono::milliseconds patience);
 
   /// Reads a rank's report. Throws RunError when the store is gone.
   PeerView look(std::int64_t rank);
@@ -34,7 +34,7 @@ class Peers {
     Time changed;  // when a new report was last seen; the first look where there was none
   };
 
-  Store& store_;
+  comm::Store& store_;
   const std::string machine_;
   const std::int64_t pid_;
   const std::chrono::milliseconds patience_;
@@ -56,4 +56,4 @@ class SilenceLog {
   std::size_t reported_ = 0;
 };
 
-}  // namespace titan::comm
+}  // namespace titan::watch

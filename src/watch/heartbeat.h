@@ -9,12 +9,12 @@
 #include <thread>
 #include <vector>
 
-#include "comm/flight_recorder.h"
-#include "comm/rank_report.h"
-#include "comm/verdict.h"
-#include "titan/comm/watch.h"
+#include "titan/watch/watch.h"
+#include "watch/flight_recorder.h"
+#include "watch/rank_report.h"
+#include "watch/verdict.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// A thread that says in the store that its rank is alive and where, looks whether another rank has
 /// given up, and asks about others when a collective fails. All use of the store is in this thread,
@@ -46,4 +46,4 @@ class Heartbeat {
   std::thread thread_;
 };
 
-}  // namespace titan::comm
+}  // namespace titan::watch

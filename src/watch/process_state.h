@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-namespace titan::comm {
+namespace titan::watch {
 
 enum class ProcessState { kUnknown, kRunning, kStopped, kGone };
 
@@ -13,4 +13,4 @@ ProcessState process_state(std::int64_t pid);
 /// Equal for two processes that see each other under their numbers; empty where unknown.
 std::string machine_identity();
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "titan/comm/process_group.h"
+#include "titan/comm/collective_observer.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// How far a rank has come in one group: its last collective there. Of an exchange of messages, which
 /// no other rank's numbers are compared with, its own number.
@@ -39,7 +39,7 @@ class FlightRecorder {
   explicit FlightRecorder(std::int64_t capacity);
 
   void enter_phase(std::string_view phase, std::int64_t step);
-  std::uint64_t started(const CollectiveCall& call);
+  std::uint64_t started(const comm::CollectiveCall& call);
   void finished(std::uint64_t id);
   void failed(std::uint64_t id);
 
@@ -106,4 +106,4 @@ class FlightRecorder {
   Time phase_began_;
 };
 
-}  // namespace titan::comm
+}  // namespace titan::watch

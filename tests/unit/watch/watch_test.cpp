@@ -1,4 +1,4 @@
-#include "titan/comm/watch.h"
+#include "titan/watch/watch.h"
 
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
@@ -16,7 +16,7 @@
 #include "titan/base/file_system.h"
 #include "titan/comm/local_backend.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using std::chrono::milliseconds;
@@ -55,14 +55,14 @@ class WatchTest : public testing::Test {
     return ended_;
   }
 
-  static std::unique_ptr<ProcessGroup> group(LocalWorld& world, std::int64_t rank,
-                                             std::vector<std::int64_t> ranks, Watch& watch) {
+  static std::unique_ptr<comm::ProcessGroup> group(comm::LocalWorld& world, std::int64_t rank,
+                                                   std::vector<std::int64_t> ranks, Watch& watch) {
     return world.backend(rank)->make_group("fsdp", ranks, milliseconds(500), &watch);
   }
 
   test::TemporaryFolder folder_;
-  LocalWorld world_{3};
-  std::shared_ptr<Store> store_{&world_.store(), [](Store*) {}};
+  comm::LocalWorld world_{3};
+  std::shared_ptr<comm::Store> store_{&world_.store(), [](comm::Store*) {}};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string ended_;
@@ -186,16 +186,16 @@ TEST_F(WatchTest, AloneItOnlyRecords) {
   alone.store = nullptr;
   const auto watch = make_watch(alone);
   const std::vector<std::int64_t> ranks = {0};
-  const CollectiveCall call = {"world", "all_reduce", 1, 8, &ranks};
+  const comm::CollectiveCall call = {"world", "all_reduce", 1, 8, &ranks};
   EXPECT_THAT(watch->explain(watch->started(call), call, "odd"),
               AllOf(HasSubstr("all_reduce #1 of world failed"), HasSubstr("(odd)")));
 }
 
 /// A store that answers, then hangs or is gone.
-class FailingStore : public Store {
+class FailingStore : public comm::Store {
  public:
   enum Mode { kAnswers, kHangs, kGone };
-  explicit FailingStore(Store& store) : store_(store) {}
+  explicit FailingStore(comm::Store& store) : store_(store) {}
 
   void become(Mode mode) {
     const std::lock_guard lock(mutex_);
@@ -227,7 +227,7 @@ class FailingStore : public Store {
     if (mode_ == kGone) throw RunError("connection closed");
   }
 
-  Store& store_;
+  comm::Store& store_;
   std::mutex mutex_;
   std::condition_variable changed_;
   Mode mode_ = kAnswers;
@@ -293,4 +293,4 @@ TEST_F(WatchTest, ASilentRankIsLoggedOnceAndWhenItIsBack) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

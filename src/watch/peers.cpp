@@ -1,12 +1,12 @@
-#include "comm/peers.h"
+#include "watch/peers.h"
 
 #include <algorithm>
 
-#include "comm/process_state.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
+#include "watch/process_state.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -26,7 +26,7 @@ double seconds_since_unix(std::int64_t milliseconds) {
 
 std::string report_key(std::int64_t rank) { return concat("titan/watch/rank/", rank); }
 
-Peers::Peers(Store& store, const RankReport& own, std::chrono::milliseconds patience)
+Peers::Peers(comm::Store& store, const RankReport& own, std::chrono::milliseconds patience)
     : store_(store), machine_(own.machine), pid_(own.pid), patience_(patience) {}
 
 PeerView Peers::look(std::int64_t rank) {
@@ -99,4 +99,4 @@ void SilenceLog::finish_round() {
   reported_ = 0;
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

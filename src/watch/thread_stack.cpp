@@ -1,4 +1,4 @@
-#include "comm/thread_stack.h"
+#include "watch/thread_stack.h"
 
 #include <cxxabi.h>
 #include <dlfcn.h>
@@ -19,7 +19,7 @@
 
 #include "titan/base/errors.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 enum Capture : int { kIdle, kRequested, kCapturing, kDone };
@@ -116,4 +116,4 @@ std::string stack_of(pid_t thread, std::chrono::milliseconds patience) {
   return text;
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

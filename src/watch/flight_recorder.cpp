@@ -1,10 +1,10 @@
-#include "comm/flight_recorder.h"
+#include "watch/flight_recorder.h"
 
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 // A rank that keeps no trace still wants to know what it waits in.
@@ -42,7 +42,7 @@ void FlightRecorder::enter_phase(std::string_view phase, std::int64_t step) {
   phase_began_ = now;
 }
 
-std::uint64_t FlightRecorder::started(const CollectiveCall& call) {
+std::uint64_t FlightRecorder::started(const comm::CollectiveCall& call) {
   const Time now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
   const std::uint16_t group = groups_.index_of(call.group);
@@ -153,4 +153,4 @@ std::string FlightRecorder::json(std::int64_t rank, std::int64_t world_size) con
   return head.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

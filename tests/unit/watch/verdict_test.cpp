@@ -1,9 +1,9 @@
-#include "comm/verdict.h"
+#include "watch/verdict.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using testing::HasSubstr;
@@ -173,4 +173,4 @@ TEST(RankReport, RefusesWhatIsNone) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

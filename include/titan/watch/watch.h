@@ -7,15 +7,15 @@
 #include <string>
 #include <string_view>
 
-#include "titan/comm/process_group.h"
+#include "titan/comm/collective_observer.h"
 #include "titan/comm/store.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// Sees what one rank does: the phase it is in and its last collectives. It says so in the store
 /// every second, so that a rank whose collective fails can name the one that did not come. Any
 /// thread may read, the rank's own threads write; a collective costs well under a microsecond.
-class Watch : public CollectiveObserver {
+class Watch : public comm::CollectiveObserver {
  public:
   /// As ("forward", 12); step 0 is everything before the first step. Waiting for data is "data".
   virtual void enter_phase(std::string_view phase, std::int64_t step) = 0;
@@ -32,7 +32,7 @@ struct WatchSetup {
   std::string host;
   /// Best a connection of its own: a call that hangs must not hold up the rank. May be null in a
   /// job of one rank.
-  std::shared_ptr<Store> store;
+  std::shared_ptr<comm::Store> store;
   /// Rank that serves the store, -1 when the launcher does.
   std::int64_t store_rank = 0;
   /// Where a failing run leaves stacks and collectives: `<folder>/<prefix><rank>.json` and
@@ -49,7 +49,7 @@ struct WatchSetup {
   /// `end_rank`. Counted anew, fivefold, when it has got the news in `explain`.
   std::chrono::milliseconds grace{3'000};
   /// Ends this rank for the reason given, called by the watch's own thread. `end_process` for
-  /// ranks that are processes, LocalWorld::abort for threads; nothing is done where it is empty.
+  /// ranks that are processes, comm::LocalWorld::abort for threads; nothing is done where it is empty.
   std::function<void(const std::string& reason)> end_rank;
 };
 
@@ -60,4 +60,4 @@ std::unique_ptr<Watch> make_watch(WatchSetup setup);
 /// Prints "titan_train: <reason>" on standard error and ends the process at once with status 1.
 [[noreturn]] void end_process(const std::string& reason);
 
-}  // namespace titan::comm
+}  // namespace titan::watch

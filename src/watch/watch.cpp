@@ -1,4 +1,4 @@
-#include "titan/comm/watch.h"
+#include "titan/watch/watch.h"
 
 #include <unistd.h>
 
@@ -7,15 +7,15 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "comm/flight_recorder.h"
-#include "comm/heartbeat.h"
-#include "comm/thread_stack.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/tools/launch_environment.h"
 #include "titan/tools/logging.h"
+#include "watch/flight_recorder.h"
+#include "watch/heartbeat.h"
+#include "watch/thread_stack.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 /// Writes, once, what this rank was doing when the job failed.
@@ -81,11 +81,13 @@ class RankWatch : public Watch {
     recorder_->enter_phase(phase, step);
   }
 
-  std::uint64_t started(const CollectiveCall& call) override { return recorder_->started(call); }
+  std::uint64_t started(const comm::CollectiveCall& call) override {
+    return recorder_->started(call);
+  }
 
   void finished(std::uint64_t id) override { recorder_->finished(id); }
 
-  std::string explain(std::uint64_t id, const CollectiveCall& call,
+  std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
                       std::string_view error) override {
     recorder_->failed(id);
     FailedCollective failed;
@@ -131,4 +133,4 @@ void end_process(const std::string& reason) {
   ::_exit(1);
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

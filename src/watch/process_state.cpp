@@ -1,4 +1,4 @@
-#include "comm/process_state.h"
+#include "watch/process_state.h"
 
 #include <signal.h>
 
@@ -8,7 +8,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 std::string read_proc(const std::string& path) {
@@ -50,4 +50,4 @@ std::string machine_identity() {
   return failed || boot.empty() ? std::string() : boot + " " + space;
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -1,4 +1,4 @@
-#include "comm/verdict.h"
+#include "watch/verdict.h"
 
 #include <algorithm>
 #include <cctype>
@@ -7,7 +7,7 @@
 
 #include "titan/base/errors.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 constexpr std::size_t kMostNamed = 4;
@@ -181,4 +181,4 @@ std::string describe_failure(const FailedCollective& failed, const std::vector<P
                 failed.step, advice, ". (", error, ")");
 }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -10,9 +10,9 @@
 #include "support/temporary_folder.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/comm/watch.h"
+#include "titan/watch/watch.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using std::chrono::milliseconds;
@@ -20,7 +20,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 /// A store for processes of a test: a file a key. Nobody here adds at the same time as another.
-class FolderStore : public Store {
+class FolderStore : public comm::Store {
  public:
   explicit FolderStore(std::string folder) : folder_(std::move(folder)) {}
 
@@ -91,12 +91,12 @@ class WatchProcessesTest : public testing::Test {
 
   std::string explanation(Watch& watch, const std::string& error) {
     const std::vector<std::int64_t> ranks = {0, 1};
-    const CollectiveCall call = {"fsdp", "all_gather", 7, 64, &ranks};
+    const comm::CollectiveCall call = {"fsdp", "all_gather", 7, 64, &ranks};
     return watch.explain(watch.started(call), call, error);
   }
 
   test::TemporaryFolder folder_;
-  std::shared_ptr<Store> store_;
+  std::shared_ptr<comm::Store> store_;
   pid_t child_ = -1;
 };
 
@@ -123,4 +123,4 @@ TEST_F(WatchProcessesTest, ARankThatIsElsewhereInItsProgram) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "comm/flight_recorder.h"
+#include "watch/flight_recorder.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// What a rank says of itself in the store, every second.
 struct RankReport {
@@ -30,4 +30,4 @@ std::string to_text(const RankReport& report);
 /// Nothing where the text is no report.
 std::optional<RankReport> parse_rank_report(const std::string& text);
 
-}  // namespace titan::comm
+}  // namespace titan::watch

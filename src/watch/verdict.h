@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "comm/rank_report.h"
+#include "watch/rank_report.h"
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// A collective, or an exchange of messages, that failed on this rank.
 struct FailedCollective {
@@ -48,4 +48,4 @@ bool says_time_is_over(std::string error);
 /// that, in another.
 std::string describe_failure(const FailedCollective& failed, const std::vector<PeerView>& peers);
 
-}  // namespace titan::comm
+}  // namespace titan::watch

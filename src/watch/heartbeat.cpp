@@ -1,15 +1,15 @@
-#include "comm/heartbeat.h"
+#include "watch/heartbeat.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "comm/peers.h"
-#include "comm/process_state.h"
 #include "titan/base/errors.h"
+#include "watch/peers.h"
+#include "watch/process_state.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -365,4 +365,4 @@ std::string Heartbeat::give_up(const FailedCollective& failed,
 
 void Heartbeat::leave(std::string_view error) { loop_->leave(error); }
 
-}  // namespace titan::comm
+}  // namespace titan::watch

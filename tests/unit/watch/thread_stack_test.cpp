@@ -1,4 +1,4 @@
-#include "comm/thread_stack.h"
+#include "watch/thread_stack.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,9 +12,9 @@
 #include <mutex>
 #include <thread>
 
-#include "comm/process_state.h"
+#include "watch/process_state.h"
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
 using std::chrono::milliseconds;
@@ -25,7 +25,7 @@ constexpr milliseconds kPatience(10'000);
 TEST(ThreadStack, OfTheCallerItself) {
   const std::string stack = stack_of(this_thread(), kPatience);
   EXPECT_THAT(stack, HasSubstr("#0  "));
-  EXPECT_THAT(stack, HasSubstr("comm_test+0x"));
+  EXPECT_THAT(stack, HasSubstr("watch_test+0x"));
 }
 
 TEST(ThreadStack, OfAThreadThatWaitsAndGoesOnAfterwards) {
@@ -74,4 +74,4 @@ TEST(ProcessState, OfAChild) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -1,13 +1,14 @@
-#include "comm/flight_recorder.h"
+#include "watch/flight_recorder.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-namespace titan::comm {
+namespace titan::watch {
 namespace {
 
-CollectiveCall call(std::string_view group, std::string_view operation, std::uint64_t sequence) {
+comm::CollectiveCall call(std::string_view group, std::string_view operation,
+                          std::uint64_t sequence) {
   return {group, operation, sequence, 64, nullptr};
 }
 
@@ -31,7 +32,7 @@ TEST(FlightRecorder, KnowsHowFarEachGroupHasCome) {
 TEST(FlightRecorder, MessagesAreKeptAndAreNoProgress) {
   FlightRecorder recorder(10);
   const std::vector<std::int64_t> peers = {1};
-  CollectiveCall message = call("pp", "receive", 9);
+  comm::CollectiveCall message = call("pp", "receive", 9);
   message.peers = &peers;
   recorder.finished(recorder.started(call("pp", "barrier", 1)));
   recorder.started(message);
@@ -120,4 +121,4 @@ TEST(FlightRecorder, CostsLittle) {
 }
 
 }  // namespace
-}  // namespace titan::comm
+}  // namespace titan::watch

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <string>
 
-namespace titan::comm {
+namespace titan::watch {
 
 /// The calling thread's number in the kernel.
 pid_t this_thread();
@@ -14,4 +14,4 @@ pid_t this_thread();
 /// the thread does not answer in time. Interrupts the thread by a signal. Any thread.
 std::string stack_of(pid_t thread, std::chrono::milliseconds patience);
 
-}  // namespace titan::comm
+}  // namespace titan::watch
