@@ -1,5 +1,6 @@
 #include "titan/comm/groups.h"
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -11,11 +12,23 @@ namespace {
 
 using mesh::MeshDim;
 
-/// A group that several dimensions share has the name that says most about what it is used for.
-constexpr std::array kByExpressiveness = {
-    MeshDim::kFsdp, MeshDim::kDpReplicate, MeshDim::kTp,  MeshDim::kCp,    MeshDim::kPp,
-    MeshDim::kEp,   MeshDim::kEfsdp,       MeshDim::kEtp, MeshDim::kBatch, MeshDim::kLoss};
-static_assert(kByExpressiveness.size() == mesh::kMeshDimNames.size());
+// What one communicator carries runs one after the other. Dimensions whose traffic is to overlap have one
+// each, also where their ranks are the same list: fsdp gathers ahead and reduces behind what the layers
+// send themselves (tp, cp, ep) and the stages each other (pp); efsdp does so for experts at the same time;
+// dp_replicate sums what fsdp has reduced while fsdp reduces the next unit; experts send their rows (ep)
+// while shared experts compute (tp). The first that has a list of ranks names the world's group, too.
+constexpr std::array kOverlapping = {MeshDim::kFsdp, MeshDim::kDpReplicate, MeshDim::kTp,
+                                     MeshDim::kCp,   MeshDim::kPp,          MeshDim::kEp,
+                                     MeshDim::kEfsdp};
+// These take the group of any other dimension with the same ranks: etp is to experts what tp is to the
+// other layers, and a rank computes one at a time; batch, loss and the world are for sums that ranks wait
+// for between the parts of a step, when nothing is under way.
+constexpr std::array kSharing = {MeshDim::kEtp, MeshDim::kBatch, MeshDim::kLoss};
+static_assert(kOverlapping.size() + kSharing.size() == mesh::kMeshDimNames.size());
+
+bool has_peers(const mesh::ParallelDims& dims, MeshDim dim) {
+  return dims.exists(dim) && dims.size(dim) > 1;
+}
 
 }  // namespace
 
@@ -25,22 +38,33 @@ Groups::Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t ra
                std::chrono::milliseconds timeout, CollectiveObserver* observer)
     : alone_(make_lone_group(rank, backend.device())), world_(alone_.get()) {
   if (dims.world_size() == 1) return;
-  for (const mesh::MeshDim dim : kByExpressiveness) {
-    if (!dims.exists(dim) || dims.size(dim) == 1) continue;
-    by_dim_[dim] = &group_of(std::string(mesh::to_string(dim)), dims.ranks(dim, rank), backend,
-                             timeout, observer);
-  }
+  const auto make = [&](std::string_view name, const std::vector<std::int64_t>& ranks) {
+    groups_.push_back(backend.make_group(std::string(name), ranks, timeout, observer));
+    return groups_.back().get();
+  };
+  const auto with_ranks = [&](const std::vector<std::int64_t>& ranks) -> ProcessGroup* {
+    const auto found = std::ranges::find(groups_, ranks, &ProcessGroup::ranks);
+    return found == groups_.end() ? nullptr : found->get();
+  };
+
   std::vector<std::int64_t> all(static_cast<std::size_t>(dims.world_size()));
   std::iota(all.begin(), all.end(), 0);
-  world_ = &group_of("world", all, backend, timeout, observer);
-}
-
-ProcessGroup& Groups::group_of(const std::string& name, const std::vector<std::int64_t>& ranks,
-                               Backend& backend, std::chrono::milliseconds timeout,
-                               CollectiveObserver* observer) {
-  std::unique_ptr<ProcessGroup>& group = groups_[ranks];
-  if (!group) group = backend.make_group(name, ranks, timeout, observer);
-  return *group;
+  const auto spanning = std::ranges::find_if(kOverlapping, [&](MeshDim dim) {
+    return has_peers(dims, dim) && dims.size(dim) == dims.world_size();
+  });
+  const bool spans = spanning != kOverlapping.end();
+  world_ = make(spans ? mesh::to_string(*spanning) : "world", all);
+  if (spans) by_dim_[*spanning] = world_;
+  for (const MeshDim dim : kOverlapping) {
+    if (!has_peers(dims, dim) || by_dim_.count(dim) > 0) continue;
+    by_dim_[dim] = make(mesh::to_string(dim), dims.ranks(dim, rank));
+  }
+  for (const MeshDim dim : kSharing) {
+    if (!has_peers(dims, dim)) continue;
+    const std::vector<std::int64_t> ranks = dims.ranks(dim, rank);
+    ProcessGroup* shared = with_ranks(ranks);
+    by_dim_[dim] = shared != nullptr ? shared : make(mesh::to_string(dim), ranks);
+  }
 }
 
 ProcessGroup& Groups::find(mesh::MeshDim dim) const {
@@ -51,7 +75,7 @@ ProcessGroup& Groups::find(mesh::MeshDim dim) const {
 ProcessGroup& Groups::world() const { return *world_; }
 
 void Groups::set_timeout(std::chrono::milliseconds timeout) {
-  for (const auto& [ranks, group] : groups_) group->set_timeout(timeout);
+  for (const auto& group : groups_) group->set_timeout(timeout);
 }
 
 }  // namespace titan::comm

@@ -128,7 +128,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const parallel::BufferKeepingScope keeping(!gpu);
   const tools::RankLog quiet(0, /*shows_info=*/false);
 
-  Traffic traffic(dims, /*copies=*/!gpu);
+  Traffic traffic(/*copies=*/!gpu);
   const auto backend = comm::make_fake_backend(dims.world_size());
   comm::RankContext context;
   context.world_size = dims.world_size();

@@ -17,8 +17,8 @@ std::int64_t ring_bytes(std::string_view operation, std::int64_t input, std::int
 
 std::uint64_t Traffic::started(const comm::CollectiveCall& call) {
   const auto ranks = static_cast<std::int64_t>(call.ranks->size());
-  Communication& sum = by_group_[{mesh_of(call), std::string(call.operation)}];
-  sum.mesh = mesh_of(call);
+  Communication& sum = by_group_[{std::string(call.group), std::string(call.operation)}];
+  sum.mesh = call.group;
   sum.operation = call.operation;
   sum.ranks = ranks;
   sum.calls += times_;
@@ -34,18 +34,6 @@ std::uint64_t Traffic::started(const comm::CollectiveCall& call) {
 std::string Traffic::explain(std::uint64_t, const comm::CollectiveCall& call,
                              std::string_view error) {
   return concat("forecast of ", call.operation, ": ", error);
-}
-
-/// A group is named after the first mesh that has its ranks; these say more.
-std::string Traffic::mesh_of(const comm::CollectiveCall& call) const {
-  using mesh::MeshDim;
-  for (const MeshDim dim : {MeshDim::kFsdp, MeshDim::kDpReplicate}) {
-    if (dims_.size(dim) == static_cast<std::int64_t>(call.ranks->size()) &&
-        dims_.ranks(dim, 0) == *call.ranks) {
-      return std::string(to_string(dim));
-    }
-  }
-  return std::string(call.group);
 }
 
 std::vector<Communication> Traffic::total() const {

@@ -9,7 +9,6 @@
 
 #include "titan/comm/process_group.h"
 #include "titan/forecast/forecast.h"
-#include "titan/mesh/parallel_dims.h"
 
 namespace titan::forecast {
 
@@ -17,7 +16,7 @@ namespace titan::forecast {
 /// from start to end; so does this.
 class Traffic : public comm::CollectiveObserver {
  public:
-  Traffic(const mesh::ParallelDims& dims, bool copies) : dims_(dims), copies_(copies) {}
+  explicit Traffic(bool copies) : copies_(copies) {}
 
   std::uint64_t started(const comm::CollectiveCall& call) override;
   void finished(std::uint64_t id) override { sent_.erase(id); }
@@ -30,9 +29,6 @@ class Traffic : public comm::CollectiveObserver {
   std::vector<Communication> total() const;
 
  private:
-  std::string mesh_of(const comm::CollectiveCall& call) const;
-
-  const mesh::ParallelDims& dims_;
   bool copies_;
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, c10::DataPtr> sent_;

@@ -10,13 +10,14 @@
 
 namespace titan::comm {
 
-/// The process groups of one rank. Ranks that are the same list in several meshes share a group.
+/// The process groups of one rank. Dimensions whose traffic overlaps have a group each, even if their
+/// ranks are the same; those that only sum numbers between the parts of a step share.
 class Groups {
  public:
   /// Of a job of one rank, whose tensors are on `device`.
   explicit Groups(at::Device device);
-  /// Makes the group of the world and of every mesh dimension of several ranks, in the same order on
-  /// every rank. `backend` and `observer` outlive the object; `observer` may be null. Throws
+  /// Makes the group of the world, then that of every mesh dimension of several ranks, in the same order
+  /// on every rank. `backend` and `observer` outlive the object; `observer` may be null. Throws
   /// RunError.
   Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
          std::chrono::milliseconds timeout, CollectiveObserver* observer);
@@ -30,12 +31,8 @@ class Groups {
   void set_timeout(std::chrono::milliseconds timeout);
 
  private:
-  ProcessGroup& group_of(const std::string& name, const std::vector<std::int64_t>& ranks,
-                         Backend& backend, std::chrono::milliseconds timeout,
-                         CollectiveObserver* observer);
-
   std::unique_ptr<ProcessGroup> alone_;
-  std::map<std::vector<std::int64_t>, std::unique_ptr<ProcessGroup>> groups_;
+  std::vector<std::unique_ptr<ProcessGroup>> groups_;  // as they were made
   std::map<mesh::MeshDim, ProcessGroup*> by_dim_;
   ProcessGroup* world_ = nullptr;
 };

@@ -175,10 +175,9 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
 }
 
 TEST(FakeTensors, CommunicationHasTheRightSizesAndIsTold) {
-  mesh::ParallelDims dims({1, 8}, 8);
-  Traffic traffic(dims, /*copies=*/false);
+  Traffic traffic(/*copies=*/false);
   const auto backend = comm::make_fake_backend(8);
-  const comm::Groups groups(*backend, dims, 0, {}, &traffic);
+  const comm::Groups groups(*backend, {{1, 8}, 8}, 0, {}, &traffic);
   comm::ProcessGroup& group = groups.find(mesh::MeshDim::kFsdp);
   const Fake fake;
   // 4 MiB on each rank, gathered, scattered and gathered again in backward.
