@@ -10,7 +10,8 @@
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
 #include "titan/plot/plot_runs.h"
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/environment_variable.h"
+#include "titan/tools/read_launch_environment.h"
 #include "titan/tools/standard_output.h"
 #include "titan/tools/startup_times.h"
 

@@ -20,6 +20,7 @@
 #include "titan/step/build_step_runner.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
+#include "titan/tools/read_launch_environment.h"
 #include "titan/tools/standard_output.h"
 
 namespace titan::app {

@@ -3,8 +3,9 @@
 #include <filesystem>
 
 #include "titan/base/errors.h"
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/environment_variable.h"
 #include "titan/tools/launch_ranks.h"
+#include "titan/tools/read_launch_environment.h"
 
 namespace titan::app {
 

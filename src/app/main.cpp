@@ -7,7 +7,7 @@
 
 #include "app/commands.h"
 #include "titan/base/errors.h"
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/error_file.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "titan/base/errors.h"
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/environment_variable.h"
 #include "titan/tools/launch_ranks.h"
 #include "titan/tools/logging.h"
 

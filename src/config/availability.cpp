@@ -2,7 +2,7 @@
 
 #include "config/rules.h"
 #include "config/value_text.h"
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 #include "titan/config/validate.h"
 
 namespace titan::config {

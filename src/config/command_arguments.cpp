@@ -4,8 +4,8 @@
 #include <array>
 
 #include "config/argument_value.h"
-#include "config/value_text.h"
 #include "titan/base/errors.h"
+#include "titan/config/option.h"
 
 namespace titan::config {
 namespace {
@@ -115,9 +115,27 @@ class Given {
   Problems& problems_;
 };
 
-void read_generate(Given& given, const CommandWords& words, ProgramArguments& result,
-                   Problems& problems) {
-  GenerateOptions& options = result.generate;
+/// Help and version, which ignore the rest of the line.
+bool ignores_the_rest(Action action) {
+  return action == Action::kHelp || action == Action::kHelpMarkdown || action == Action::kVersion;
+}
+
+}  // namespace
+
+void declare_commands(CLI::App& app, CommandWords& words) {
+  declare_table(app, words, kGenerate);
+  declare_table(app, words, kConvert);
+}
+
+GenerateOptions read_generate(const CLI::App& app, const CommandWords& words, Action action,
+                              Problems& problems) {
+  GenerateOptions options;
+  if (ignores_the_rest(action)) return options;
+  Given given(app, words, problems);
+  if (action != Action::kGenerate) {
+    given.refuse(kGenerate, "generate");
+    return options;
+  }
   options.checkpoint = words.checkpoint;
   options.prompts = words.prompts;
   given.need("generate", "--checkpoint", words.checkpoint, "PATH: where the weights are");
@@ -130,12 +148,19 @@ void read_generate(Given& given, const CommandWords& words, ProgramArguments& re
   std::int64_t seed = -1;
   given.read("--seed", words.seed, 0, seed);
   if (seed >= 0) options.seed = seed;
+  return options;
 }
 
-void read_convert(Given& given, const CommandWords& words,
-                  const std::vector<std::string>& positional, ProgramArguments& result,
-                  Problems& problems) {
-  ConvertOptions& options = result.convert;
+ConvertOptions read_convert(const CLI::App& app, const CommandWords& words,
+                            const std::vector<std::string>& positional, Action action,
+                            Problems& problems) {
+  ConvertOptions options;
+  if (ignores_the_rest(action)) return options;
+  Given given(app, words, problems);
+  if (action != Action::kConvert) {
+    given.refuse(kConvert, "convert");
+    return options;
+  }
   given.need("convert", "--from", words.from, "FORMAT: hf, dcp or pt");
   given.need("convert", "--to", words.to, "FORMAT: hf, dcp or pt");
   options.from = given.choose<ModelFormat>("--from", words.from).value_or(options.from);
@@ -144,36 +169,11 @@ void read_convert(Given& given, const CommandWords& words,
   if (positional.size() != 2) {
     problems.push_back({"convert", concat("needs SOURCE and DESTINATION, got ", positional.size(),
                                           positional.size() == 1 ? " path" : " paths")});
-    return;
+    return options;
   }
   options.source = positional[0];
   options.destination = positional[1];
-}
-
-}  // namespace
-
-void declare_commands(CLI::App& app, CommandWords& words) {
-  declare_table(app, words, kGenerate);
-  declare_table(app, words, kConvert);
-}
-
-void read_commands(const CLI::App& app, const CommandWords& words,
-                   const std::vector<std::string>& positional, ProgramArguments& result,
-                   Problems& problems) {
-  Given given(app, words, problems);
-  const bool is_help = result.action == Action::kHelp || result.action == Action::kHelpMarkdown ||
-                       result.action == Action::kVersion;
-  if (is_help) return;
-  if (result.action == Action::kGenerate) {
-    read_generate(given, words, result, problems);
-  } else {
-    given.refuse(kGenerate, "generate");
-  }
-  if (result.action == Action::kConvert) {
-    read_convert(given, words, positional, result, problems);
-  } else {
-    given.refuse(kConvert, "convert");
-  }
+  return options;
 }
 
 }  // namespace titan::config

@@ -3,7 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "config/program_arguments.h"
+#include "titan/config/action.h"
+#include "titan/config/problem.h"
 
 namespace CLI {
 class App;
@@ -27,10 +28,14 @@ struct CommandWords {
 
 void declare_commands(CLI::App& app, CommandWords& words);
 
-/// Reads them into `result`, whose action is known, and reports those of another command.
-/// `positional`: what stands between the options of `convert`.
-void read_commands(const CLI::App& app, const CommandWords& words,
-                   const std::vector<std::string>& positional, ProgramArguments& result,
-                   Problems& problems);
+/// The options of `generate`. With another action there are none, and those given are problems,
+/// but not beside help and version, which ignore the rest of the line.
+GenerateOptions read_generate(const CLI::App& app, const CommandWords& words, Action action,
+                              Problems& problems);
+
+/// The options of `convert`, likewise; `positional` is what stands between them.
+ConvertOptions read_convert(const CLI::App& app, const CommandWords& words,
+                            const std::vector<std::string>& positional, Action action,
+                            Problems& problems);
 
 }  // namespace titan::config

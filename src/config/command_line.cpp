@@ -5,6 +5,7 @@
 #include "config/overrides.h"
 #include "config/program_arguments.h"
 #include "titan/base/errors.h"
+#include "titan/config/options.h"
 #include "titan/config/validate.h"
 
 namespace titan::config {

@@ -8,10 +8,11 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/choice.h"
-#include "titan/config/job_config.h"
 #include "titan/config/option.h"
 
 namespace titan::config {
+
+struct JobConfig;
 
 /// How a C++ type appears as an option: its `ValueType`, and the way to `Value` and back.
 template <class T>

@@ -4,7 +4,7 @@
 #include "config/program_arguments.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 #include "titan/config/print.h"
 
 namespace titan::config {

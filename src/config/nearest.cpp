@@ -4,7 +4,6 @@
 #include <cctype>
 
 #include "titan/base/errors.h"
-#include "titan/config/option.h"
 
 namespace titan::config {
 namespace {
@@ -78,21 +77,15 @@ std::string did_you_mean(std::string_view word, std::span<const std::string_view
   return question(nearest(word, candidates));
 }
 
-std::string did_you_mean_option(std::string_view full_name) {
-  std::vector<std::string> all;
-  std::vector<std::string> same_name;
-  for (const Option& option : options()) {
-    all.push_back(option.full_name());
-    if (option.name == folded(last_component(full_name))) {
-      same_name.push_back(all.back());
-    }
+std::string did_you_mean_in_sections(std::string_view full_name,
+                                     std::span<const std::string_view> full_names) {
+  const std::string wanted = folded(last_component(full_name));
+  std::vector<std::string_view> same_name;
+  for (const std::string_view candidate : full_names) {
+    if (last_component(candidate) == wanted) same_name.push_back(candidate);
   }
-  if (!same_name.empty()) {
-    const std::vector<std::string_view> views(same_name.begin(), same_name.end());
-    return question(nearest_below(kMaxLength, full_name, views));
-  }
-  const std::vector<std::string_view> views(all.begin(), all.end());
-  return did_you_mean(full_name, views);
+  if (same_name.empty()) return did_you_mean(full_name, full_names);
+  return question(nearest_below(kMaxLength, full_name, same_name));
 }
 
 }  // namespace titan::config

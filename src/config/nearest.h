@@ -14,8 +14,9 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 /// "; did you mean 'seq_len'?", or nothing when no candidate is near.
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
 
-/// The same for an option's full name. A name that exists in other sections only is found there,
-/// however far the sections' names are apart.
-std::string did_you_mean_option(std::string_view full_name);
+/// The same for names in sections, as "training.seq_len". One whose last part exists in other
+/// sections only is found there, however far the sections' names are apart.
+std::string did_you_mean_in_sections(std::string_view full_name,
+                                     std::span<const std::string_view> full_names);
 
 }  // namespace titan::config

@@ -1,9 +1,12 @@
+#include "titan/config/options.h"
+
 #include <algorithm>
 #include <map>
 #include <type_traits>
 #include <utility>
 
 #include "config/describer.h"
+#include "titan/config/job_config.h"
 
 namespace titan::config {
 namespace {
@@ -71,6 +74,16 @@ Index index_by_name(std::span<const Option> all) {
 std::span<const Option> options() {
   static const std::vector<Option> all = describe_all();
   return all;
+}
+
+std::span<const std::string_view> option_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Option& option : options()) all.push_back(option.full_name());
+    return all;
+  }();
+  static const std::vector<std::string_view> views(names.begin(), names.end());
+  return views;
 }
 
 const Option* find_option(std::string_view full_name) {

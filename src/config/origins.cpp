@@ -1,7 +1,7 @@
 #include "titan/config/origins.h"
 
 #include "titan/base/errors.h"
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 
 namespace titan::config {
 

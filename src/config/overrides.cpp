@@ -4,8 +4,8 @@
 
 #include "config/argument_value.h"
 #include "config/nearest.h"
-#include "config/value_text.h"
 #include "titan/base/errors.h"
+#include "titan/config/options.h"
 
 namespace titan::config {
 namespace {
@@ -144,7 +144,7 @@ class OverrideReader {
     word.erase(0, word.find_first_not_of('-'));
     const std::string name = word.substr(0, word.find('='));
     const std::string_view program_option = nearest("--" + name, program_options_);
-    return program_option.empty() ? did_you_mean_option(name)
+    return program_option.empty() ? did_you_mean_in_sections(name, option_names())
                                   : concat("; did you mean '", program_option, "'?");
   }
 

@@ -4,7 +4,7 @@
 
 #include "config/value_text.h"
 #include "titan/base/errors.h"
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 
 namespace titan::config {
 namespace {

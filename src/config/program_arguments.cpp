@@ -6,7 +6,7 @@
 #include "config/argument_value.h"
 #include "config/command_arguments.h"
 #include "titan/base/errors.h"
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 
 namespace titan::config {
 namespace {
@@ -259,7 +259,8 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   if (result.action == Action::kPlot) take_inputs(result, problems);
   read_counts(app, words, result, problems);
   read_output(app, words, result, problems);
-  read_commands(app, words.commands, sorted.positional, result, problems);
+  result.generate = read_generate(app, words.commands, result.action, problems);
+  result.convert = read_convert(app, words.commands, sorted.positional, result.action, problems);
   return result;
 }
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "titan/config/command_line.h"
+#include "titan/config/action.h"
 #include "titan/config/problem.h"
 
 namespace titan::config {

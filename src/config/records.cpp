@@ -5,7 +5,7 @@
 
 #include "config/nearest.h"
 #include "titan/base/errors.h"
-#include "titan/config/data.h"
+#include "titan/config/data_format.h"
 
 namespace titan::config {
 namespace {

@@ -11,6 +11,7 @@
 #include "config/records.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
+#include "titan/config/options.h"
 
 namespace titan::config {
 namespace {
@@ -106,7 +107,7 @@ class TomlReader {
     const char* kind = node.is_table() ? "section " : section.empty() ? "key " : "option ";
     std::string hint = node.is_table() || section.empty() ? nearest_section(name) : "";
     if (hint.empty() && !node.is_table()) {
-      hint = did_you_mean_option(name);
+      hint = did_you_mean_in_sections(name, option_names());
     }
     const std::string where = section.empty() ? "" : concat(" in [", section, "]");
     found_.push_back({key.source().begin, concat("unknown ", kind, key_text(key), where, hint)});

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "titan/config/option.h"
+#include "titan/config/value.h"
 
 namespace titan::config {
 

@@ -4,6 +4,7 @@
 
 #include "forecast/step_simulation.h"
 #include "titan/base/errors.h"
+#include "titan/config/job_config.h"
 
 namespace titan::forecast {
 namespace {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "titan/config/job_config.h"
-#include "titan/forecast/forecast.h"
+#include "titan/forecast/figures.h"
+#include "titan/mesh/parallel_dims.h"
 
 namespace titan::forecast {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "titan/comm/process_group.h"
-#include "titan/forecast/forecast.h"
+#include "titan/forecast/figures.h"
 
 namespace titan::forecast {
 

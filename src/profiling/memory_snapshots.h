@@ -4,7 +4,7 @@
 #include <string>
 
 #include "titan/config/run.h"
-#include "titan/profiling/profiler.h"
+#include "titan/profiling/profiler_setup.h"
 
 namespace titan::profiling {
 

@@ -6,7 +6,7 @@
 #include "profiling/trace_recorder.h"
 #include "profiling/trace_schedule.h"
 #include "titan/config/run.h"
-#include "titan/profiling/profiler.h"
+#include "titan/profiling/profiler_setup.h"
 #include "titan/profiling/range.h"
 #include "titan/tools/signals.h"
 

@@ -1,9 +1,11 @@
+#include "titan/tools/error_file.h"
+
 #include <chrono>
 #include <exception>
+#include <optional>
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/tools/launch_environment.h"
 
 namespace titan::tools {
 namespace {

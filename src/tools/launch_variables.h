@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "titan/tools/environment_variable.h"
 #include "titan/tools/launch_environment.h"
 
 namespace titan::tools {

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <condition_variable>
-#include <map>
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
-#include "titan/watch/watch.h"
+#include "titan/watch/watch_setup.h"
 #include "watch/flight_recorder.h"
 #include "watch/rank_report.h"
 #include "watch/verdict.h"

@@ -9,7 +9,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/error_file.h"
 #include "titan/tools/logging.h"
 #include "watch/flight_recorder.h"
 #include "watch/heartbeat.h"

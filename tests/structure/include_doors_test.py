@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")')
+SUFFIXES = (".h", ".cpp", ".cu", ".cuh")
 TORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
 
 # Third-party headers and where they may be included; docs/design.md, "Third-party headers stop at one room".
@@ -40,11 +41,12 @@ UMBRELLAS = {"torch/torch.h", "torch/all.h", "torch/extension.h", "torch/nn.h", 
 
 
 class Room:
-    """A row of the table: which rooms it may include and which of its files may include LibTorch."""
+    """A row of the table: which rooms it may include, those of them that it lists, and which of its files may include LibTorch."""
 
-    def __init__(self, name, may_use, torch):
+    def __init__(self, name, may_use, listed, torch):
         self.name = name
         self.may_use = may_use
+        self.listed = listed
         self.torch_cell = torch
 
     def may_include_torch(self, path):
@@ -68,7 +70,7 @@ def read_table(design):
         row = re.fullmatch(r"\| `([\w/<>]+)` \|.*\| ([^|]*) \| ([^|]*) \|", line)
         if row:
             name = row[1].removesuffix("/<name>")
-            rooms[name] = Room(name, resolve(row[2], rooms), row[3].strip())
+            rooms[name] = Room(name, resolve(row[2], rooms), listed_in(row[2], rooms), row[3].strip())
     if not rooms:
         raise ValueError("docs/design.md has no table of rooms")
     return rooms
@@ -89,6 +91,11 @@ def resolve(cell, above):
     return allowed
 
 
+def listed_in(cell, above):
+    """The rooms that a `may use` cell names one by one."""
+    return {word.strip() for word in cell.split(",")} & set(above)
+
+
 class Checker:
     """Collects the violations of one source tree."""
 
@@ -98,19 +105,36 @@ class Checker:
         self.violations = []
 
     def run(self):
-        for top in ("include/titan", "src", "tests"):
-            for path in sorted((self.root / top).rglob("*")):
-                if path.suffix in (".h", ".cpp", ".cu", ".cuh"):
-                    self.check_file(path.relative_to(self.root))
+        for path in self.sources("include/titan", "src", "tests"):
+            self.check_file(path)
         return self.violations
+
+    def sources(self, *tops):
+        return [path.relative_to(self.root) for top in tops
+                for path in sorted((self.root / top).rglob("*")) if path.suffix in SUFFIXES]
+
+    def includes_of(self, path):
+        """The #includes of a file, each with its line's number."""
+        lines = (self.root / path).read_text(encoding="utf-8").splitlines()
+        return [(n, match[1]) for n, line in enumerate(lines, 1) if (match := INCLUDE.match(line))]
+
+    def unused(self):
+        """The rooms that a row lists and no file of its room includes."""
+        included = {name: set() for name in self.rooms}
+        for path in self.sources("include/titan", "src"):
+            room = self.room_of(path)
+            for _, include in self.includes_of(path):
+                target = self.room_of(Path("include") / include[1:-1]) if include.startswith('"titan/') else None
+                if room and target:
+                    included[room.name].add(target.name)
+        return [f"{room.name} lists {name}" for room in self.rooms.values() for name in sorted(room.listed - included[room.name])]
 
     def check_file(self, path):
         room = self.room_of(path)
         if room is None and path.parts[0] != "tests":
             self.report(path, 1, f"{path.parent} is no room of docs/design.md")
             return
-        lines = (self.root / path).read_text(encoding="utf-8").splitlines()
-        includes = [(n, match[1]) for n, line in enumerate(lines, 1) if (match := INCLUDE.match(line))]
+        includes = self.includes_of(path)
         for number, include in includes:
             problem = self.problem(path, room, include)
             if problem:
@@ -187,6 +211,9 @@ class IncludeDoorsTest(unittest.TestCase):
         violations = Checker(ROOT).run()
         self.assertFalse(violations, "\n" + "\n".join(violations))
 
+    def test_the_table_lists_no_room_that_is_not_included(self):
+        self.assertEqual(Checker(ROOT).unused(), [])
+
 
 class PlantedViolationsTest(unittest.TestCase):
     """Each rule is broken once in a tree of its own, and must be reported with file and line."""
@@ -204,7 +231,8 @@ class PlantedViolationsTest(unittest.TestCase):
         | `app` | main | everything | thin |
         """)
 
-    def violations(self, files):
+    def checked(self, files, check):
+        """What `check` says of a tree of these files, some empty doors and the table."""
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             doors = ["base/errors", "config/job_config", "nn/module", "components/loss/loss", "models/llama3/model", "models/qwen3/model"]
@@ -213,7 +241,10 @@ class PlantedViolationsTest(unittest.TestCase):
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
-            return Checker(root).run()
+            return check(Checker(root))
+
+    def violations(self, files):
+        return self.checked(files, Checker.run)
 
     def assert_refused(self, path, include, *, extra=None):
         found = self.violations({path: f"// first line\n#include {include}\n", **(extra or {})})
@@ -232,6 +263,10 @@ class PlantedViolationsTest(unittest.TestCase):
         self.assert_allowed("src/models/llama3/a.cpp", '"titan/models/llama3/model.h"')
         self.assert_allowed("src/trainer/a.cpp", '"titan/components/loss/loss.h"')
         self.assert_allowed("src/app/a.cpp", '"titan/models/llama3/model.h"')
+
+    def test_a_row_that_lists_too_much(self):
+        found = self.checked({"src/config/a.cpp": '#include "titan/base/errors.h"\n'}, Checker.unused)
+        self.assertEqual(found, ["tools lists base", "nn lists base"])
 
     def test_a_folder_without_a_row(self):
         self.assert_refused("src/shed/a.cpp", "<vector>")

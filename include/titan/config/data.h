@@ -6,18 +6,13 @@
 #include <vector>
 
 #include "titan/config/choice.h"
+#include "titan/config/data_format.h"
 #include "titan/config/mixture_part.h"
 
 namespace titan::config {
 
 template <class Section>
 class Describer;
-
-/// How the bytes of a data set are to be read; kAuto goes by the file's extension.
-enum class DataFormat { kAuto, kJsonl, kText, kParquet, kMegatron, kLlmC, kU16, kU32 };
-constexpr auto words(DataFormat) {
-  return word_list("auto", "jsonl", "text", "parquet", "megatron", "llmc", "u16", "u32");
-}
 
 /// What to do with a row that cannot be read.
 enum class OnBadRow { kStop, kSkip };

@@ -1,40 +1,17 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
-#include "titan/config/mixture_part.h"
-#include "titan/config/param_group.h"
+#include "titan/config/value.h"
 
 namespace titan::config {
 
 struct JobConfig;
-
-enum class ValueType {
-  kBool,
-  kInteger,
-  kFloat,
-  kString,
-  kChoice,
-  kStringList,
-  kStringLists,
-  kParamGroups,
-  kMixtureParts,
-};
-
-using StringList = std::vector<std::string>;
-using StringLists = std::vector<StringList>;
-
-/// The value of any option, without its C++ type. `std::monostate` is None; a choice is its word.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, StringList,
-                           StringLists, std::vector<ParamGroup>, std::vector<MixturePart>>;
 
 /// The numbers an option takes. Infinite bounds are no bounds; NaN is never inside.
 struct Range {
@@ -88,14 +65,5 @@ struct Option {
   Option& only_in_toml();
   Option& only_on_command_line();
 };
-
-/// All options in the order of `JobConfig`. Built once, at the first call; thread-safe.
-std::span<const Option> options();
-
-/// Returns nullptr when there is no such option.
-const Option* find_option(std::string_view full_name);
-
-/// True for "training", "training.dataloader", "quantize", ...
-bool is_section(std::string_view path);
 
 }  // namespace titan::config

@@ -1,34 +1,15 @@
 #pragma once
 
-#include <c10/core/Device.h>
-
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "titan/config/run.h"
-
-namespace titan::base {
-class FileSystem;
-}
-namespace titan::tools {
-class Accelerator;
-}
+#include "titan/profiling/profiler_setup.h"
 
 namespace titan::profiling {
 
 class MemorySnapshots;
 class StepTraces;
-
-/// Which rank is observed, and where the files go.
-struct ProfilerSetup {
-  base::FileSystem& files;
-  std::string dump_folder;
-  std::int64_t rank = 0;
-  std::int64_t world_size = 1;
-  at::Device device = at::kCPU;
-  tools::Accelerator* accelerator = nullptr;  ///< of `device`; null on a CPU
-};
 
 /// Traces of training steps and snapshots of the CUDA allocator, every `profiling.profile_freq`
 /// steps, in the places where TorchTitan puts them. While it lives, SIGUSR1 has the next step traced,

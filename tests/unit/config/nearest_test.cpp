@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <string>
+
+#include "titan/config/options.h"
 
 namespace titan::config {
 namespace {
@@ -19,6 +22,9 @@ TEST(Nearest, CountsSwapsAsOneEditAndIgnoresCaseAndDashes) {
 }
 
 TEST(Nearest, OptionsAreFoundByTypoOrInAnotherSection) {
+  const auto did_you_mean_option = [](std::string_view name) {
+    return did_you_mean_in_sections(name, option_names());
+  };
   EXPECT_EQ(did_you_mean_option("training.sequence_len"), "; did you mean 'training.seq_len'?");
   EXPECT_EQ(did_you_mean_option("trainig.steps"), "; did you mean 'training.steps'?");
   EXPECT_EQ(did_you_mean_option("valdation.steps"), "; did you mean 'validation.steps'?");

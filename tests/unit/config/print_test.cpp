@@ -5,7 +5,7 @@
 
 #include <random>
 
-#include "titan/config/option.h"
+#include "titan/config/options.h"
 #include "unit/config/config_files.h"
 
 namespace titan::config {

@@ -1,14 +1,13 @@
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/read_launch_environment.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 
-#include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/base/file_system.h"
 
 namespace titan::tools {
 namespace {
@@ -226,39 +225,6 @@ TEST(LaunchEnvironment, MpirunInsideASlurmJob) {
   Variables both = kSlurm;
   both.insert(kOpenMpi.begin(), kOpenMpi.end());
   EXPECT_EQ(read(both).launcher, "Open MPI") << "the daemon that mpirun starts is Slurm's task";
-}
-
-TEST(ErrorFile, HoldsTheFirstMessage) {
-  const test::TemporaryFolder folder;
-  const auto lookup = [&](const char*) { return std::optional(folder / "error.json"); };
-  leave_error_file("disk \"full\"\n\tat C:\\", lookup);
-  leave_error_file("later", lookup);
-  const std::string text =
-      base::read_whole_file(base::posix_file_system(), folder / "error.json", 1'000);
-  EXPECT_THAT(text, testing::StartsWith(R"({"message": "disk \"full\"\n at C:\\", "timestamp": )"));
-  EXPECT_THAT(text, testing::EndsWith("}\n"));
-}
-
-TEST(ErrorFile, IsNotForced) {
-  leave_error_file("nobody asked", [](const char*) { return std::optional<std::string>(); });
-  leave_error_file("no such folder",
-                   [](const char*) { return std::optional<std::string>("/no/such/x"); });
-}
-
-TEST(FirstHost, OfSlurmsLists) {
-  EXPECT_EQ(first_host("node7"), "node7");
-  EXPECT_EQ(first_host("a,b"), "a");
-  EXPECT_EQ(first_host("node[01-03,7],gpu5"), "node01");
-  EXPECT_EQ(first_host("node[7,9]"), "node7");
-  EXPECT_EQ(first_host("rack[2-3]n[08-10]-ib"), "rack2n08-ib");
-  EXPECT_EQ(first_host("node[5]"), "node5");
-}
-
-TEST(FirstHost, RefusesWhatIsNone) {
-  for (const char* list : {"", ",a", "node[", "node[]", "node[-3]", "a]", "a b"}) {
-    EXPECT_THAT(message_of<ConfigError>([&] { first_host(list); }), HasSubstr("MASTER_ADDR"))
-        << list;
-  }
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
-#include "titan/tools/launch_environment.h"
+#include "titan/tools/read_launch_environment.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstdlib>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "titan/base/errors.h"
@@ -24,6 +25,13 @@ std::string host_name() {
   std::ranges::replace_if(
       host, [](unsigned char c) { return std::isspace(c) != 0; }, '_');  // for lists and messages
   return host.empty() ? "unknown" : host;
+}
+
+/// Whether this address only reaches the machine it is used on: "localhost", "127.0.0.1", "::1".
+bool is_loopback(const std::string& address) {
+  constexpr std::array<std::string_view, 6> kNames = {
+      "localhost", "localhost.localdomain", "ip6-localhost", "::1", "[::1]", "0.0.0.0"};
+  return std::ranges::find(kNames, address) != kNames.end() || address.starts_with("127.");
 }
 
 /// torchrun gives both local variables. Ranks started by hand with the four of `env://` are on this
@@ -94,17 +102,6 @@ void refuse_loopback_between_machines(const LaunchEnvironment& environment) {
 }
 
 }  // namespace
-
-std::optional<std::string> environment_variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-bool is_loopback(const std::string& address) {
-  constexpr std::array<std::string_view, 6> kNames = {
-      "localhost", "localhost.localdomain", "ip6-localhost", "::1", "[::1]", "0.0.0.0"};
-  return std::ranges::find(kNames, address) != kNames.end() || address.starts_with("127.");
-}
 
 LaunchEnvironment read_launch_environment(const EnvironmentLookup& lookup) {
   const LaunchVariables variables(lookup, "the launcher");
