@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string_view>
 
 #include "config/rules.h"
@@ -26,7 +27,12 @@ constexpr Missing kMissing[] = {
     {"optimizer.early_step_in_backward",
      [](const C& c) { return c.optimizer.early_step_in_backward; },
      "the optimizer step inside backward"},
-    {"model.converters", [](const C& c) { return !c.model.converters.empty(); },
+    {"model.converters",
+     [](const C& c) {
+       return std::ranges::any_of(c.model.converters, [](const std::string& name) {
+         return name.starts_with("quantize.");
+       });
+     },
      "quantized training"},
     {"model.print_after_conversion", [](const C& c) { return c.model.print_after_conversion; },
      "the listing of converted modules"},

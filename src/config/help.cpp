@@ -34,6 +34,7 @@ std::string allowed_text(const Option& option) {
   for (const std::string_view choice : option.choices) {
     words += concat(words.empty() ? "one of " : ", ", choice);
   }
+  if (option.open) words += ", or a registered name";
   return words.empty() ? option.range.text() : words;
 }
 

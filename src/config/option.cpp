@@ -75,7 +75,8 @@ std::string Option::complaint_about(const Value& value) const {
     if (word.find('\0') != std::string::npos || !is_utf8(word)) {
       return "must be UTF-8 text without NUL";
     }
-    if (!choices.empty() && std::ranges::find(choices, word) == choices.end()) {
+    if (!choices.empty() && std::ranges::find(choices, word) == choices.end() &&
+        !(open && did_you_mean(word, choices).empty())) {
       return concat("must be ", listed(choices), nullable ? " or None" : "", ", got ", quoted(word),
                     did_you_mean(word, choices));
     }
@@ -117,6 +118,11 @@ Option& Option::or_infinity() {
 
 Option& Option::each_of(std::vector<std::string_view> words) {
   choices = std::move(words);
+  return *this;
+}
+
+Option& Option::or_registered() {
+  open = true;
   return *this;
 }
 

@@ -20,7 +20,8 @@ void Model::describe(Describer<Model>& option) {
          "Converters applied to the model, in order. \"float8\" is an old name of "
          "\"quantize.linear.float8\".")
       .each_of({"quantize.linear.float8", "quantize.grouped_mm.float8", "quantize.linear.mx",
-                "quantize.grouped_mm.mx", "float8"});
+                "quantize.grouped_mm.mx", "float8"})
+      .or_registered();
   option("print_after_conversion", &Model::print_after_conversion,
          "Log the model's modules after the converters ran.");
 }

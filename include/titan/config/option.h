@@ -41,7 +41,8 @@ struct Option {
   bool comma_separated = false;  ///< a list that TOML may also give as one string "a,b"
   Range range;
   std::vector<std::string_view> choices;  ///< allowed words, for a list those of each element
-  std::string rule;                       ///< says in words what `holds` demands of a string
+  bool open = false;  ///< other words are checked later, by those who registered them
+  std::string rule;   ///< says in words what `holds` demands of a string
   bool (*holds)(const std::string&) = nullptr;
   std::function<Value(const JobConfig&)> get;
   std::function<void(JobConfig&, const Value&)> set;
@@ -60,6 +61,8 @@ struct Option {
   Option& or_exactly(double number);
   Option& or_infinity();
   Option& each_of(std::vector<std::string_view> words);
+  /// Or a word that is near none of these, and registered by whoever brings what it names.
+  Option& or_registered();
   Option& must(bool (*predicate)(const std::string&), std::string in_words);
   Option& or_comma_separated();
   Option& only_in_toml();

@@ -111,6 +111,10 @@ INSTANTIATE_TEST_SUITE_P(
              "2:14: model.converters must be \"quantize.linear.float8\", "
              "\"quantize.grouped_mm.float8\", \"quantize.linear.mx\", \"quantize.grouped_mm.mx\" "
              "or \"float8\", got \"quantize.linear.fp8\"; did you mean 'quantize.linear.mx'?"},
+        Case{"[model]\nconverters = [\"mine\", \"quantise.linear.mx\"]",
+             "2:14: model.converters must be \"quantize.linear.float8\", "
+             "\"quantize.grouped_mm.float8\", \"quantize.linear.mx\", \"quantize.grouped_mm.mx\" "
+             "or \"float8\", got \"quantise.linear.mx\"; did you mean 'quantize.linear.mx'?"},
         Case{"[parallelism]\ncontext_parallel_load_balancer = \"\"",
              "2:34: parallelism.context_parallel_load_balancer must be \"headtail\" or \"ptrr\" "
              "or None, got \"\""},

@@ -15,6 +15,7 @@
 #include "titan/components/lr_scheduler/lr_scheduler.h"
 #include "titan/components/optimizer/optimizer.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/protocols/model_converter.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
 
@@ -104,7 +105,9 @@ class TrainerTest : public ::testing::Test {
       return std::make_unique<CountingLoader>(batches, c.training.local_batch_size,
                                               c.training.seq_len, ignored);
     };
-    builders.build_loss = [this](const comm::RankContext&, const config::JobConfig&) { return loss_; };
+    builders.build_loss = [this](const comm::RankContext&, const config::JobConfig&) {
+      return loss_;
+    };
     builders.build_metrics_processor = [&](const protocols::MetricsSetup&,
                                            const config::JobConfig&) {
       return std::make_unique<RecordingMetrics>(steps);
@@ -192,6 +195,39 @@ TEST_F(TrainerTest, SkippingEveryStepEndsTheRun) {
 TEST_F(TrainerTest, NoStepsToTrainIsNoError) {
   config_.training.steps = 0;
   EXPECT_THAT(train(6), SizeIs(0));
+}
+
+/// Halves what a model makes of its tokens, and counts.
+class Halving : public protocols::ModelConverter {
+ public:
+  explicit Halving(std::int64_t& steps) : steps_(steps) {}
+  void convert(protocols::ModelProtocol& model) override {
+    EXPECT_TRUE(model.named_parameters().front().tensor().is_meta());
+    model.submodule("output").add_post_forward_hook(
+        [](nn::Module&, const nn::Inputs&, nn::Tensors& outputs) { outputs[0] = outputs[0] / 2; });
+  }
+  void after_optimizer_step(const protocols::ModelParts& parts) override {
+    EXPECT_EQ(parts.size(), 1);
+    ++steps_;
+  }
+
+ private:
+  std::int64_t& steps_;
+};
+
+TEST_F(TrainerTest, ConvertersChangeTheModelAndSeeEveryStep) {
+  static std::int64_t steps = 0;
+  protocols::register_model_converter("halving",
+                                      [](const config::JobConfig&, const mesh::ParallelDims&) {
+                                        return std::make_unique<Halving>(steps);
+                                      });
+  const auto plain = train(6);
+  config_.model.name += "_converted";
+  config_.model.converters = {"halving"};
+  const auto converted = train(6);
+  EXPECT_EQ(steps, 6);
+  EXPECT_NE(converted.front().loss, plain.front().loss);
+  EXPECT_LT(converted.back().loss, converted.front().loss);
 }
 
 /// Checkpoints every 2 steps; steps whose loss is NaN, counted over all that are tried.
