@@ -53,10 +53,11 @@ std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,
   options.types.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
   options.device = context.device;
   options.keeps_buffers = context.kernels() == at::kCPU;
+  const DataAxes axes = data_axes(/*of_experts=*/false);
   UnitOptions ranks;
-  ranks.shard = &context.group(MeshDim::kFsdp);
-  ranks.replicate = &context.group(MeshDim::kDpReplicate);
-  ranks.axis = axis_of(MeshDim::kFsdp);
+  ranks.shard = &context.group(axes.shard);
+  ranks.replicate = &context.group(axes.replicate);
+  ranks.axis = axis_of(axes.shard);
   const auto fsdp = Fsdp::create(model, options);
   wrap_units(model, units, *fsdp, ranks, parallelism.fsdp_reshard_after_forward,
              context.dims.pp_enabled());
@@ -80,11 +81,7 @@ std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable
         "data_parallel_shard_degree > 1");
   }
   if (!dims.dp_replicate_enabled()) return std::make_shared<Sharding>();
-  if (dims.world_size() != dims.degrees().dp_replicate) {
-    throw ConfigError(
-        "parallelism.data_parallel_replicate_degree: replicas together with tensor or pipeline "
-        "parallelism need data_parallel_shard_degree > 1");
-  }
+  TITAN_CHECK(mesh::replicas_fit(dims.degrees()), "the layout was not validated");
   const auto ddp = Ddp::apply(model, context.group(MeshDim::kDpReplicate));
   tools::log_info("Applied DDP to the model");
   return ddp;

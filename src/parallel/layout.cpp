@@ -44,10 +44,8 @@ std::vector<MeshDim> cut_over(const nn::Parameter& parameter) {
 
 std::vector<MeshDim> summed_over(const nn::Parameter& parameter, const mesh::ParallelDims& dims) {
   const std::vector<MeshDim> cuts = cut_over(parameter);
-  // Experts get their tokens from the ranks of `ep`, so that only the rest of the ranks has other ones.
-  const bool is_expert = std::ranges::count(cuts, MeshDim::kEp) > 0;
-  std::vector<MeshDim> result = {is_expert ? MeshDim::kEfsdp : MeshDim::kFsdp,
-                                 MeshDim::kDpReplicate};
+  const DataAxes data = data_axes(/*of_experts=*/std::ranges::count(cuts, MeshDim::kEp) > 0);
+  std::vector<MeshDim> result = {data.shard, data.replicate};
   for (const nn::Axis axis : parameter.partial_over) result.push_back(mesh_dim_of(axis));
   std::erase_if(result, [&](MeshDim dim) { return dims.size(dim) == 1; });
   return result;

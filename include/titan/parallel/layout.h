@@ -21,6 +21,16 @@ constexpr mesh::MeshDim mesh_dim_of(nn::Axis axis) { return static_cast<mesh::Me
 /// The mesh dimensions whose ranks hold different parts of the parameter, outermost first.
 std::vector<mesh::MeshDim> cut_over(const nn::Parameter& parameter);
 
+/// The mesh dimensions that data is spread over, as a parameter sees them.
+struct DataAxes {
+  mesh::MeshDim shard;      // whose ranks FSDP cuts it over
+  mesh::MeshDim replicate;  // whose ranks hold the same part
+};
+/// Experts get their tokens from the ranks of `ep`: only the rest of the ranks has others.
+constexpr DataAxes data_axes(bool of_experts) {
+  return {of_experts ? mesh::MeshDim::kEfsdp : mesh::MeshDim::kFsdp, mesh::MeshDim::kDpReplicate};
+}
+
 /// The mesh dimensions over whose ranks the parameter's gradient is summed in a step: those that its data
 /// is spread over (by FSDP or DDP), then those on which each rank has a part of it (by
 /// `sum_partial_gradients`). Dimensions of one rank are left out.
