@@ -58,7 +58,10 @@ void Ddp::make_buckets(const std::vector<nn::NamedParameter>& parameters) {
 }
 
 void Ddp::gradient_is_ready(std::size_t index) {
-  if (!sync_) return;
+  if (!sync_) {
+    is_owed_sum_ = true;
+    return;
+  }
   if (!std::exchange(in_backward_, true)) {
     autograd::at_end_of_backward([self = shared_from_this()] { self->end_backward(); });
   }
@@ -102,7 +105,9 @@ void Ddp::finish(Bucket& bucket) {
   bucket.ready = 0;
 }
 
-void Ddp::reduce_gradients() { end_backward(); }
+void Ddp::reduce_gradients() {
+  if (is_owed_sum_) end_backward();
+}
 
 void Ddp::end_backward() {
   for (Bucket& bucket : buckets_) {
@@ -110,6 +115,7 @@ void Ddp::end_backward() {
   }
   for (Bucket& bucket : buckets_) finish(bucket);
   in_backward_ = false;
+  is_owed_sum_ = false;
 }
 
 }  // namespace titan::parallel

@@ -63,7 +63,9 @@ std::vector<nn::Parameter*> Fsdp::parameters_to_take(
   return result;
 }
 
-FsdpUnit* Fsdp::wrap(const std::vector<nn::Module*>& modules, const UnitOptions& options) {
+FsdpUnit* Fsdp::wrap(std::vector<nn::Module*> modules, const UnitOptions& options) {
+  // Those of other stages never run what is attached to them.
+  std::erase_if(modules, [](const nn::Module* module) { return !module->is_here(); });
   std::vector<nn::Parameter*> parameters = parameters_to_take(modules);
   if (parameters.empty()) return nullptr;
   TITAN_CHECK(!prefetches_ordered_, "a model that has run already is sharded");
@@ -158,7 +160,9 @@ void Fsdp::finish_backward(FsdpUnit& unit) {
 }
 
 void Fsdp::start_reduce(FsdpUnit& unit) {
-  settle_reductions(1);
+  // A unit has one reduction at a time, but may be told more than once in a backward pass that it is over.
+  const bool is_reducing = !reducing_.empty() && reducing_.back() == &unit;
+  settle_reductions(is_reducing ? 0 : 1);
   if (unit.start_reduce()) reducing_.push_back(&unit);
 }
 

@@ -125,7 +125,8 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
 
   protocols::StepMetrics metrics = metrics_of(loss, norm, stop_signals);
   const bool logs = metrics_->should_log(step_);
-  if (logs) metrics.max_loss = max_loss(metrics.max_loss, own.tokens, all.tokens);
+  // Of a step that is not logged it is heard of only when the job ends with it.
+  metrics.max_loss = logs ? max_loss(metrics.max_loss, own.tokens, all.tokens) : metrics.loss;
   switch (nonfinite_->judge(metrics)) {
     case NonfinitePolicy::Verdict::kGoBack:
       go_back();

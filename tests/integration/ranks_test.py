@@ -95,6 +95,13 @@ class RanksTest(TitanTest):
             self.assertEqual(len(validation_losses()), 1)
             self.assertAlmostEqual(validation_losses()[0], alone[0], delta=1e-5)
 
+    def test_the_step_that_ends_a_job_is_reported_as_a_whole(self):
+        self.train("--comm.mode=local_tensor", "--training.steps=4", "--optimizer.lr=1e30", "--metrics.log_freq=100",
+                   *layout(1, 2), env={"NGPU": "2"}, exit_status=1)
+        last = self.records()[-1]
+        self.assertIsNone(last["grad_norm"])
+        self.assertEqual(last["max_loss"], last["loss"])
+
     def test_one_step_unless_the_command_line_says_more(self):
         self.train("--comm.mode=local_tensor", env={"NGPU": "2"})
         self.assertEqual(len(self.records()), 4, "the test's own --training.steps=4 is on the command line")

@@ -47,6 +47,7 @@ class Ddp : public Sharding, public std::enable_shared_from_this<Ddp> {
   std::vector<Bucket> buckets_;
   bool in_backward_ = false;
   bool sync_ = true;
+  bool is_owed_sum_ = false;  // by backward passes without sync
 };
 
 }  // namespace titan::parallel

@@ -40,7 +40,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   /// module elsewhere shares (tied weights are left to a unit around both). The modules run one after the
   /// other: parameters are gathered before the first and, where the unit reshards, given back after the
   /// last. A module within may have a unit of its own, on other ranks. Null when no parameter is left.
-  FsdpUnit* wrap(const std::vector<nn::Module*>& modules, const UnitOptions& options);
+  FsdpUnit* wrap(std::vector<nn::Module*> modules, const UnitOptions& options);
   /// The rest of the model's parameters; call it last. They stay gathered from forward to backward.
   FsdpUnit* wrap_root(UnitOptions options);
 

@@ -259,6 +259,115 @@ TEST(FsdpUnits, GradientsThatWaitAreKeptInTheReduceType) {
       << "the test sees what 64 additions of 8 bits lose";
 }
 
+TEST(FsdpUnits, MicrobatchesMayShareOneBackward) {
+  test::on_local_ranks({1, 2}, 2, [](const comm::RankContext& context) {
+    Sharded sharded;
+    shard(sharded, context, /*experts_apart=*/false);
+    const at::Tensor first = loss_of(sharded.model, rows(2 * context.rank, 4));
+    const at::Tensor second = loss_of(sharded.model, rows(2 * context.rank + 1, 4));
+    (first + second).backward();
+    expect_close(full_gradients(sharded.model, context));
+  });
+}
+
+TEST(FsdpUnits, ARecomputationMayStopWithinAUnitWithinAUnit) {
+  test::on_local_ranks({1, 4, 1, 1, 1, 2}, 4, [](const comm::RankContext& context) {
+    Sharded sharded;
+    for (Block* block : sharded.model.blocks()) {
+      block->wrap_forward([](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
+        CheckpointOptions options;
+        options.early_stop = true;
+        return checkpoint_forward(forward, inputs, options);
+      });
+    }
+    shard(sharded, context, /*experts_apart=*/true);
+    for (int step = 0; step < 2; ++step) {
+      for (const auto& [name, parameter] : sharded.model.named_parameters()) {
+        parameter->tensor.mutable_grad().reset();
+      }
+      loss_of(sharded.model, rows(context.rank, 4)).backward();
+      expect_close(full_gradients(sharded.model, context));
+    }
+  });
+}
+
+/// Two layers that run one after the other as one, as a norm and the head behind it.
+class TwoLayers : public nn::Module {
+ public:
+  TwoLayers()
+      : first_(add_child("first", std::make_unique<nn::Linear>(kWidth, kWidth, at::kDouble))),
+        second_(add_child("second", std::make_unique<nn::Linear>(kWidth, kWidth, at::kDouble))) {}
+  void init_weights() {
+    at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(3);
+    nn::normal_(first_->weight(), generator);
+    nn::normal_(second_->weight(), generator);
+  }
+  bool calls_first = true;
+  bool calls_second = true;
+
+ protected:
+  nn::Tensors forward(const nn::Inputs& inputs) override {
+    at::Tensor x = inputs.at(0);
+    if (calls_first) x = first_->call(x);
+    return {calls_second ? second_->call(x) : x};
+  }
+
+ private:
+  nn::Linear* first_;
+  nn::Linear* second_;
+};
+
+TEST(FsdpUnits, AUnitGivesItsGradientsOneAfterTheOther) {
+  const auto gradients = [](TwoLayers& model, const comm::RankContext& context) {
+    const at::Tensor x = rows(context.rank, context.world_size).clone().set_requires_grad(true);
+    model.calls_second = false;
+    const at::Tensor y = model.call(x);
+    std::swap(model.calls_first, model.calls_second);
+    model.call(y).square().sum().backward();
+    Gradients result;
+    for (const auto& [name, parameter] : model.named_parameters()) {
+      result[name] = full_tensor(parameter->tensor.grad(), *parameter, context);
+    }
+    return result;
+  };
+  TwoLayers alone;
+  alone.to_empty(at::kCPU);
+  alone.init_weights();
+  const Gradients expected = gradients(alone, comm::RankContext());
+  test::on_local_ranks({1, 2}, 2, [&](const comm::RankContext& context) {
+    TwoLayers model;
+    const auto fsdp = Fsdp::create(model, {});
+    fsdp->wrap_root(over(context, MeshDim::kFsdp));
+    model.to_empty(at::kCPU);
+    model.init_weights();
+    const Gradients summed = gradients(model, context);
+    for (const auto& [name, gradient] : expected) {
+      EXPECT_TRUE(at::allclose(summed.at(name), gradient)) << name;
+    }
+  });
+}
+
+TEST(FsdpUnits, ModulesOfOtherStagesAreLeftOutOfAUnit) {
+  for (const char* absent : {"first", "second"}) {
+    SCOPED_TRACE(absent);
+    test::on_local_ranks({1, 2}, 2, [&](const comm::RankContext& context) {
+      TwoLayers model;
+      model.submodule(absent).leave_to_other_stage();
+      const auto fsdp = Fsdp::create(model, {});
+      fsdp->wrap({&model.submodule("first"), &model.submodule("second")},
+                 over(context, MeshDim::kFsdp));
+      EXPECT_EQ(fsdp->wrap_root(over(context, MeshDim::kFsdp)), nullptr);
+      model.to_empty(at::kCPU);
+      model.init_weights();
+      model.call(rows(context.rank, 2)).sum().backward();
+      const nn::NamedParameter here = model.named_parameters().at(0);
+      ASSERT_TRUE(here.tensor().grad().defined());
+      EXPECT_TRUE(at::allclose(full_tensor(here.tensor().grad(), *here.parameter, context),
+                               rows(0, 1).sum(0, /*keepdim=*/true).expand({kWidth, kWidth})));
+    });
+  }
+}
+
 TEST(FsdpUnits, PrefetchListsReplaceTheModelsOrder) {
   test::on_local_ranks({1, 2}, 2, [](const comm::RankContext& context) {
     Sharded sharded;
