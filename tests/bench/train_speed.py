@@ -29,7 +29,7 @@ def run(args, rest):
         with open(os.path.join(folder, "metrics.jsonl")) as file:
             steps = [json.loads(line) for line in file]
     seconds = statistics.median(step["end_to_end_s"] for step in steps[WARM_UP_STEPS:])
-    total, first = (float(re.search(rf"{name} (\S+)s", output).group(1)) for name in ("total", "first step"))
+    total, first = (float(re.search(rf"{name} ([0-9.]+) ?s", output).group(1)) for name in ("total", "first step"))
     return {"tokens/s": args.batch * args.seq_len / seconds, "seconds to the beginning of step 1": total - first,
             "peak RSS GiB": steps[-1]["memory_max_active_gib"], "waiting for data %": steps[-1]["data_loading_pct"]}
 
