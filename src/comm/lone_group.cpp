@@ -32,7 +32,9 @@ class LoneGroup : public ProcessGroup {
  private:
   /// An input may be its place in the output already.
   static StartedWork copy(const at::Tensor& output, const at::Tensor& input) {
-    if (!output.is_same(input) && !output.is_alias_of(input)) {
+    const bool is_there =
+        output.is_alias_of(input) && output.storage_offset() == input.storage_offset();
+    if (!is_there) {
       output.view({output.numel()}).copy_(input.view({input.numel()}));
     }
     return nullptr;

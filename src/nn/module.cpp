@@ -83,6 +83,7 @@ std::vector<NamedParameter> Module::parameter_names() const {
 std::vector<NamedTensor> Module::named_buffers() const {
   std::vector<NamedTensor> result;
   visit("", [&](const std::string& prefix, const Module& module) {
+    if (!module.here_) return;
     for (const Buffer& buffer : module.buffers_) {
       result.push_back({joined(prefix, buffer.name), buffer.tensor});
     }
@@ -94,7 +95,8 @@ std::vector<NamedTensor> Module::persistent_buffers() const {
   std::vector<NamedTensor> result;
   visit("", [&](const std::string& prefix, const Module& module) {
     for (const Buffer& buffer : module.buffers_) {
-      if (buffer.persistent) result.push_back({joined(prefix, buffer.name), buffer.tensor});
+      if (!buffer.persistent) continue;
+      result.push_back({joined(prefix, buffer.name), buffer.tensor, module.here_});
     }
   });
   return result;

@@ -41,6 +41,9 @@ OneModel::OneModel(protocols::StepSetup setup)
       precision_(precision_of(setup_.config.training, setup_.context.dims)),
       parameters_(protocols::parameters_of(setup_.parts)) {
   TITAN_CHECK(!setup_.parts.empty(), "a step needs a model");
+  for (const protocols::ModelPart& part : setup_.parts) {
+    TITAN_CHECK(part.model && part.sharding, "a model part without a model or its sharding");
+  }
   if (setup_.loss) check_documents(setup_, attends_within_documents());
 }
 

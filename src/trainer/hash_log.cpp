@@ -25,7 +25,9 @@ void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& mode
     for (const auto& [name, parameter] : part.model->named_parameters()) {
       write(step, name, parallel::full_tensor(parameter->tensor, *parameter, context_));
     }
-    for (const auto& [name, tensor] : part.model->named_buffers()) write(step, name, tensor);
+    for (const nn::NamedTensor& buffer : part.model->named_buffers()) {
+      write(step, buffer.name, buffer.tensor);
+    }
   }
 }
 

@@ -34,6 +34,7 @@ struct Inputs {
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
+  bool here = true;  // or another pipeline stage has it, and `tensor` has no memory
 };
 
 /// A parameter with its fully qualified name, e.g. `layers.0.attention.wq.weight`.
@@ -85,9 +86,9 @@ class Module {
   /// Every name of every parameter, in the same order: tied ones have several, and those that are not here
   /// are among them. Checkpoints know a parameter under each of its names.
   std::vector<NamedParameter> parameter_names() const;
-  /// All buffers, persistent or not, in the same order.
+  /// The buffers that this rank has, persistent or not, in the same order.
   std::vector<NamedTensor> named_buffers() const;
-  /// Those that checkpoints hold.
+  /// Those that checkpoints hold, also where they are not here.
   std::vector<NamedTensor> persistent_buffers() const;
   /// This module and all below it with their names, depth first; the root's name is empty.
   std::vector<std::pair<std::string, Module*>> named_modules();

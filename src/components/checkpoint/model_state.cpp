@@ -24,7 +24,7 @@ class ModelState : public Stateful {
         state.tensors.push_back({{name}, parameter->tensor.detach(), parameter->box()});
       }
       for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
-        state.tensors.push_back({{buffer.name}, buffer.tensor});
+        if (buffer.here) state.tensors.push_back({{buffer.name}, buffer.tensor});
       }
     }
   }

@@ -37,7 +37,8 @@ std::vector<Target> targets_of(nn::Module& model) {
     const auto dimensions = static_cast<std::size_t>(buffer.tensor.dim());
     targets.push_back({buffer.name,
                        buffer.tensor,
-                       {buffer.tensor.sizes().vec(), std::vector<std::int64_t>(dimensions, 0)}});
+                       {buffer.tensor.sizes().vec(), std::vector<std::int64_t>(dimensions, 0)},
+                       buffer.here});
   }
   return targets;
 }

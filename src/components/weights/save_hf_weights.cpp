@@ -29,7 +29,7 @@ class Gatherer {
         if (parameter->here) parameters_[name] = parameter;
       }
       for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
-        buffers_[buffer.name] = buffer.tensor;
+        if (buffer.here) buffers_[buffer.name] = buffer.tensor;
       }
     }
   }

@@ -1,8 +1,10 @@
 #include "titan/comm/groups.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
 #include "titan/base/errors.h"
@@ -42,6 +44,9 @@ void expect_does_nothing(ProcessGroup& group) {
   const at::Tensor scattered = at::empty({6});
   group.reduce_scatter(scattered, numbers).wait();
   EXPECT_TRUE(scattered.equal(numbers));
+  const at::Tensor both = at::cat({numbers, at::zeros({6})});
+  group.reduce_scatter(both.narrow(0, 6, 6), both.narrow(0, 0, 6)).wait();
+  EXPECT_TRUE(both.narrow(0, 6, 6).equal(numbers)) << "another place of the same memory";
   const at::Tensor rows = at::empty({3, 2});
   group.all_to_all(rows, numbers.view({3, 2}), {3}, {3}).wait();
   EXPECT_TRUE(rows.equal(numbers.view({3, 2})));

@@ -1,6 +1,7 @@
 #include "titan/nn/module.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -86,6 +87,25 @@ TEST(Module, LeftToAnotherStageItPassesItsInputAndKeepsItsNames) {
   EXPECT_THAT(names(pair.parameter_names()), ElementsAre("first.weight", "second.weight"));
   const at::Tensor input = at::ones({3});
   EXPECT_TRUE(pair.call(input).is_same(input));
+}
+
+class Counting : public Linear {
+ public:
+  Counting() : Linear(2, 2, at::kFloat) {
+    add_buffer("count", at::empty({2}, at::TensorOptions(at::kMeta)), /*persistent=*/true);
+  }
+};
+
+TEST(Module, BuffersOfAnotherStageKeepTheirNamesOnly) {
+  ModuleList list;
+  list.append(std::make_unique<Counting>());
+  list.append(std::make_unique<Counting>())->leave_to_other_stage();
+  list.to_empty(at::kCPU);
+  EXPECT_THAT(names(list.named_buffers()), ElementsAre("0.count"));
+  const std::vector<NamedTensor> saved = list.persistent_buffers();
+  ASSERT_THAT(names(saved), ElementsAre("0.count", "1.count"));
+  EXPECT_TRUE(saved[0].here);
+  EXPECT_FALSE(saved[1].here);
 }
 
 TEST(Module, ListsATiedParameterOnceUnderItsFirstName) {

@@ -347,6 +347,19 @@ TEST(FsdpUnits, AUnitGivesItsGradientsOneAfterTheOther) {
   });
 }
 
+TEST(FsdpUnits, AParameterMayHaveNoElements) {
+  test::on_local_ranks({1, 2}, 2, [](const comm::RankContext& context) {
+    nn::Linear model(0, 3, at::kFloat);
+    const auto fsdp = Fsdp::create(model, {});
+    fsdp->wrap_root(over(context, MeshDim::kFsdp));
+    model.to_empty(at::kCPU);
+    const at::Tensor x = at::empty({2, 0}, at::kFloat);
+    EXPECT_EQ(model.call(x).sizes(), (at::IntArrayRef{2, 3}));
+    model.call(x).sum().backward();
+    EXPECT_EQ(model.weight().tensor.grad().sizes(), model.weight().tensor.sizes());
+  });
+}
+
 TEST(FsdpUnits, ModulesOfOtherStagesAreLeftOutOfAUnit) {
   for (const char* absent : {"first", "second"}) {
     SCOPED_TRACE(absent);
