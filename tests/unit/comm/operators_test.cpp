@@ -99,7 +99,7 @@ TEST(Operators, ProfilersSeeNamesAndTensors) {
   const at::CallbackHandle handle =
       at::addGlobalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call) {
                               const std::lock_guard lock(mutex);
-                              seen.emplace(call.name(), call.inputs().size());
+                              seen.emplace(call.name(), call.num_inputs());
                               return std::unique_ptr<at::ObserverContext>();
                             }).needsInputs(true));
   on_two_ranks([](ProcessGroup& group) {
