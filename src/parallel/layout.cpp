@@ -64,6 +64,20 @@ at::Tensor full_tensor(const at::Tensor& local, const nn::Parameter& parameter,
   return result.contiguous();
 }
 
+namespace {
+
+/// Sums over the ranks of a group, which may be on another device than offloaded gradients.
+void sum_in_place(const std::vector<at::Tensor>& gradients, comm::ProcessGroup& group) {
+  std::vector<at::Tensor> sums;
+  for (const at::Tensor& gradient : gradients) sums.push_back(gradient.to(group.device()));
+  group.all_reduce_coalesced(sums).wait();
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    if (!sums[i].is_same(gradients[i])) gradients[i].copy_(sums[i]);
+  }
+}
+
+}  // namespace
+
 void sum_partial_gradients(const Parameters& parameters, const comm::RankContext& context) {
   const c10::NoGradGuard no_grad;
   std::map<std::vector<nn::Axis>, std::vector<at::Tensor>> by_axes;
@@ -77,7 +91,7 @@ void sum_partial_gradients(const Parameters& parameters, const comm::RankContext
   for (const auto& [axes, gradients] : by_axes) {
     for (const nn::Axis axis : axes) {
       comm::ProcessGroup& group = context.group(mesh_dim_of(axis));
-      if (group.size() > 1) group.all_reduce_coalesced(gradients).wait();
+      if (group.size() > 1) sum_in_place(gradients, group);
     }
   }
 }
