@@ -218,7 +218,9 @@ void FsdpUnit::continue_reduce() {
   reduction_.wait();
   pool_->drain(scatter_input_.storage());
   scatter_input_ = at::Tensor();
-  if (options_.replicate != nullptr) reduction_ = options_.replicate->all_reduce(reduced_);
+  if (options_.replicate != nullptr && options_.replicate->size() > 1) {
+    reduction_ = options_.replicate->all_reduce(reduced_);
+  }
 }
 
 void FsdpUnit::finish_reduce() {

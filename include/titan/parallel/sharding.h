@@ -18,7 +18,7 @@ class Sharding {
   /// parameters; else the last one of a step does it for all.
   virtual bool sums_every_microbatch() const { return false; }
 
-  /// Gathers all parameters, to stay until `reshard`.
+  /// Gathers all parameters, to stay until `reshard`, or until a part gives its own back behind its forward.
   virtual void unshard() {}
   /// Gives the gathered parameters back.
   virtual void reshard() {}
