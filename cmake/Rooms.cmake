@@ -54,6 +54,17 @@ function(titan_fuzz name)
   set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT ${timeout})
 endfunction()
 
+# A shared library that `base::load_extension` finds beside the program, or beside a test program.
+function(titan_loaded_beside_programs target)
+  set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+  titan_warnings(${target})
+  if(TITAN_BUILD_TESTS)
+    add_custom_command(TARGET ${target} POST_BUILD
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${CMAKE_BINARY_DIR}/tests"
+      COMMAND "${CMAKE_COMMAND}" -E create_symlink "$<TARGET_FILE:${target}>" "${CMAKE_BINARY_DIR}/tests/$<TARGET_FILE_NAME:${target}>")
+  endif()
+endfunction()
+
 function(titan_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter)
 endfunction()

@@ -150,7 +150,7 @@ class ParquetTest(unittest.TestCase):
         self.write({"text": ["a"]})
         alone = self.folder / "print_documents"
         shutil.copy(PROGRAM, alone)
-        self.assertIn("this build reads no Parquet: '", self.error(program=alone))
+        self.assertIn("this build reads no Parquet files: '", self.error(program=alone))
         (self.folder / "libtitan_parquet.so").write_bytes(b"no library")
         self.assertIn("the reader of Parquet files cannot be loaded: ", self.error(program=alone))
 
