@@ -10,6 +10,14 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)  # text/tokenizer: 
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)  # text/tokenizer: Unicode normalisation
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)  # text/sources: .zst
 find_package(ZLIB REQUIRED)                               # text/sources: .gz, formats/torch_archive: CRC-32
+option(TITAN_SENTENCEPIECE "Read SentencePiece models, where libsentencepiece is found" ON)
+find_library(TITAN_SENTENCEPIECE_LIBRARY sentencepiece)   # text/tokenizer: SentencePiece models
+find_path(TITAN_SENTENCEPIECE_HEADERS sentencepiece_processor.h)
+if(TITAN_SENTENCEPIECE AND TITAN_SENTENCEPIECE_LIBRARY AND TITAN_SENTENCEPIECE_HEADERS)
+  set(TITAN_HAVE_SENTENCEPIECE ON)
+else()
+  message(STATUS "libsentencepiece: none, so no SentencePiece models")
+endif()
 if(TITAN_BUILD_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

@@ -50,6 +50,7 @@ python3                        python3              fetching LibTorch, and the t
 <zstd.h>                       libzstd-dev          compressed data
 <utf8proc.h>                   libutf8proc-dev      Unicode normalisation of tokenizers
 <pcre2posix.h>                 libpcre2-dev         regular expressions of tokenizers
+<sentencepiece_processor.h>    libsentencepiece-dev SentencePiece models
 <gloo/config.h>                libgloo-dev          process groups on CPUs
 <gtest/gtest.h>                libgtest-dev         the tests
 <gmock/gmock.h>                libgmock-dev         the tests

@@ -6,19 +6,20 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "text/tokenizer/sentencepiece_tokenizer.h"
+#include "text/tokenizer/load_sentencepiece.h"
 #include "titan/base/errors.h"
 
 namespace {
 
 void load_and_use(std::string_view text, std::string_view model) {
   using namespace titan::text;
-  const SentencePieceTokenizer tokenizer(parse_sentencepiece_model(model, "tokenizer.model"));
-  const auto ids = tokenizer.encode(text, true, true);
+  const auto tokenizer = load_sentencepiece(model, "tokenizer.model");
+  const auto ids = tokenizer->encode(text, true, true);
   for (const std::int64_t id : ids)
-    if (id < 0 || id >= tokenizer.vocab_size()) std::abort();
-  if (ids != tokenizer.encode(text, true, true)) std::abort();  // from the word cache
-  tokenizer.decode(ids, false);
+    if (id < 0 || id >= tokenizer->vocab_size()) std::abort();
+  if (ids != tokenizer->encode(text, true, true)) std::abort();
+  tokenizer->decode(ids, false);
+  tokenizer->decode(ids, true);
 }
 
 }  // namespace

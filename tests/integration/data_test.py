@@ -71,6 +71,18 @@ path = "{self.path("b.jsonl")}"
         self.assertIn("Preparing a mixture: weight 3, " + self.path("a.jsonl"), output)
         self.assertIn("Preparing a mixture: weight 1, " + self.path("b.jsonl"), output)
 
+    def test_a_sentencepiece_model_beside_libtorch(self):
+        # Both libraries have a global FLAGS_minloglevel, of different sizes.
+        with open(os.path.join(ROOT, "tests/fuzz/corpus/sentencepiece/bytes"), "rb") as file:
+            content = file.read()
+        model = content[2 + int.from_bytes(content[:2], "little"):]  # a text for the fuzz target comes first
+        self.write("assets/tokenizer.model", model)
+        assets = ["--model.hf_assets_path", self.path("assets")]
+        output = self.train(*assets, "--training.dataset_path", SHIPPED).stdout
+        self.assertIn("Training completed", output)
+        self.write("assets/tokenizer.model", b"version https://git-lfs.github.com/spec/v1")
+        self.assertIn("no SentencePiece model: ", self.refused(*assets, exit_status=1))
+
     def test_shuffling_follows_the_seed(self):
         shuffled = ["--training.dataset_path", SHIPPED, "--data.shuffle"]
         first = self.losses(*shuffled, "--debug.seed=1")

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "text/tokenizer/hf_tokenizer.h"
-#include "text/tokenizer/sentencepiece_tokenizer.h"
+#include "text/tokenizer/load_sentencepiece.h"
 #include "text/tokenizer/vocabulary_files.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -102,8 +102,7 @@ std::unique_ptr<protocols::Tokenizer> build_hf_tokenizer(base::FileSystem& files
     return std::make_unique<HfTokenizer>(load_vocabulary_files(folder), folder.read_config());
   if (const auto name = folder.sentencepiece_model()) {
     tools::log_info("Loading SentencePiece tokenizer from ", *name);
-    return std::make_unique<SentencePieceTokenizer>(
-        parse_sentencepiece_model(folder.read(*name), folder.path_of(*name)));
+    return load_sentencepiece(folder.read(*name), folder.path_of(*name));
   }
   folder.fail_without_tokenizer();
 }

@@ -167,8 +167,8 @@ TEST(TokenizerErrors, Files) {
   EXPECT_NE(error(folder.path()).find("both " + folder.path() + "/a.model and b.model"),
             std::string::npos);
   test::write_file(folder / "tokenizer.model", "");
-  EXPECT_EQ(error(folder.path()),
-            "no SentencePiece model: no unknown piece (" + folder.path() + "/tokenizer.model)");
+  // Or that this build reads none.
+  EXPECT_NE(error(folder.path()).find("SentencePiece model"), std::string::npos);
   test::write_file(folder / "vocab.json", "[]");
   EXPECT_EQ(error(folder.path()),
             "must be an object of tokens and their ids (" + folder.path() + "/vocab.json)");
