@@ -1,4 +1,4 @@
-#include "app/convert.h"
+#include "app/engine_commands.h"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>

@@ -3,11 +3,7 @@
 #include <c10/util/Logging.h>
 #include <stdlib.h>
 
-#include "app/convert.h"
-#include "app/estimate.h"
-#include "app/generate.h"
-#include "app/tokenize.h"
-#include "app/train.h"
+#include "app/engine_commands.h"
 #include "titan/app/register_all.h"
 #include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"

@@ -20,7 +20,8 @@ class Engine {
   virtual int generate(const config::CommandLine& command) = 0;
   /// Writes a model's weights in another format; returns 0. Throws ConfigError, RunError.
   virtual int convert(const config::CommandLine& command) = 0;
-  /// Prints what a step needs, or writes it; returns 0. Throws ConfigError, RunError.
+  /// Forecasts a step of rank 0: tables, or JSON, on standard output; with `output`, JSON there and
+  /// tables on standard output. Returns 0. Throws ConfigError, RunError.
   virtual int estimate(const config::CommandLine& command) = 0;
   /// Throws ConfigError for a model or flavor that is not registered.
   virtual void check_model(const config::JobConfig& config) = 0;

@@ -5,6 +5,7 @@
 
 #include <sstream>
 
+#include "app/engine_commands.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/forecast/forecast.h"

@@ -1,4 +1,4 @@
-#include "app/generate.h"
+#include "app/engine_commands.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/DeviceGuard.h>

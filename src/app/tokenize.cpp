@@ -1,4 +1,4 @@
-#include "app/tokenize.h"
+#include "app/engine_commands.h"
 
 #include <algorithm>
 #include <thread>

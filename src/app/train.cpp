@@ -1,4 +1,4 @@
-#include "app/train.h"
+#include "app/engine_commands.h"
 
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
@@ -8,13 +8,14 @@
 #include "app/estimate.h"
 #include "app/hardware.h"
 #include "app/job_rank.h"
-#include "app/memory_monitors.h"
 #include "app/rank_threads.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/print.h"
 #include "titan/forecast/forecast.h"
+#include "titan/protocols/metrics.h"
+#include "titan/tools/accelerator.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/process.h"
 #include "titan/tools/read_launch_environment.h"
@@ -27,6 +28,51 @@ namespace titan::app {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+double gib(std::uint64_t bytes) { return static_cast<double>(bytes) / kGiB; }
+
+double percent(std::uint64_t bytes, std::uint64_t total) {
+  return total == 0 ? 0 : 100.0 * static_cast<double>(bytes) / static_cast<double>(total);
+}
+
+class DeviceMemoryMonitor : public protocols::MemoryMonitor {
+ public:
+  DeviceMemoryMonitor(tools::Accelerator& accelerator, int index)
+      : accelerator_(accelerator), index_(index) {}
+  protocols::MemoryPeak peak() override {
+    const tools::DeviceMemory memory = accelerator_.peak_memory(index_);
+    return {gib(memory.peak_active_bytes),
+            percent(memory.peak_active_bytes, memory.total_bytes),
+            gib(memory.peak_reserved_bytes),
+            percent(memory.peak_reserved_bytes, memory.total_bytes),
+            memory.alloc_retries,
+            memory.ooms};
+  }
+  void reset_peak() override { accelerator_.reset_peak_memory(index_); }
+
+ private:
+  tools::Accelerator& accelerator_;
+  int index_;
+};
+
+/// The kernel's peak of resident memory cannot be reset by us: it is that of the whole run.
+class ProcessMemoryMonitor : public protocols::MemoryMonitor {
+ public:
+  protocols::MemoryPeak peak() override {
+    const std::uint64_t resident = tools::peak_resident_bytes();
+    const double pct = percent(resident, tools::total_memory_bytes());
+    return {gib(resident), pct, gib(resident), pct, 0, 0};
+  }
+  void reset_peak() override {}
+};
+
+/// Watches a GPU's allocator, or without a GPU (`accelerator` null) the resident memory of the
+/// process.
+std::unique_ptr<protocols::MemoryMonitor> make_memory_monitor(tools::Accelerator* accelerator,
+                                                              int device_index) {
+  if (accelerator == nullptr) return std::make_unique<ProcessMemoryMonitor>();
+  return std::make_unique<DeviceMemoryMonitor>(*accelerator, device_index);
+}
 
 void report_config(const config::CommandLine& command) {
   const config::Job& job = command.config.job;

@@ -14,6 +14,7 @@
 
 #include "base/file_error.h"
 #include "titan/base/clock.h"
+#include "titan/base/descriptor.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 
@@ -29,25 +30,6 @@ auto retry_on_signal(const Call& call) {
   } while (result == -1 && errno == EINTR);
   return result;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return fd_; }
-  bool is_open() const { return fd_ != -1; }
-  /// Returns 0 or an errno. Linux closes the descriptor even when close() is interrupted.
-  int close() {
-    const int fd = std::exchange(fd_, -1);
-    return fd == -1 || ::close(fd) == 0 || errno == EINTR ? 0 : errno;
-  }
-
- private:
-  int fd_;
-};
 
 class PosixReadableFile : public ReadableFile {
  public:

@@ -32,6 +32,14 @@ void write_and_sync(FileSystem& files, const std::string& path, std::string_view
 
 }  // namespace
 
+void read_exactly(const ReadableFile& file, std::uint64_t offset, std::span<char> out) {
+  if (const std::size_t count = file.read_at(offset, out); count != out.size()) {
+    throw RunError(concat("'", file.path(), "' ends at byte ", offset + count, ", but ", out.size(),
+                          " bytes are expected from byte ", offset,
+                          " on: it is damaged, or became shorter while it was read"));
+  }
+}
+
 std::string read_whole_file(FileSystem& files, const std::string& path, std::uint64_t max_bytes) {
   const std::unique_ptr<ReadableFile> file = files.open_for_reading(path);
   // The size is a hint only: the file may grow or shrink meanwhile, and /proc says 0. One byte

@@ -1,6 +1,7 @@
 #include "titan/comm/agreement.h"
 
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <set>
 #include <string_view>
 #include <thread>
@@ -57,9 +58,7 @@ struct Camp {
 std::string ranks_text(const std::vector<std::int64_t>& ranks) {
   constexpr std::size_t kMostRanks = 8;
   std::string text = ranks.size() == 1 ? "rank " : "ranks ";
-  for (std::size_t i = 0; i < ranks.size() && i < kMostRanks; ++i) {
-    text += concat(i == 0 ? "" : ", ", ranks[i]);
-  }
+  text += joined(std::views::take(ranks, kMostRanks));
   if (ranks.size() > kMostRanks) text += concat(" and ", ranks.size() - kMostRanks, " more");
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <numeric>
 
@@ -12,9 +13,15 @@ namespace titan::comm {
 
 using at::Tensor;
 
-// They work along the first dimension, where parts are contiguous.
+namespace {
 
-Tensor Kernels::all_gather(const Tensor& part, std::int64_t dim, const Group& group) {
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// The kernels. They work along the first dimension, where parts are contiguous.
+
+Tensor gather_parts(const Tensor& part, std::int64_t dim, const Group& group) {
   const Tensor input = part.movedim(dim, 0).contiguous();
   std::vector<std::int64_t> sizes = input.sizes().vec();
   sizes[0] *= group->group.size();
@@ -23,7 +30,7 @@ Tensor Kernels::all_gather(const Tensor& part, std::int64_t dim, const Group& gr
   return output.movedim(0, dim);
 }
 
-Tensor Kernels::reduce_scatter(const Tensor& whole, std::int64_t dim, const Group& group) {
+Tensor sum_of_parts(const Tensor& whole, std::int64_t dim, const Group& group) {
   const std::int64_t ranks = group->group.size();
   const Tensor input = whole.movedim(dim, 0).contiguous();
   std::vector<std::int64_t> sizes = input.sizes().vec();
@@ -35,14 +42,14 @@ Tensor Kernels::reduce_scatter(const Tensor& whole, std::int64_t dim, const Grou
   return output.movedim(0, dim);
 }
 
-Tensor Kernels::all_reduce(const Tensor& part, const Group& group) {
+Tensor sum_of_all(const Tensor& part, const Group& group) {
   const Tensor total = part.clone(at::MemoryFormat::Contiguous);
   group->group.all_reduce(total).wait();
   return total;
 }
 
-Tensor Kernels::all_to_all(const Tensor& rows, at::IntArrayRef output_splits,
-                           at::IntArrayRef input_splits, const Group& group) {
+Tensor exchange_rows(const Tensor& rows, at::IntArrayRef output_splits,
+                     at::IntArrayRef input_splits, const Group& group) {
   std::vector<std::int64_t> sizes = rows.sizes().vec();
   sizes[0] = std::accumulate(output_splits.begin(), output_splits.end(), std::int64_t{0});
   const Tensor output = at::empty(sizes, rows.options());
@@ -51,23 +58,17 @@ Tensor Kernels::all_to_all(const Tensor& rows, at::IntArrayRef output_splits,
   return output;
 }
 
-namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
-
 // The operators.
 
+using AlongDimension = Tensor(const Tensor&, std::int64_t, const Group&);
+
 const auto& all_gather_operator() {
-  static const auto op =
-      find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::all_gather");
+  static const auto op = find_operator<AlongDimension>("titan::all_gather");
   return op;
 }
 
 const auto& reduce_scatter_operator() {
-  static const auto op =
-      find_operator<Tensor(const Tensor&, std::int64_t, const Group&)>("titan::reduce_scatter");
+  static const auto op = find_operator<AlongDimension>("titan::reduce_scatter");
   return op;
 }
 
@@ -94,33 +95,23 @@ Group group_of(AutogradContext* context) {
   return context->saved_data["group"].toCustomClass<GroupHandle>();
 }
 
-struct AllGather : public Function<AllGather> {
-  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& part,
+/// All-gather and reduce-scatter: each is the other's derivative.
+template <auto operator_of, auto derivative_of>
+struct GatherOrScatter : public Function<GatherOrScatter<operator_of, derivative_of>> {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& tensor,
                         std::int64_t dim, const Group& group) {
     context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
-    return all_gather_operator().redispatch(below_autograd(keys), part, dim, group);
+    return operator_of().redispatch(below_autograd(keys), tensor, dim, group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {Tensor(), reduce_scatter_operator().call(gradients[0], dim, group_of(context)),
-            Tensor(), Tensor()};
-  }
-};
-
-struct ReduceScatter : public Function<ReduceScatter> {
-  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& whole,
-                        std::int64_t dim, const Group& group) {
-    context->saved_data["group"] = group;
-    context->saved_data["dim"] = dim;
-    return reduce_scatter_operator().redispatch(below_autograd(keys), whole, dim, group);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const std::int64_t dim = context->saved_data["dim"].toInt();
-    return {Tensor(), all_gather_operator().call(gradients[0], dim, group_of(context)), Tensor(),
+    return {Tensor(), derivative_of().call(gradients[0], dim, group_of(context)), Tensor(),
             Tensor()};
   }
 };
+using AllGather = GatherOrScatter<all_gather_operator, reduce_scatter_operator>;
+using ReduceScatter = GatherOrScatter<reduce_scatter_operator, all_gather_operator>;
 
 struct AllReduce : public Function<AllReduce> {
   static Tensor forward(AutogradContext*, c10::DispatchKeySet keys, const Tensor& part,
@@ -161,27 +152,29 @@ struct SumGradients : public Function<SumGradients> {
   }
 };
 
+template <class Derivative, class... Arguments>
+Tensor with_derivative(c10::DispatchKeySet keys, Arguments... arguments) {
+  return Derivative::apply(keys, arguments...);
+}
+
+/// `kernel` as an operator that autograd differentiates as `Derivative` says.
+template <class Derivative, class... Arguments>
+void define(torch::Library& library, const char* name, const std::string& arguments,
+            Tensor (*kernel)(Arguments...)) {
+  library.def(with_group(concat(name, "(", arguments), "Tensor").c_str(),
+              torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, kernel));
+  library.impl(
+      name, torch::dispatch(c10::DispatchKey::Autograd, with_derivative<Derivative, Arguments...>));
+}
+
 }  // namespace
 
-Tensor AutogradKernels::all_gather(c10::DispatchKeySet keys, const Tensor& part, std::int64_t dim,
-                                   const Group& group) {
-  return AllGather::apply(keys, part, dim, group);
-}
-
-Tensor AutogradKernels::reduce_scatter(c10::DispatchKeySet keys, const Tensor& whole,
-                                       std::int64_t dim, const Group& group) {
-  return ReduceScatter::apply(keys, whole, dim, group);
-}
-
-Tensor AutogradKernels::all_reduce(c10::DispatchKeySet keys, const Tensor& part,
-                                   const Group& group) {
-  return AllReduce::apply(keys, part, group);
-}
-
-Tensor AutogradKernels::all_to_all(c10::DispatchKeySet keys, const Tensor& rows,
-                                   at::IntArrayRef output_splits, at::IntArrayRef input_splits,
-                                   const Group& group) {
-  return AllToAll::apply(keys, rows, output_splits, input_splits, group);
+void define_differentiable_operators(torch::Library& library) {
+  define<AllGather>(library, "all_gather", "Tensor part, int dim", gather_parts);
+  define<ReduceScatter>(library, "reduce_scatter", "Tensor whole, int dim", sum_of_parts);
+  define<AllReduce>(library, "all_reduce", "Tensor part", sum_of_all);
+  define<AllToAll>(library, "all_to_all", "Tensor rows, int[] output_splits, int[] input_splits",
+                   exchange_rows);
 }
 
 Tensor all_gather(const Tensor& part, std::int64_t dim, ProcessGroup& group) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "titan/base/errors.h"
+#include "titan/base/sha256.h"
 
 namespace titan::comm {
 
@@ -125,6 +126,10 @@ std::int64_t place_in_group(const std::vector<std::int64_t>& ranks, std::int64_t
   const auto found = std::ranges::find(ranks, rank);
   TITAN_CHECK(found != ranks.end(), "rank ", rank, " makes a group that it is not in");
   return found - ranks.begin();
+}
+
+std::string group_id(const std::string& name, const std::vector<std::int64_t>& ranks) {
+  return base::sha256_hex(name + ": " + joined(ranks)).substr(0, 24);
 }
 
 }  // namespace titan::comm

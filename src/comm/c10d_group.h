@@ -44,4 +44,7 @@ class C10dGroup : public ProcessGroup {
 /// The place of a rank of the world in a group. Throws InternalError where it is no member.
 std::int64_t place_in_group(const std::vector<std::int64_t>& ranks, std::int64_t rank);
 
+/// Short text for keys in a store, of its own for every name and list of ranks.
+std::string group_id(const std::string& name, const std::vector<std::int64_t>& ranks);
+
 }  // namespace titan::comm

@@ -8,7 +8,6 @@
 #include "comm/c10d_store.h"
 #include "comm/error_reason.h"
 #include "comm/gloo_group.h"
-#include "comm/group_key.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
@@ -44,8 +43,7 @@ class GlooBackend : public Backend {
       auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
           keys, static_cast<int>(place), static_cast<int>(ranks.size()),
           c10d::ProcessGroupGloo::Options::create_default(timeout));
-      return std::make_unique<GlooGroup>(C10dGroup::Members{name, ranks, place, observer},
-                                         std::move(gloo), timeout);
+      return make_gloo_group({name, ranks, place, observer}, std::move(gloo), timeout);
     } catch (const std::exception& error) {
       throw RunError(concat("rank ", rank_, " cannot join group '", name, "' of ranks ",
                             joined(ranks), ": ", absence(prefix, ranks, timeout),

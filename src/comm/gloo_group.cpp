@@ -1,16 +1,45 @@
 #include "comm/gloo_group.h"
 
+#include <ATen/ops/add.h>
+#include <ATen/ops/maximum.h>
+#include <c10/core/GradMode.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <numeric>
 #include <utility>
 
-#include "comm/ordered_reduction.h"
+#include "comm/finishing_thread.h"
+#include "comm/scratch_pool.h"
 
 namespace titan::comm {
-
 namespace {
+
+/// `result = rows[0] (+) rows[1] (+) ...`, from left to right, each sum rounded to the type: the
+/// bits of the local back end. `rows[own]` is only read, and may be `result`; the other rows are
+/// scratch.
+void reduce_in_order(const at::Tensor& result, const std::vector<at::Tensor>& rows,
+                     std::int64_t own, ReduceOp op) {
+  const c10::NoGradGuard no_grad;
+  if (rows.size() == 1) {
+    if (!result.is_same(rows[0])) result.copy_(rows[0]);
+    return;
+  }
+  // The result may be a row that is still to come: it is written last.
+  const at::Tensor& scratch = rows[own == 0 ? 1 : 0];
+  at::Tensor so_far = rows[0];
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    at::Tensor sum = i + 1 == rows.size() ? result : scratch;
+    if (op == ReduceOp::kSum) {
+      at::add_out(sum, so_far, rows[i]);
+    } else {
+      at::maximum_out(sum, so_far, rows[i]);
+    }
+    so_far = sum;
+  }
+}
 
 // Below this an all-reduce costs messages, above it bytes.
 constexpr std::size_t kSmallBytes = 64 * 1024;
@@ -55,10 +84,10 @@ std::vector<at::Tensor> split_rows(const at::Tensor& tensor,
   return parts;
 }
 
-}  // namespace
+using Tensors = std::vector<at::Tensor>;  // one per rank
 
 /// What the work under way needs of its group, should that end first.
-class GlooGroup::Wire {
+class Wire {
  public:
   Wire(c10::intrusive_ptr<c10d::Backend> gloo, std::chrono::milliseconds limit)
       : timeout(limit), gloo_(std::move(gloo)) {}
@@ -79,7 +108,7 @@ class GlooGroup::Wire {
 };
 
 /// Transfers under way. Unlike a collective of Gloo they have to be told how long they may take.
-class GlooGroup::Transfers : public BackendWork {
+class Transfers : public BackendWork {
  public:
   explicit Transfers(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
 
@@ -112,119 +141,134 @@ class GlooGroup::Transfers : public BackendWork {
   std::vector<c10::intrusive_ptr<c10d::Work>> works_;
 };
 
-GlooGroup::GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
-                     std::chrono::milliseconds timeout)
-    : C10dGroup(std::move(members), gloo, at::kCPU),
-      wire_(std::make_shared<Wire>(std::move(gloo), timeout)) {}
+class GlooGroup : public C10dGroup {
+ public:
+  GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
+            std::chrono::milliseconds timeout)
+      : C10dGroup(std::move(members), gloo, at::kCPU),
+        wire_(std::make_shared<Wire>(std::move(gloo), timeout)) {}
 
-void GlooGroup::set_timeout(std::chrono::milliseconds timeout) {
-  const std::lock_guard lock(one_at_a_time());
-  wire_->timeout = timeout;
-  C10dGroup::set_timeout(timeout);
-}
-
-// The messages of `exchange` have a tag of their own. That ranks come to the second exchange of a
-// large all-reduce in another order than to their next collectives makes no difference then.
-int GlooGroup::next_tag() { return kMessageTag + 1 + static_cast<int>(exchanges_++ % 0x1000000); }
-
-GlooGroup::Tensors GlooGroup::rows_around(const at::Tensor& own,
-                                          std::shared_ptr<const at::Tensor>& scratch) {
-  if (size() == 1) return {flat(own)};
-  scratch = scratch_->lend(own.numel() * (size() - 1), own.scalar_type());
-  Tensors rows = parts_of(*scratch, size() - 1);
-  rows.insert(rows.begin() + rank(), flat(own));
-  return rows;
-}
-
-ProcessGroup::StartedWork GlooGroup::do_all_reduce(const at::Tensor& tensor, ReduceOp op) {
-  if (size() == 1 || tensor.numel() == 0) return nullptr;
-  return tensor.nbytes() <= kSmallBytes ? all_reduce_small(tensor, op)
-                                        : all_reduce_large(tensor, op);
-}
-
-ProcessGroup::StartedWork GlooGroup::all_reduce_small(const at::Tensor& tensor, ReduceOp op) {
-  std::shared_ptr<const at::Tensor> scratch;
-  const Tensors rows = rows_around(tensor, scratch);
-  const Tensors sent(rows.size(), tensor);
-  std::shared_ptr<BackendWork> transfers =
-      Transfers::exchange(wire_, sent, rows, rank(), next_tag());
-  return finishing_.add([transfers, scratch, rows, tensor, op, mine = rank()] {
-    transfers->wait();
-    reduce_in_order(flat(tensor), rows, mine, op);
-  });
-}
-
-// Each rank sums one part and shows it to the others.
-ProcessGroup::StartedWork GlooGroup::all_reduce_large(const at::Tensor& tensor, ReduceOp op) {
-  const Tensors parts = parts_of(tensor, size());
-  const at::Tensor own = parts[static_cast<std::size_t>(rank())];
-  std::shared_ptr<const at::Tensor> scratch;
-  const Tensors rows = rows_around(own, scratch);
-  std::shared_ptr<BackendWork> transfers =
-      Transfers::exchange(wire_, parts, rows, rank(), next_tag());
-  return finishing_.add(
-      [transfers, scratch, rows, parts, own, op, mine = rank(), tag = next_tag(), wire = wire_] {
-        transfers->wait();
-        reduce_in_order(own, rows, mine, op);
-        Transfers::exchange(wire, Tensors(parts.size(), own), parts, mine, tag)->wait();
-      });
-}
-
-ProcessGroup::StartedWork GlooGroup::do_all_gather(const at::Tensor& output,
-                                                   const at::Tensor& input) {
-  const Tensors rows = parts_of(output, size());
-  auto transfers =
-      Transfers::exchange(wire_, Tensors(rows.size(), input), rows, rank(), next_tag());
-  copy_own(rows[static_cast<std::size_t>(rank())], input);
-  return transfers;
-}
-
-ProcessGroup::StartedWork GlooGroup::do_reduce_scatter(const at::Tensor& output,
-                                                       const at::Tensor& input) {
-  const Tensors parts = parts_of(input, size());
-  std::shared_ptr<const at::Tensor> scratch;
-  const Tensors rows = rows_around(parts[static_cast<std::size_t>(rank())], scratch);
-  std::shared_ptr<BackendWork> transfers =
-      Transfers::exchange(wire_, parts, rows, rank(), next_tag());
-  return finishing_.add([transfers, scratch, rows, output, mine = rank()] {
-    transfers->wait();
-    reduce_in_order(flat(output), rows, mine, ReduceOp::kSum);
-  });
-}
-
-ProcessGroup::StartedWork GlooGroup::do_all_to_all(const at::Tensor& output,
-                                                   const at::Tensor& input,
-                                                   const std::vector<std::int64_t>& output_splits,
-                                                   const std::vector<std::int64_t>& input_splits) {
-  const Tensors sent = split_rows(input, input_splits);
-  const Tensors received = split_rows(output, output_splits);
-  auto transfers = Transfers::exchange(wire_, sent, received, rank(), next_tag());
-  const auto mine = static_cast<std::size_t>(rank());
-  copy_own(received[mine], sent[mine]);
-  return transfers;
-}
-
-ProcessGroup::StartedWork GlooGroup::do_broadcast(const at::Tensor& tensor, std::int64_t root) {
-  if (tensor.numel() == 0) return nullptr;
-  const std::lock_guard lock(one_at_a_time());
-  return C10dGroup::do_broadcast(bytes_of(tensor), root);
-}
-
-ProcessGroup::StartedWork GlooGroup::do_exchange(const std::vector<Message>& messages) {
-  auto transfers = std::make_unique<Transfers>(wire_);
-  const std::lock_guard lock(one_at_a_time());
-  for (const auto& [tensor, peer, direction] : messages) {
-    if (tensor.numel() == 0) continue;
-    transfers->add(direction == Message::Direction::kSend
-                       ? wire_->send(tensor, peer, kMessageTag)
-                       : wire_->receive(tensor, peer, kMessageTag));
+  void set_timeout(std::chrono::milliseconds timeout) override {
+    const std::lock_guard lock(one_at_a_time());
+    wire_->timeout = timeout;
+    C10dGroup::set_timeout(timeout);
   }
-  return transfers;
-}
 
-ProcessGroup::StartedWork GlooGroup::do_barrier() {
-  const std::lock_guard lock(one_at_a_time());
-  return C10dGroup::do_barrier();
+ protected:
+  StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override {
+    if (size() == 1 || tensor.numel() == 0) return nullptr;
+    return tensor.nbytes() <= kSmallBytes ? all_reduce_small(tensor, op)
+                                          : all_reduce_large(tensor, op);
+  }
+
+  StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override {
+    const Tensors rows = parts_of(output, size());
+    auto transfers =
+        Transfers::exchange(wire_, Tensors(rows.size(), input), rows, rank(), next_tag());
+    copy_own(rows[static_cast<std::size_t>(rank())], input);
+    return transfers;
+  }
+
+  StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override {
+    const Tensors parts = parts_of(input, size());
+    std::shared_ptr<const at::Tensor> scratch;
+    const Tensors rows = rows_around(parts[static_cast<std::size_t>(rank())], scratch);
+    std::shared_ptr<BackendWork> transfers =
+        Transfers::exchange(wire_, parts, rows, rank(), next_tag());
+    return finishing_.add([transfers, scratch, rows, output, mine = rank()] {
+      transfers->wait();
+      reduce_in_order(flat(output), rows, mine, ReduceOp::kSum);
+    });
+  }
+
+  StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                            const std::vector<std::int64_t>& output_splits,
+                            const std::vector<std::int64_t>& input_splits) override {
+    const Tensors sent = split_rows(input, input_splits);
+    const Tensors received = split_rows(output, output_splits);
+    auto transfers = Transfers::exchange(wire_, sent, received, rank(), next_tag());
+    const auto mine = static_cast<std::size_t>(rank());
+    copy_own(received[mine], sent[mine]);
+    return transfers;
+  }
+
+  StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override {
+    if (tensor.numel() == 0) return nullptr;
+    const std::lock_guard lock(one_at_a_time());
+    return C10dGroup::do_broadcast(bytes_of(tensor), root);
+  }
+
+  StartedWork do_exchange(const std::vector<Message>& messages) override {
+    auto transfers = std::make_unique<Transfers>(wire_);
+    const std::lock_guard lock(one_at_a_time());
+    for (const auto& [tensor, peer, direction] : messages) {
+      if (tensor.numel() == 0) continue;
+      transfers->add(direction == Message::Direction::kSend
+                         ? wire_->send(tensor, peer, kMessageTag)
+                         : wire_->receive(tensor, peer, kMessageTag));
+    }
+    return transfers;
+  }
+
+  StartedWork do_barrier() override {
+    const std::lock_guard lock(one_at_a_time());
+    return C10dGroup::do_barrier();
+  }
+
+ private:
+  StartedWork all_reduce_small(const at::Tensor& tensor, ReduceOp op) {
+    std::shared_ptr<const at::Tensor> scratch;
+    const Tensors rows = rows_around(tensor, scratch);
+    const Tensors sent(rows.size(), tensor);
+    std::shared_ptr<BackendWork> transfers =
+        Transfers::exchange(wire_, sent, rows, rank(), next_tag());
+    return finishing_.add([transfers, scratch, rows, tensor, op, mine = rank()] {
+      transfers->wait();
+      reduce_in_order(flat(tensor), rows, mine, op);
+    });
+  }
+
+  // Each rank sums one part and shows it to the others.
+  StartedWork all_reduce_large(const at::Tensor& tensor, ReduceOp op) {
+    const Tensors parts = parts_of(tensor, size());
+    const at::Tensor own = parts[static_cast<std::size_t>(rank())];
+    std::shared_ptr<const at::Tensor> scratch;
+    const Tensors rows = rows_around(own, scratch);
+    std::shared_ptr<BackendWork> transfers =
+        Transfers::exchange(wire_, parts, rows, rank(), next_tag());
+    return finishing_.add(
+        [transfers, scratch, rows, parts, own, op, mine = rank(), tag = next_tag(), wire = wire_] {
+          transfers->wait();
+          reduce_in_order(own, rows, mine, op);
+          Transfers::exchange(wire, Tensors(parts.size(), own), parts, mine, tag)->wait();
+        });
+  }
+
+  /// What comes in from the others, in borrowed rows; this rank's own row is `own`.
+  Tensors rows_around(const at::Tensor& own, std::shared_ptr<const at::Tensor>& scratch) {
+    if (size() == 1) return {flat(own)};
+    scratch = scratch_->lend(own.numel() * (size() - 1), own.scalar_type());
+    Tensors rows = parts_of(*scratch, size() - 1);
+    rows.insert(rows.begin() + rank(), flat(own));
+    return rows;
+  }
+
+  // The messages of `exchange` have a tag of their own. That ranks come to the second exchange of a
+  // large all-reduce in another order than to their next collectives makes no difference then.
+  int next_tag() { return kMessageTag + 1 + static_cast<int>(exchanges_++ % 0x1000000); }
+
+  std::shared_ptr<Wire> wire_;
+  std::shared_ptr<ScratchPool> scratch_ = std::make_shared<ScratchPool>();
+  std::uint32_t exchanges_ = 0;
+  FinishingThread finishing_;  // the last member: it ends first
+};
+
+}  // namespace
+
+std::unique_ptr<ProcessGroup> make_gloo_group(C10dGroup::Members members,
+                                              c10::intrusive_ptr<c10d::Backend> gloo,
+                                              std::chrono::milliseconds timeout) {
+  return std::make_unique<GlooGroup>(std::move(members), std::move(gloo), timeout);
 }
 
 }  // namespace titan::comm

@@ -4,11 +4,49 @@
 #include <array>
 #include <numeric>
 
-#include "comm/lone_group.h"
-
 namespace titan::comm {
 
 namespace {
+
+/// A rank with nobody else: collectives are the copies that are left of them, and nobody is told.
+class LoneGroup : public ProcessGroup {
+ public:
+  LoneGroup(std::int64_t rank, at::Device device)
+      : ProcessGroup("alone", {rank}, 0, nullptr), device_(device) {}
+
+  at::Device device() const override { return device_; }
+  void set_timeout(std::chrono::milliseconds) override {}
+
+ protected:
+  StartedWork do_all_reduce(const at::Tensor&, ReduceOp) override { return nullptr; }
+  StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) override {
+    return copy(output, input);
+  }
+  StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override {
+    return copy(output, input);
+  }
+  StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
+                            const std::vector<std::int64_t>&,
+                            const std::vector<std::int64_t>&) override {
+    return copy(output, input);
+  }
+  StartedWork do_broadcast(const at::Tensor&, std::int64_t) override { return nullptr; }
+  StartedWork do_exchange(const std::vector<Message>&) override { return nullptr; }
+  StartedWork do_barrier() override { return nullptr; }
+
+ private:
+  /// An input may be its place in the output already.
+  static StartedWork copy(const at::Tensor& output, const at::Tensor& input) {
+    const bool is_there =
+        output.is_alias_of(input) && output.storage_offset() == input.storage_offset();
+    if (!is_there) {
+      output.view({output.numel()}).copy_(input.view({input.numel()}));
+    }
+    return nullptr;
+  }
+
+  at::Device device_;
+};
 
 using mesh::MeshDim;
 
@@ -32,11 +70,12 @@ bool has_peers(const mesh::ParallelDims& dims, MeshDim dim) {
 
 }  // namespace
 
-Groups::Groups(at::Device device) : alone_(make_lone_group(0, device)), world_(alone_.get()) {}
+Groups::Groups(at::Device device)
+    : alone_(std::make_unique<LoneGroup>(0, device)), world_(alone_.get()) {}
 
 Groups::Groups(Backend& backend, const mesh::ParallelDims& dims, std::int64_t rank,
                std::chrono::milliseconds timeout, CollectiveObserver* observer)
-    : alone_(make_lone_group(rank, backend.device())), world_(alone_.get()) {
+    : alone_(std::make_unique<LoneGroup>(rank, backend.device())), world_(alone_.get()) {
   if (dims.world_size() == 1) return;
   const auto make = [&](std::string_view name, const std::vector<std::int64_t>& ranks) {
     groups_.push_back(backend.make_group(std::string(name), ranks, timeout, observer));

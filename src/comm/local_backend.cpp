@@ -1,16 +1,68 @@
 #include "titan/comm/local_backend.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <tuple>
 #include <utility>
 
 #include "comm/local_meeting.h"
-#include "comm/local_store.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
+
+namespace {
+
+/// A store in this process's memory.
+class LocalStore : public Store {
+ public:
+  void set(const std::string& key, const std::string& value) override {
+    const std::lock_guard lock(mutex_);
+    values_[key] = value;
+    changed_.notify_all();
+  }
+
+  std::optional<std::string> find(const std::string& key) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = values_.find(key);
+    return found == values_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  std::string wait(const std::string& key, std::chrono::milliseconds timeout) override {
+    std::unique_lock lock(mutex_);
+    const auto there = [&] { return values_.count(key) > 0; };
+    changed_.wait_for(lock, timeout, [&] { return there() || !aborted_.empty(); });
+    if (there()) return values_.at(key);
+    if (!aborted_.empty()) throw RunError(aborted_);
+    throw RunError(concat("'", key, "' was not set within ", timeout.count(), " ms"));
+  }
+
+  std::int64_t add(const std::string& key, std::int64_t amount) override {
+    const std::lock_guard lock(mutex_);
+    const auto [entry, fresh] = values_.try_emplace(key, "0");
+    const std::int64_t sum = std::stoll(entry->second) + amount;
+    entry->second = std::to_string(sum);
+    changed_.notify_all();
+    return sum;
+  }
+
+  /// Ends all waits, now and later.
+  void abort(const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    if (aborted_.empty()) aborted_ = reason;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, std::string> values_;
+  std::string aborted_;
+};
+
+}  // namespace
 
 class LocalWorld::Impl {
  public:

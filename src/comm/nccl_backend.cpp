@@ -9,7 +9,6 @@
 #include "comm/c10d_group.h"
 #include "comm/c10d_store.h"
 #include "comm/error_reason.h"
-#include "comm/group_key.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
 

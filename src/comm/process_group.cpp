@@ -17,7 +17,7 @@ namespace titan::comm {
 
 namespace {
 
-std::int64_t sum_of(const std::vector<std::int64_t>& numbers) {
+std::int64_t sum_of(at::IntArrayRef numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), std::int64_t{0});
 }
 
@@ -74,7 +74,15 @@ Work ProcessGroup::collective(std::string_view operation, std::int64_t bytes, co
   return observe(std::move(seen), start);
 }
 
-Work ProcessGroup::start_exchange(const std::vector<Message>& messages) {
+Work ProcessGroup::start_exchange(at::TensorList sent, at::IntArrayRef destinations,
+                                  at::TensorList received, at::IntArrayRef sources) {
+  std::vector<Message> messages;
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    messages.push_back({sent[i], destinations[i], Message::Direction::kSend});
+  }
+  for (std::size_t i = 0; i < received.size(); ++i) {
+    messages.push_back({received[i], sources[i], Message::Direction::kReceive});
+  }
   auto seen = std::make_shared<Observation>();
   for (const Message& message : messages) {
     const bool sends = message.direction == Message::Direction::kSend;
@@ -112,13 +120,14 @@ Work ProcessGroup::observe(std::shared_ptr<Observation> seen, const Start& start
   return work;
 }
 
-Work ProcessGroup::start_all_reduce(const at::Tensor& tensor, ReduceOp op) {
+Work ProcessGroup::start_all_reduce(const at::Tensor& tensor, bool maximum) {
   TITAN_CHECK(tensor.is_contiguous(), "all_reduce needs a contiguous tensor");
+  const ReduceOp op = maximum ? ReduceOp::kMax : ReduceOp::kSum;
   return collective("all_reduce", static_cast<std::int64_t>(tensor.nbytes()),
                     [&] { return do_all_reduce(tensor, op); }, {tensor});
 }
 
-Work ProcessGroup::start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors) {
+Work ProcessGroup::start_all_reduce_coalesced(at::TensorList tensors) {
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor> flat;
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.reshape(-1));
@@ -126,7 +135,7 @@ Work ProcessGroup::start_all_reduce_coalesced(const std::vector<at::Tensor>& ten
   return collective(
       "all_reduce", static_cast<std::int64_t>(buffer.nbytes()),
       [&] { return do_all_reduce(buffer, ReduceOp::kSum); }, {buffer},
-      [tensors, buffer] {
+      [tensors = tensors.vec(), buffer] {
         std::int64_t offset = 0;
         for (const at::Tensor& tensor : tensors) {
           tensor.copy_(buffer.narrow(0, offset, tensor.numel()).view(tensor.sizes()));
@@ -154,8 +163,7 @@ Work ProcessGroup::start_reduce_scatter(const at::Tensor& output, const at::Tens
 }
 
 Work ProcessGroup::start_all_to_all(const at::Tensor& output, const at::Tensor& input,
-                                    const std::vector<std::int64_t>& output_splits,
-                                    const std::vector<std::int64_t>& input_splits) {
+                                    at::IntArrayRef output_splits, at::IntArrayRef input_splits) {
   const auto ranks = static_cast<std::size_t>(size());
   TITAN_CHECK(output_splits.size() == ranks && input_splits.size() == ranks,
               "all_to_all needs one split per rank");
@@ -163,9 +171,10 @@ Work ProcessGroup::start_all_to_all(const at::Tensor& output, const at::Tensor& 
               "all_to_all splits do not add up to the rows");
   TITAN_CHECK(output.is_contiguous() && input.is_contiguous(),
               "all_to_all needs contiguous tensors");
-  return collective("all_to_all", static_cast<std::int64_t>(input.nbytes()),
-                    [&] { return do_all_to_all(output, input, output_splits, input_splits); },
-                    {output, input});
+  return collective(
+      "all_to_all", static_cast<std::int64_t>(input.nbytes()),
+      [&] { return do_all_to_all(output, input, output_splits.vec(), input_splits.vec()); },
+      {output, input});
 }
 
 Work ProcessGroup::start_broadcast(const at::Tensor& tensor, std::int64_t root) {

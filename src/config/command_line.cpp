@@ -1,15 +1,102 @@
 #include "titan/config/command_line.h"
 
-#include "config/compatibility.h"
-#include "config/load.h"
+#include <algorithm>
+#include <filesystem>
+
 #include "config/overrides.h"
 #include "config/program_arguments.h"
+#include "config/toml_file.h"
 #include "titan/base/errors.h"
 #include "titan/config/options.h"
 #include "titan/config/validate.h"
 
 namespace titan::config {
 namespace {
+
+constexpr std::uint64_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxChain = 32;
+
+/// "configs/./x.toml" and "configs/x.toml" are the same file of a circle.
+std::string normal(const std::filesystem::path& path) { return path.lexically_normal().string(); }
+
+/// Merges TOML files and overrides into one config, remembering where each value came from.
+class Loader {
+ public:
+  Loader(base::FileSystem& files, Problems& problems) : files_(files), problems_(problems) {}
+
+  /// Loads the file and, before it, its chain of `base` files. `named_by` tells who asked for it.
+  void load_file(const std::string& given_path, const std::string& named_by) {
+    const std::string path = normal(given_path);
+    const bool circle = std::ranges::find(chain_, path) != chain_.end();
+    if (circle || chain_.size() == kMaxChain) {
+      problems_.push_back(
+          {named_by, concat(circle ? "base files form a circle: " : "too many base files: ",
+                            joined(chain_, " -> "), " -> ", path)});
+      return;
+    }
+    chain_.push_back(path);
+    try {
+      if (files_.is_directory(path)) {
+        throw RunError(concat("'", path, "' is a directory, not a TOML file"));
+      }
+      const std::string text = base::read_whole_file(files_, path, kMaxFileBytes);
+      const TomlFile file = read_toml(text, path, problems_);
+      if (file.base) {
+        load_base(file, path);
+      }
+      std::ranges::for_each(file.assignments, [this](const Assignment& a) { apply(a); });
+    } catch (const RunError& error) {
+      problems_.push_back({named_by, error.what()});
+    }
+    chain_.pop_back();
+  }
+
+  void apply(const Assignment& assignment) {
+    assignment.option->set(config, assignment.value);
+    origins.set(assignment.option->full_name(), assignment.origin);
+  }
+
+  JobConfig config;
+  Origins origins;
+
+ private:
+  void load_base(const TomlFile& file, const std::string& path) {
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    load_file((folder / *file.base).string(), file.base_origin);
+  }
+
+  base::FileSystem& files_;
+  Problems& problems_;
+  std::vector<std::string> chain_;  ///< files being loaded: each is the base of the one before
+};
+
+/// Moves what is said in deprecated options to where it is said today. Returns the warnings.
+std::vector<std::string> modernize(JobConfig& config, Origins& origins) {
+  std::vector<std::string> warnings;
+  if (!config.experimental.custom_args_module.empty()) {
+    warnings.push_back(concat(origins.of("experimental.custom_args_module"),
+                              ": experimental.custom_args_module is deprecated and has no effect"));
+  }
+  if (config.model.tokenizer_path) {
+    const std::string origin = origins.of("model.tokenizer_path");
+    warnings.push_back(concat(origin,
+                              ": model.tokenizer_path is deprecated, use model.hf_assets_path. "
+                              "Setting hf_assets_path to tokenizer_path, '",
+                              *config.model.tokenizer_path, "'"));
+    config.model.hf_assets_path = *config.model.tokenizer_path;
+    config.model.tokenizer_path.reset();
+    origins.set("model.hf_assets_path", origin);
+  }
+  for (std::string& converter : config.model.converters) {
+    if (converter == "float8") {
+      converter = "quantize.linear.float8";
+      warnings.push_back(concat(origins.of("model.converters"),
+                                ": converter \"float8\" is deprecated, use "
+                                "\"quantize.linear.float8\""));
+    }
+  }
+  return warnings;
+}
 
 bool reads_config(Action action) {
   return action != Action::kPlot && action != Action::kHelp && action != Action::kHelpMarkdown &&

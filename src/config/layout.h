@@ -10,6 +10,8 @@
 
 namespace titan::config {
 
+struct Rules;
+
 /// An option of [parallelism] and the degree that it sets.
 struct DegreeOption {
   std::string_view name;
@@ -34,5 +36,9 @@ std::vector<mesh::Degrees> nearest_layouts(const mesh::Degrees& wanted, std::int
 
 /// "data_parallel_shard_degree=8, tensor_parallel_degree=8"; degrees of 1 are left out.
 std::string layout_text(const mesh::Degrees& layout);
+
+/// The rules on parallelism degrees. All broken ones are reported; the first with the nearest
+/// layouts that keep them all.
+void check_layout(const Rules& rules);
 
 }  // namespace titan::config

@@ -4,7 +4,7 @@
 #include <array>
 #include <cctype>
 
-#include "config/layout_rules.h"
+#include "config/layout.h"
 #include "config/nearest.h"
 #include "config/rules.h"
 #include "titan/mesh/degrees.h"

@@ -2,16 +2,19 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "forecast/fake_tensors.h"
-#include "forecast/gpu_kernels.h"
 #include "forecast/memory_tracker.h"
 #include "forecast/traffic.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
+#include "titan/nn/module.h"
+#include "titan/nn/rms_norm.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/protocols/train_spec.h"
 #include "titan/step/build_model_parts.h"
@@ -20,6 +23,39 @@
 
 namespace titan::forecast {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// at::rms_norm as CUDA's kernel does it, without its numbers.
+class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
+                            const at::Tensor& weight) {
+    std::vector<std::int64_t> rows = input.sizes().vec();
+    rows.back() = 1;
+    const at::Tensor reciprocal = at::empty(rows, input.options().dtype(at::kFloat));
+    context->save_for_backward({input, weight, reciprocal});
+    return at::empty_like(input);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    return {at::empty_like(saved[0]), at::empty_like(saved[1])};
+  }
+};
+
+/// Lets the modules of a simulated model keep for backward what a GPU's kernels keep, where that is
+/// not what the CPU's keep: RMS norms save their input and one number per row.
+void keep_what_gpu_kernels_keep(nn::Module& model) {
+  for (const auto& [name, module] : model.named_modules()) {
+    auto* norm = dynamic_cast<nn::RMSNorm*>(module);
+    if (norm == nullptr) continue;
+    norm->wrap_forward([norm](const nn::Module::Forward&, const nn::Inputs& inputs) {
+      return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), norm->weight().tensor)};
+    });
+  }
+}
 
 std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
   std::int64_t bytes = 0;

@@ -28,8 +28,6 @@ constexpr TensorDtype kDtypes[] = {
 
 }  // namespace
 
-std::span<const TensorDtype> all_dtypes() { return kDtypes; }
-
 const TensorDtype* find_dtype(std::string_view name) {
   for (const TensorDtype& dtype : kDtypes) {
     if (dtype.name == name) {

@@ -1,5 +1,6 @@
 #include "titan/protocols/train_spec.h"
 
+#include <ranges>
 #include <utility>
 
 #include "titan/base/errors.h"
@@ -32,10 +33,8 @@ std::unique_ptr<ModelArgs> get_model_args(const std::string& name, const std::st
   const auto& flavors = get_train_spec(name).model_args;
   const auto found = flavors.find(flavor);
   if (found == flavors.end()) {
-    std::string names;
-    for (const auto& [known, args] : flavors) names += (names.empty() ? "" : ", ") + known;
-    throw ConfigError("model.flavor: " + name + " has no flavor " + flavor + ". Flavors: " + names +
-                      ".");
+    throw ConfigError("model.flavor: " + name + " has no flavor " + flavor +
+                      ". Flavors: " + joined(std::views::keys(flavors)) + ".");
   }
   return found->second->clone();
 }

@@ -34,7 +34,7 @@ constexpr std::chrono::seconds kTimeToOutlive(120);       // after another has e
 constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
 
 std::uint16_t free_port() {
-  const Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const base::Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -61,7 +61,7 @@ class SignalInbox {
     sigemptyset(&wanted);
     for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&wanted, signal);
     ::sigprocmask(SIG_BLOCK, &wanted, &previous_);
-    inbox_ = Descriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+    inbox_ = base::Descriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!inbox_.is_open()) throw RunError(concat("no signalfd: ", std::strerror(errno)));
     previous_pipe_ = ::signal(SIGPIPE, SIG_IGN);
   }
@@ -83,7 +83,7 @@ class SignalInbox {
  private:
   sigset_t previous_;
   void (*previous_pipe_)(int) = SIG_DFL;
-  Descriptor inbox_;
+  base::Descriptor inbox_;
 };
 
 class RankLauncher {

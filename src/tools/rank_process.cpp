@@ -17,6 +17,9 @@
 #include "titan/base/errors.h"
 
 namespace titan::tools {
+
+using base::Descriptor;
+
 namespace {
 
 constexpr std::size_t kLongestLine = 1 << 16;
@@ -53,20 +56,6 @@ void write_all(int to, const std::string& text) {
 }
 
 }  // namespace
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  if (this != &other) {
-    close();
-    number_ = other.release();
-  }
-  return *this;
-}
-
-int Descriptor::release() { return std::exchange(number_, -1); }
-
-void Descriptor::close() {
-  if (is_open()) ::close(release());
-}
 
 void LineForwarder::take(const char* text, std::size_t size) {
   rest_.append(text, size);

@@ -9,24 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "titan/base/descriptor.h"
+
 namespace titan::tools {
-
-/// One end of a pipe or any other descriptor, closed with its owner.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  ~Descriptor() { close(); }
-  Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-
-  int get() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-  int release();
-  void close();
-
- private:
-  int number_;
-};
 
 /// Passes text on line by line, each behind a prefix, and remembers the last lines.
 class LineForwarder {
@@ -79,20 +64,20 @@ class RankProcess {
   /// "rank 2 (pid 123) was killed by signal 9 (Killed)", then its last message.
   std::string epitaph() const;
 
-  const Descriptor& output() const { return output_; }
-  const Descriptor& errors() const { return errors_; }
+  const base::Descriptor& output() const { return output_; }
+  const base::Descriptor& errors() const { return errors_; }
   void read_output() { read(output_, output_lines_); }
   void read_errors() { read(errors_, error_lines_); }
 
  private:
-  static void read(Descriptor& from, LineForwarder& to);
+  static void read(base::Descriptor& from, LineForwarder& to);
   [[noreturn]] static void become(const Setup& setup, int output, int errors, pid_t parent);
 
   std::int64_t rank_;
   pid_t pid_ = -1;
   std::optional<int> status_;  // as waitpid gives it
-  Descriptor output_;
-  Descriptor errors_;
+  base::Descriptor output_;
+  base::Descriptor errors_;
   LineForwarder output_lines_;
   LineForwarder error_lines_;
 };

@@ -10,7 +10,6 @@
 #include "titan/tools/colors.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
-#include "titan/tools/peak_flops.h"
 #include "titan/tools/startup_times.h"
 #include "titan/trainer/trainer.h"
 #include "trainer/job_checkpoints.h"

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "fuzz/memory_file_system.h"
-#include "text/sources/jsonl_parts.h"
-#include "text/sources/jsonl_rows.h"
+#include "text/sources/sources_of_formats.h"
 #include "unit/text/sources/source_checks.h"
 
 namespace {
@@ -19,14 +18,16 @@ void check(bool condition) {
 }
 
 void read(base::FileSystem& files, const text::DataFile& file, std::uint8_t choice) {
-  text::JsonlParts whole(files, {file}, {}, text::JsonlParts::Part::kFile);
+  const auto parts = text::open_jsonl_parts(files, {file}, {}, text::JsonlPart::kFile);
+  text::DocumentSource& whole = *parts;
   test::Units units;
   try {
     units = test::read_units(whole);
   } catch (const RunError&) {
     return;  // damaged compression
   }
-  text::JsonlRows rows(files, {file}, {});
+  const auto source = text::open_jsonl_rows(files, {file}, {});
+  text::DocumentSource& rows = *source;
   check(test::join(test::read_units(rows)) == test::join(units));
   const auto row = static_cast<std::int64_t>(choice) % (std::ssize(units[0]) + 1);
   const std::vector<std::string> rest(units[0].begin() + row, units[0].end());

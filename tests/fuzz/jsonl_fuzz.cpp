@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "fuzz/memory_file_system.h"
-#include "text/sources/jsonl_parts.h"
-#include "text/sources/jsonl_rows.h"
+#include "text/sources/sources_of_formats.h"
 #include "unit/text/sources/source_checks.h"
 
 namespace {
@@ -31,17 +30,20 @@ Rows without_places(const test::Units& units) {
 }
 
 void read(base::FileSystem& files, const std::vector<text::DataFile>& data, std::uint8_t choice) {
-  text::JsonlRows rows(files, data, {});
+  const auto source = text::open_jsonl_rows(files, data, {});
+  text::DocumentSource& rows = *source;
   const test::Units units = test::read_units(rows);
   check(rows.unit_count() == std::ssize(units));
   if (!units.empty()) {
     const auto row = static_cast<std::int64_t>(choice % units.size());
-    text::JsonlRows others(files, data, {});
-    check(test::read_unit(others, row) == units[static_cast<std::size_t>(row)]);
+    const auto others = text::open_jsonl_rows(files, data, {});
+    check(test::read_unit(*others, row) == units[static_cast<std::size_t>(row)]);
     check(test::read_unit(rows, row) == units[static_cast<std::size_t>(row)]);
   }
 
-  text::JsonlParts blocks(files, data, {}, text::JsonlParts::Part::kBlock, 1 + choice % 40);
+  const auto parts =
+      text::open_jsonl_parts(files, data, {}, text::JsonlPart::kBlock, 1 + choice % 40);
+  text::DocumentSource& blocks = *parts;
   check(without_places(test::read_units(blocks)) == without_places(units));
   const test::Units shuffled = test::read_units(blocks, choice);
   check(test::join(shuffled).size() == units.size());

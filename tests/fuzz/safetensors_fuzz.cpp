@@ -25,7 +25,7 @@ void read_all(const SafetensorsFile& file, std::size_t file_size) {
   for (const SafetensorsTensor& tensor : file.tensors()) {
     check(tensor.start <= file_size && tensor.bytes() <= file_size - tensor.start);
     std::string content(tensor.bytes(), '\0');
-    file.read(tensor, 0, content);
+    base::read_exactly(file.file(), tensor.start, content);
     bytes += tensor.bytes();
   }
   check(bytes <= file_size);

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace titan {
 
@@ -29,6 +31,18 @@ template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
   ((out << parts), ...);
+  return out.str();
+}
+
+/// The items with `separator` between them: "a, b". `text_of` says what of an item is shown.
+template <class Items, class TextOf = std::identity>
+std::string joined(const Items& items, std::string_view separator = ", ", TextOf text_of = {}) {
+  std::ostringstream out;
+  std::string_view before;
+  for (const auto& item : items) {
+    out << before << std::invoke(text_of, item);
+    before = separator;
+  }
   return out.str();
 }
 

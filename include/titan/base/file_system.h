@@ -86,6 +86,9 @@ class FileSystem {
 /// The operating system's file system. Stateless; lives as long as the program.
 FileSystem& posix_file_system();
 
+/// Fills `out` from byte `offset` on. Throws RunError naming file and byte where the file ends before.
+void read_exactly(const ReadableFile& file, std::uint64_t offset, std::span<char> out);
+
 /// Reads a whole file. Throws RunError when it is larger than `max_bytes`.
 std::string read_whole_file(FileSystem& files, const std::string& path, std::uint64_t max_bytes);
 

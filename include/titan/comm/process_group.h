@@ -115,16 +115,17 @@ class ProcessGroup {
   virtual StartedWork do_barrier() = 0;
 
  private:
-  friend struct StartKernels;
-  Work start_all_reduce(const at::Tensor& tensor, ReduceOp op);
-  Work start_all_reduce_coalesced(const std::vector<at::Tensor>& tensors);
+  // What the operators do.
+  friend struct StartOperators;
+  Work start_all_reduce(const at::Tensor& tensor, bool maximum);
+  Work start_all_reduce_coalesced(at::TensorList tensors);
   Work start_all_gather(const at::Tensor& output, const at::Tensor& input);
   Work start_reduce_scatter(const at::Tensor& output, const at::Tensor& input);
   Work start_all_to_all(const at::Tensor& output, const at::Tensor& input,
-                        const std::vector<std::int64_t>& output_splits,
-                        const std::vector<std::int64_t>& input_splits);
+                        at::IntArrayRef output_splits, at::IntArrayRef input_splits);
   Work start_broadcast(const at::Tensor& tensor, std::int64_t root);
-  Work start_exchange(const std::vector<Message>& messages);
+  Work start_exchange(at::TensorList sent, at::IntArrayRef destinations, at::TensorList received,
+                      at::IntArrayRef sources);
 
   struct Observation;
   using Start = std::function<StartedWork()>;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 namespace titan::formats {
@@ -17,6 +16,5 @@ struct TensorDtype {
 const TensorDtype* find_dtype(std::string_view name);
 /// By the name of the storage class.
 const TensorDtype* find_dtype_of_storage(std::string_view storage);
-std::span<const TensorDtype> all_dtypes();
 
 }  // namespace titan::formats

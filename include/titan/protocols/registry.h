@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -25,10 +26,8 @@ class Registry {
   const Thing& find(const std::string& option, const std::string& name) const {
     const auto found = things_.find(name);
     if (found != things_.end()) return found->second;
-    std::string names;
-    for (const auto& [known, thing] : things_) names += (names.empty() ? "" : ", ") + known;
-    throw ConfigError(option + ": " + kind_ + " " + name +
-                      " is not registered. Registered: " + (names.empty() ? "none" : names) + ".");
+    throw ConfigError(option + ": " + kind_ + " " + name + " is not registered. Registered: " +
+                      (things_.empty() ? "none" : joined(std::views::keys(things_))) + ".");
   }
 
  private:

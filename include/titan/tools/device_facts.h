@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,10 @@ DeviceFacts cpu_facts();
 
 /// The first "model name" of /proc/cpuinfo's text; "CPU" where there is none (ARM).
 std::string cpu_model_name(std::string_view cpuinfo);
+
+/// Dense BF16 floating-point operations per second of a device, by its name as the driver reports
+/// it ("NVIDIA H100 80GB HBM3"); TorchTitan v0.2.2's table. An unknown device has no peak, so no
+/// MFU is shown for it: the A100's number would be a wrong answer.
+std::optional<double> peak_flops(std::string_view device_name);
 
 }  // namespace titan::tools

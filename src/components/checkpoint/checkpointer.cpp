@@ -6,7 +6,6 @@
 #include <set>
 #include <utility>
 
-#include "components/checkpoint/agreed_choice.h"
 #include "components/checkpoint/choose_checkpoint.h"
 #include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/staging.h"
@@ -21,12 +20,6 @@
 
 namespace titan::components {
 namespace {
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
 
 std::string seconds_text(double seconds) { return tools::fixed(seconds, 2) + " seconds"; }
 

@@ -1,10 +1,12 @@
 #include "components/checkpoint/choose_checkpoint.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/comm/byte_exchange.h"
 
 namespace titan::components {
 namespace {
@@ -12,11 +14,8 @@ namespace {
 using Source = CheckpointChoice::Source;
 
 std::string steps_text(const std::vector<FoundCheckpoint>& found) {
-  std::string text;
-  for (const FoundCheckpoint& checkpoint : found) {
-    text += concat(text.empty() ? "" : ", ", checkpoint.step);
-  }
-  return text.empty() ? "no complete checkpoint" : "the steps " + text;
+  if (found.empty()) return "no complete checkpoint";
+  return "the steps " + joined(found, ", ", &FoundCheckpoint::step);
 }
 
 /// A step that the user has named.
@@ -103,6 +102,23 @@ CheckpointChoice choose_initial(base::FileSystem& files, const RunCheckpoints& r
              " says where to begin")};
 }
 
+using Json = nlohmann::json;
+
+Json choose_as_json(const std::function<CheckpointChoice()>& choose) {
+  try {
+    const CheckpointChoice choice = choose();
+    return {{"source", static_cast<int>(choice.source)},
+            {"path", choice.path},
+            {"model_only", choice.model_only},
+            {"finished_at", choice.finished_at.value_or(-1)},
+            {"reason", choice.reason}};
+  } catch (const ConfigError& error) {
+    return {{"config_error", error.what()}};
+  } catch (const std::exception& error) {
+    return {{"run_error", error.what()}};
+  }
+}
+
 }  // namespace
 
 CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
@@ -128,10 +144,8 @@ std::vector<std::string> states_to_load(const CheckpointChoice& choice,
                                         const std::vector<std::string>& states) {
   for (const std::string& name : excluded) {
     if (std::ranges::find(states, name) != states.end()) continue;
-    std::string known;
-    for (const std::string& state : states) known += (known.empty() ? "" : ", ") + state;
     throw ConfigError(concat("checkpoint.exclude_from_loading: there is no part '", name,
-                             "'; parts are: ", known));
+                             "'; parts are: ", joined(states)));
   }
   if (choice.model_only) return {"model"};
   std::vector<std::string> wanted;
@@ -139,6 +153,30 @@ std::vector<std::string> states_to_load(const CheckpointChoice& choice,
     if (std::ranges::find(excluded, state) == excluded.end()) wanted.push_back(state);
   }
   return wanted;
+}
+
+CheckpointChoice agreed_choice(comm::ProcessGroup* ranks,
+                               const std::function<CheckpointChoice()>& choose) {
+  if (ranks == nullptr) return choose();
+  std::string mine;
+  // Paths are bytes and not always UTF-8, which JSON text would refuse.
+  if (ranks->rank() == 0) {
+    const std::vector<std::uint8_t> packed = Json::to_cbor(choose_as_json(choose));
+    mine.assign(packed.begin(), packed.end());
+  }
+  const std::string agreed = comm::broadcast_bytes(*ranks, mine);
+  const Json json = Json::from_cbor(agreed);
+  if (json.contains("config_error")) throw ConfigError(json["config_error"].get<std::string>());
+  if (json.contains("run_error")) throw RunError(json["run_error"].get<std::string>());
+  CheckpointChoice choice;
+  choice.source = static_cast<CheckpointChoice::Source>(json["source"].get<int>());
+  choice.path = json["path"].get<std::string>();
+  choice.model_only = json["model_only"].get<bool>();
+  if (const auto step = json["finished_at"].get<std::int64_t>(); step >= 0) {
+    choice.finished_at = step;
+  }
+  choice.reason = json["reason"].get<std::string>();
+  return choice;
 }
 
 }  // namespace titan::components

@@ -1,12 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "components/checkpoint/run_checkpoints.h"
 #include "titan/config/distributed.h"
+
+namespace titan::comm {
+class ProcessGroup;
+}
 
 namespace titan::components {
 
@@ -32,5 +37,10 @@ CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints
 std::vector<std::string> states_to_load(const CheckpointChoice& choice,
                                         const std::vector<std::string>& excluded,
                                         const std::vector<std::string>& states);
+
+/// Rank 0 chooses, all ranks get its choice, or throw what it has thrown: folders may look different from
+/// different machines. `ranks`: null in a job of one.
+CheckpointChoice agreed_choice(comm::ProcessGroup* ranks,
+                               const std::function<CheckpointChoice()>& choose);
 
 }  // namespace titan::components

@@ -15,7 +15,7 @@
 #include "components/checkpoint/checkpoint_folder.h"
 #include "components/checkpoint/read_plan.h"
 #include "components/checkpoint/storage_checks.h"
-#include "components/checkpoint/stored_box.h"
+#include "titan/components/checkpoint/stored_box.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/rank_meeting.h"
@@ -156,7 +156,7 @@ void run_task(const ReadPiece& piece, const StoredTensor& stored, Task& task,
     to = to.narrow(task.dim, task.begin, task.count);
     from[static_cast<std::size_t>(task.dim)] += task.begin;
   }
-  reader.read(file, stored, from, to, task.parts);
+  reader.read(file, stored, from, to, &task.parts);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 #include "titan/components/checkpoint/dcp_save.h"
 
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <random>
 #include <utility>
 #include <vector>
 
 #include "components/checkpoint/checkpoint_folder.h"
-#include "components/checkpoint/number_bytes.h"
 #include "components/checkpoint/save_plan.h"
 #include "components/checkpoint/state_file.h"
 #include "titan/base/errors.h"
@@ -17,17 +17,22 @@
 namespace titan::components {
 namespace {
 
-using Answers = RankMeeting::Answers;
-
-/// A random UUID: says of two checkpoints that they are not the same save.
-std::string new_save_id() {
-  std::random_device random;
-  const unsigned a = random(), b = random(), c = random(), d = random();
-  char text[37];
-  std::snprintf(text, sizeof(text), "%08x-%04x-4%03x-%04x-%04x%08x", a, b >> 16, b & 0xfff,
-                0x8000U | (c >> 18), c & 0xffff, d);
-  return text;
+/// Numbers as they go from rank to rank.
+std::string number_bytes(const std::vector<std::uint64_t>& numbers) {
+  std::string bytes(numbers.size() * sizeof(std::uint64_t), '\0');
+  if (!numbers.empty()) std::memcpy(bytes.data(), numbers.data(), bytes.size());
+  return bytes;
 }
+
+std::vector<std::uint64_t> numbers_of(std::string_view bytes) {
+  std::vector<std::uint64_t> numbers(bytes.size() / sizeof(std::uint64_t));
+  if (!numbers.empty()) {
+    std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(std::uint64_t));
+  }
+  return numbers;
+}
+
+using Answers = RankMeeting::Answers;
 
 /// "/data/step-1" as Python's pathlib has it: "/", "data", "step-1".
 std::vector<std::string> path_parts(const std::string& path) {
@@ -56,6 +61,15 @@ constexpr char kDiscarded = 'd';  // certainly no checkpoint
 constexpr char kUnknown = 'u';    // perhaps a whole one
 
 }  // namespace
+
+std::string new_save_id() {
+  std::random_device random;
+  const unsigned a = random(), b = random(), c = random(), d = random();
+  char text[37];
+  std::snprintf(text, sizeof(text), "%08x-%04x-4%03x-%04x-%04x%08x", a, b >> 16, b & 0xfff,
+                0x8000U | (c >> 18), c & 0xffff, d);
+  return text;
+}
 
 struct DcpSaver::Inside {
   Inside(base::FileSystem& file_system, comm::ProcessGroup* group)

@@ -1,5 +1,6 @@
 #include "titan/components/checkpoint/dcp_state.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -46,10 +47,13 @@ std::string dcp_key(const formats::DcpPath& path) {
 std::string StateTensor::key() const { return dcp_key(path); }
 std::string StateObject::key() const { return dcp_key(path); }
 
+const formats::TensorDtype* dtype_of(at::ScalarType type) {
+  const auto known = std::ranges::find(kTypes, type, [](const auto& pair) { return pair.first; });
+  return known == kTypes.end() ? nullptr : formats::find_dtype(known->second);
+}
+
 std::string_view dtype_name(at::ScalarType type) {
-  for (const auto& [known, name] : kTypes) {
-    if (known == type) return name;
-  }
+  if (const formats::TensorDtype* dtype = dtype_of(type)) return dtype->name;
   throw RunError(concat("a checkpoint cannot hold tensors of ", c10::toString(type)));
 }
 

@@ -14,11 +14,7 @@ using formats::DcpTensor;
 
 using Integers = std::vector<std::int64_t>;
 
-std::string show(const Integers& values) {
-  std::string text = "[";
-  for (const std::int64_t value : values) text += concat(text.size() > 1 ? ", " : "", value);
-  return text + "]";
-}
+std::string show(const Integers& values) { return "[" + joined(values) + "]"; }
 
 /// What does not fit, up to ten of a kind by name.
 class Misfits {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "components/checkpoint/stored_box.h"
+#include "titan/components/checkpoint/stored_box.h"
 
 namespace titan::components {
 

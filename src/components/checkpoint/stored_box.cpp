@@ -1,6 +1,7 @@
-#include "components/checkpoint/stored_box.h"
+#include "titan/components/checkpoint/stored_box.h"
 
 #include <ATen/ops/from_blob.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <span>
@@ -21,15 +22,10 @@ constexpr std::uint64_t kPiece = 1 << 20;
 constexpr std::int64_t kBufferedElements = 32'768;
 /// To a device, larger pieces are worth it.
 constexpr std::int64_t kDeviceBytes = 4 << 20;
-/// Rows up to this size are read whole.
+/// Rows up to this size are read whole where they are to be checked.
 constexpr std::int64_t kShortRow = 64 << 10;
-
-void read_exactly(const base::ReadableFile& file, std::uint64_t offset, std::span<char> out) {
-  if (const std::size_t count = file.read_at(offset, out); count != out.size()) {
-    throw RunError(concat("'", file.path(), "', byte ", offset + count,
-                          ": the file ends here; it became shorter while it was read"));
-  }
-}
+/// Parts of rows up to this size are read with what lies between them.
+constexpr std::int64_t kShortRun = 4 << 10;
 
 /// Whether elements with these sizes and strides lie one after the other in row-major order.
 bool lie_in_order(at::IntArrayRef sizes, const std::vector<std::int64_t>& strides) {
@@ -59,7 +55,7 @@ struct StoredBoxReader::Request {
   const StoredTensor& stored;
   at::ScalarType type;
   bool rows_in_order;  // the stored tensor is contiguous
-  std::vector<ReadPart>& parts;
+  std::vector<ReadPart>* parts;
 
   /// Where in the storage an element is, in elements.
   std::int64_t position(const std::vector<std::int64_t>& offsets) const {
@@ -73,8 +69,8 @@ struct StoredBoxReader::Request {
     auto begin = static_cast<std::uint64_t>(first * stored.dtype.bytes);
     for (; !out.empty(); out = out.subspan(std::min<std::uint64_t>(kPiece, out.size()))) {
       const std::span<char> piece = out.first(std::min<std::uint64_t>(kPiece, out.size()));
-      read_exactly(file, stored.storage_start + begin, piece);
-      add_part(parts, {begin, begin + piece.size(), formats::crc32(piece)});
+      base::read_exactly(file, stored.storage_start + begin, piece);
+      if (parts) add_part(*parts, {begin, begin + piece.size(), formats::crc32(piece)});
       begin += piece.size();
     }
   }
@@ -82,7 +78,14 @@ struct StoredBoxReader::Request {
 
 void StoredBoxReader::read(const base::ReadableFile& file, const StoredTensor& stored,
                            const std::vector<std::int64_t>& offsets, const at::Tensor& to,
-                           std::vector<ReadPart>& parts) {
+                           std::vector<ReadPart>* parts) {
+  TITAN_CHECK(offsets.size() == stored.sizes.size() && to.dim() == std::ssize(offsets),
+              "a box of other dimensions than its tensor");
+  for (std::size_t d = 0; d < offsets.size(); ++d) {
+    TITAN_CHECK(offsets[d] >= 0 && offsets[d] + to.sizes()[d] <= stored.sizes[d],
+                "a box that is not within its tensor");
+  }
+  const c10::NoGradGuard no_grad;
   const auto type = scalar_type_of(stored.dtype.name);
   TITAN_CHECK(type.has_value(), "no tensors of ", stored.dtype.name);
   if (to.numel() == 0) return;
@@ -113,7 +116,9 @@ void StoredBoxReader::read_box(const Request& request, std::vector<std::int64_t>
   const std::int64_t most = to.is_cpu()
                                 ? kBufferedElements
                                 : kDeviceBytes / static_cast<std::int64_t>(stored.dtype.bytes);
-  const bool whole_rows = row * stored.dtype.bytes <= kShortRow || row <= 2 * needed;
+  const bool short_rows = request.parts ? row * stored.dtype.bytes <= kShortRow
+                                        : needed * stored.dtype.bytes < kShortRun;
+  const bool whole_rows = short_rows || row <= 2 * needed;
   const std::int64_t at_once = whole_rows ? most / std::max(row, needed) : 0;
   const std::int64_t first = offsets[at];
   for (std::int64_t done = 0; done < count;) {

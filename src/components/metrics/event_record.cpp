@@ -1,12 +1,28 @@
 #include "components/metrics/event_record.h"
 
+#include <array>
 #include <bit>
 
-#include "components/metrics/crc32c.h"
 #include "titan/base/little_endian.h"
 
 namespace titan::components {
 namespace {
+
+constexpr std::uint32_t kReflectedPolynomial = 0x82f63b78;
+
+constexpr std::array<std::uint32_t, 256> make_table() {
+  std::array<std::uint32_t, 256> table = {};
+  for (std::uint32_t byte = 0; byte < table.size(); ++byte) {
+    std::uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) {
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? kReflectedPolynomial : 0);
+    }
+    table[byte] = crc;
+  }
+  return table;
+}
+
+constexpr std::array<std::uint32_t, 256> kTable = make_table();
 
 /// A CRC of bytes that contain their own CRC would be weak, so TFRecord files store this.
 std::uint32_t masked_crc(std::string_view bytes) {
@@ -54,6 +70,14 @@ enum SummaryField { kValue = 1 };
 enum ValueField { kTag = 1, kSimpleValue = 2 };
 
 }  // namespace
+
+std::uint32_t crc32c(std::string_view bytes) {
+  std::uint32_t crc = ~std::uint32_t{0};
+  for (const char c : bytes) {
+    crc = (crc >> 8) ^ kTable[(crc ^ static_cast<unsigned char>(c)) & 0xff];
+  }
+  return ~crc;
+}
 
 std::string tfrecord(std::string_view payload) {
   std::string record;

@@ -9,6 +9,9 @@
 
 namespace titan::components {
 
+/// The CRC-32C (Castagnoli) checksum of RFC 3720, section B.4.
+std::uint32_t crc32c(std::string_view bytes);
+
 /// `payload` as a record of a TFRecord file: its length (8 bytes), the masked CRC-32C of those
 /// bytes, the payload, its masked CRC-32C.
 std::string tfrecord(std::string_view payload);

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "titan/base/descriptor.h"
 #include "titan/base/errors.h"
 
 extern char** environ;
@@ -19,33 +20,23 @@ extern char** environ;
 namespace titan::components {
 namespace {
 
+using base::Descriptor;
+
 constexpr int kScriptFile = 3;  // where the program finds its own source
 
 [[noreturn]] void fail(const std::string& action, int error) {
   throw RunError(concat("cannot ", action, ": ", std::strerror(error)));
 }
 
-/// A descriptor, closed at the end of its scope and on exec.
-class Descriptor {
- public:
-  /// Above the numbers that the child's own files will have, so that none overwrites another.
-  explicit Descriptor(int descriptor) {
-    if (descriptor == -1) fail("create a pipe", errno);
-    value_ = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 10);
-    const int error = errno;
-    ::close(descriptor);
-    if (value_ == -1) fail("create a pipe", error);
-  }
-  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-  ~Descriptor() {
-    if (value_ != -1) ::close(value_);
-  }
-  int get() const { return value_; }
-  int release() { return std::exchange(value_, -1); }
-
- private:
-  int value_;
-};
+/// Owns a descriptor, under a number above those that the child's own files will have, so that none
+/// overwrites another; closed on exec.
+Descriptor own(int descriptor) {
+  if (descriptor == -1) fail("create a pipe", errno);
+  const Descriptor low(descriptor);
+  Descriptor high(::fcntl(low.get(), F_DUPFD_CLOEXEC, 10));
+  if (!high.is_open()) fail("create a pipe", errno);
+  return high;
+}
 
 struct Pipe {
   Descriptor read_end;
@@ -55,13 +46,13 @@ struct Pipe {
 Pipe make_pipe() {
   std::array<int, 2> ends;
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("create a pipe", errno);
-  Descriptor read_end(ends[0]);
-  return {std::move(read_end), Descriptor(ends[1])};
+  Descriptor read_end = own(ends[0]);
+  return {std::move(read_end), own(ends[1])};
 }
 
 /// A file in memory with `text`, at its beginning.
 Descriptor memory_file(const std::string& text) {
-  Descriptor file(::memfd_create("script", MFD_CLOEXEC));
+  Descriptor file = own(::memfd_create("script", MFD_CLOEXEC));
   const ssize_t length = static_cast<ssize_t>(text.size());
   if (::pwrite(file.get(), text.data(), text.size(), 0) != length) fail("hold a script", errno);
   return file;
@@ -104,7 +95,7 @@ SidecarProcess::SidecarProcess(const Program& program) {
   const Descriptor script = memory_file(program.script);
   const int log = ::open(program.log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log == -1) fail("write '" + program.log_path + "'", errno);
-  const Descriptor log_file(log);
+  const Descriptor log_file = own(log);
 
   ChildSetup child;
   posix_spawn_file_actions_adddup2(child.files(), input.read_end.get(), STDIN_FILENO);

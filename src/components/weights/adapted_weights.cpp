@@ -2,16 +2,49 @@
 
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/ArrayRef.h>
 
 #include <map>
 #include <set>
 
-#include "components/weights/tensor_comparison.h"
+#include "components/weights/name_list.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
+
+/// What a file's tensors and those that a model needs have not in common.
+struct TensorComparison {
+  std::vector<std::string> missing;
+  std::vector<std::string> unknown;
+  std::vector<std::string> twice;
+  std::vector<std::string> other_sizes;  // "a ([2, 3], needed is [4, 3])"
+
+  void add_sizes(const std::string& name, const std::vector<std::int64_t>& there,
+                 const std::vector<std::int64_t>& needed) {
+    other_sizes.push_back(
+        concat(name, " (", c10::IntArrayRef(there), ", needed is ", c10::IntArrayRef(needed), ")"));
+  }
+
+  /// Throws RunError unless they agree. `format`: "Hugging Face".
+  void check(const std::string& format) const {
+    std::string problems;
+    const auto add = [&](const char* what, const std::vector<std::string>& names) {
+      if (!names.empty()) problems += concat("\n  ", what, ": ", list_names(names));
+    };
+    add("missing", missing);
+    add("not of this model", unknown);
+    add("needed for two tensors", twice);
+    add("of other sizes", other_sizes);
+    if (!problems.empty()) {
+      throw RunError(concat("The ", format,
+                            " weights are not those of this model. Do flavor and "
+                            "vocabulary match?",
+                            problems));
+    }
+  }
+};
 
 using protocols::HfTensor;
 using protocols::StateDictAdapter;

@@ -1,12 +1,12 @@
 #include <map>
 #include <optional>
-#include <random>
 
 #include "components/weights/destination.h"
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/dcp_load.h"
+#include "titan/components/checkpoint/dcp_save.h"
 #include "titan/formats/dcp/dcp_metadata.h"
 #include "titan/formats/torch_archive/torch_archive_writer.h"
 
@@ -81,17 +81,6 @@ class DcpWeightsReader : public WeightsReader {
   std::map<std::string, Stored> stored_;
 };
 
-std::string random_uuid() {
-  std::random_device random;
-  std::string text;
-  for (int digit = 0; digit < 32; ++digit) {
-    if (digit == 8 || digit == 12 || digit == 16 || digit == 20) text += '-';
-    const unsigned value = digit == 12 ? 4 : digit == 16 ? 8 + random() % 4 : random() % 16;
-    text += "0123456789abcdef"[value];
-  }
-  return text;
-}
-
 /// The checkpoint of one rank. The folder is none until `.metadata` is there.
 class DcpWeightsWriter : public WeightsWriter {
  public:
@@ -108,7 +97,7 @@ class DcpWeightsWriter : public WeightsWriter {
       metadata_.entries.push_back({info.name, std::move(tensor), formats::DcpPath{info.name}});
       offset += length;
     }
-    metadata_.save_id = random_uuid();
+    metadata_.save_id = new_save_id();
     metadata_.folder = {path_};
     formats::check_dcp_metadata(metadata_);
     check_destination(files_, path_, static_cast<std::uint64_t>(offset), /*is_folder=*/true);

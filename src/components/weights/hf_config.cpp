@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "components/weights/scalar_types.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/checkpoint/dcp_state.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/tools/logging.h"
 

@@ -2,9 +2,9 @@
 
 #include <set>
 
-#include "components/weights/scalar_types.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/checkpoint/dcp_state.h"
 
 namespace titan::components {
 
@@ -47,14 +47,6 @@ SafetensorsIndex index_of(const std::vector<HfFile>& files) {
     }
   }
   return index;
-}
-
-void prepare_empty_folder(base::FileSystem& files, const std::string& folder) {
-  files.create_directories(folder);
-  if (!files.list_directory(folder).empty()) {
-    throw RunError(
-        concat("'", folder, "' is not empty: name a new folder, or remove what is in it"));
-  }
 }
 
 void clear_hf_folder(base::FileSystem& files, const std::string& folder) {

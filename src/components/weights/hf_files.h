@@ -25,9 +25,6 @@ std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors,
 
 formats::SafetensorsIndex index_of(const std::vector<HfFile>& files);
 
-/// Makes the folder where it is missing. Throws RunError when there is something in it.
-void prepare_empty_folder(base::FileSystem& files, const std::string& folder);
-
 /// Makes the folder where it is missing; removes what an earlier save of weights has left in it, whole
 /// or not, and nothing else.
 void clear_hf_folder(base::FileSystem& files, const std::string& folder);

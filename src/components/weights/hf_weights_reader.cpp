@@ -3,12 +3,13 @@
 #include <unordered_map>
 
 #include "components/weights/name_list.h"
-#include "components/weights/read_box.h"
-#include "components/weights/scalar_types.h"
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/components/checkpoint/stored_box.h"
 #include "titan/formats/safetensors/safetensors.h"
+#include "titan/formats/torch_archive/torch_archive_writer.h"
 
 namespace titan::components {
 namespace {
@@ -40,16 +41,14 @@ class HfWeightsReader final : public WeightsReader {
             const at::Tensor& box) const override {
     const auto place = places_.find(name);
     TITAN_CHECK(place != places_.end(), "no tensor '", name, "' to read");
-    const auto& [file, tensor, number] = place->second;
-    read_box(tensors_[number], offsets, box,
-             [&](std::uint64_t begin, std::span<char> out) { file->read(*tensor, begin, out); });
+    const auto& [file, stored] = place->second;
+    StoredBoxReader().read(file->file(), stored, offsets, box, /*parts=*/nullptr);
   }
 
  private:
   struct Place {
     const SafetensorsFile* file;
-    const SafetensorsTensor* tensor;
-    std::size_t number;  // in tensors_
+    formats::StoredTensor stored;
   };
 
   /// An index says which files belong together. Without one it is `model.safetensors`, or all there are.
@@ -107,6 +106,14 @@ class HfWeightsReader final : public WeightsReader {
     }
   }
 
+  static formats::StoredTensor stored(const SafetensorsTensor& tensor) {
+    return {.dtype = tensor.dtype,
+            .sizes = tensor.sizes,
+            .strides = formats::contiguous_strides(tensor.sizes),
+            .storage_start = tensor.start,
+            .storage_bytes = tensor.bytes()};
+  }
+
   void open(const std::string& path) {
     opened_.push_back(std::make_unique<SafetensorsFile>(files_, path));
     const SafetensorsFile& file = *opened_.back();
@@ -116,10 +123,9 @@ class HfWeightsReader final : public WeightsReader {
                             "the whole ones (the one above 'sharded')"));
     }
     for (const SafetensorsTensor& tensor : file.tensors()) {
-      const std::optional<at::ScalarType> type = scalar_type_of(tensor.dtype);
+      const std::optional<at::ScalarType> type = scalar_type_of(tensor.dtype.name);
       TITAN_CHECK(type, "no LibTorch type for ", tensor.dtype.name);
-      const auto [place, is_new] =
-          places_.try_emplace(tensor.name, Place{&file, &tensor, tensors_.size()});
+      const auto [place, is_new] = places_.try_emplace(tensor.name, Place{&file, stored(tensor)});
       if (!is_new) {
         throw RunError(concat("tensor '", tensor.name, "' is in '", place->second.file->path(),
                               "' and in '", path, "'"));

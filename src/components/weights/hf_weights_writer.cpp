@@ -1,5 +1,4 @@
 #include "components/weights/hf_files.h"
-#include "components/weights/scalar_types.h"
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -14,7 +13,11 @@ class HfWeightsWriter final : public WeightsWriter {
         folder_(std::move(folder)),
         tensors_(std::move(tensors)),
         plan_(plan_hf_files(tensors_)) {
-    prepare_empty_folder(files_, folder_);
+    files_.create_directories(folder_);
+    if (!files_.list_directory(folder_).empty()) {
+      throw RunError(
+          concat("'", folder_, "' is not empty: name a new folder, or remove what is in it"));
+    }
   }
 
   void append(const at::Tensor& tensor) override {

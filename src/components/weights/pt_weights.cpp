@@ -1,16 +1,12 @@
-#include <ATen/ops/empty.h>
-
 #include <map>
 #include <optional>
-#include <span>
 
 #include "components/weights/destination.h"
-#include "components/weights/read_box.h"
-#include "components/weights/scalar_types.h"
 #include "components/weights/weights_formats.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
-#include "titan/formats/torch_archive/crc32.h"
+#include "titan/components/checkpoint/dcp_state.h"
+#include "titan/components/checkpoint/stored_box.h"
 #include "titan/formats/torch_archive/torch_archive.h"
 #include "titan/formats/torch_archive/torch_archive_writer.h"
 #include "titan/tools/logging.h"
@@ -85,15 +81,14 @@ class PtWeightsReader : public WeightsReader {
     const auto found = stored_.find(name);
     if (found == stored_.end()) fail(concat("has no tensor '", name, "'"));
     const StoredTensor& stored = found->second;
-    check_box(name, stored, offsets, box);
-    if (!stored.is_contiguous()) return read_strided(name, stored, offsets, box);
-    StorageCheck check;
-    const WeightInfo info = {name, *scalar_type_of(stored.dtype), stored.sizes};
-    read_box(info, offsets, box, [&](std::uint64_t begin, std::span<char> out) {
-      fetch(name, stored.data_start() + begin, out);
-      check.add(stored.data_start() - stored.storage_start + begin, out);
-    });
-    check_storage(name, stored, check);
+    std::vector<ReadPart> parts;
+    StoredBoxReader().read(*file_, stored, offsets, box, &parts);
+    // The checksum is of all of the storage.
+    if (parts.size() == 1 && parts[0].begin == 0 && parts[0].end == stored.storage_bytes &&
+        parts[0].crc != stored.storage_crc) {
+      fail(concat("tensor '", name, "', byte ", stored.storage_start, ": its ",
+                  stored.storage_bytes, " bytes are damaged, their checksum is wrong"));
+    }
   }
 
  private:
@@ -101,63 +96,8 @@ class PtWeightsReader : public WeightsReader {
     throw RunError(concat("'", file_->path(), "': ", why));
   }
 
-  static void check_box(const std::string& name, const StoredTensor& stored,
-                        const std::vector<std::int64_t>& offsets, const at::Tensor& box) {
-    TITAN_CHECK(offsets.size() == stored.sizes.size() &&
-                    box.dim() == static_cast<std::int64_t>(offsets.size()),
-                "'", name, "' has ", stored.sizes.size(), " dimensions");
-    for (std::size_t d = 0; d < offsets.size(); ++d) {
-      TITAN_CHECK(
-          offsets[d] >= 0 && offsets[d] + box.size(static_cast<std::int64_t>(d)) <= stored.sizes[d],
-          "'", name, "' is asked for what lies outside of it");
-    }
-  }
-
-  /// The checksum of a storage while it is read from its beginning on.
-  struct StorageCheck {
-    std::uint64_t end = 0;
-    std::uint32_t crc = 0;
-    void add(std::uint64_t begin, std::span<const char> bytes) {
-      if (begin != end) return;
-      crc = formats::crc32(bytes, crc);
-      end += bytes.size();
-    }
-  };
-
-  /// Compares the checksum where all of the storage was read.
-  void check_storage(const std::string& name, const StoredTensor& stored,
-                     const StorageCheck& check) const {
-    if (check.end != stored.storage_bytes || check.crc == stored.storage_crc) return;
-    fail(concat("tensor '", name, "', byte ", stored.storage_start, ": its ", stored.storage_bytes,
-                " bytes are damaged, their checksum is wrong"));
-  }
-
-  void fetch(const std::string& name, std::uint64_t begin, std::span<char> out) const {
-    if (file_->read_at(begin, out) != out.size()) {
-      fail(concat("tensor '", name, "', byte ", begin, ": the file became shorter"));
-    }
-  }
-
-  /// A transposed tensor, say: takes the memory of its storage.
-  void read_strided(const std::string& name, const StoredTensor& stored,
-                    const std::vector<std::int64_t>& offsets, const at::Tensor& box) const {
-    const auto bytes = static_cast<std::int64_t>(stored.storage_bytes);
-    const std::int64_t elements = bytes / stored.dtype.bytes;  // there may be bytes behind the last
-    const at::Tensor raw = at::empty({bytes}, at::kByte);
-    const std::span<char> out(static_cast<char*>(raw.mutable_data_ptr()), raw.nbytes());
-    fetch(name, stored.storage_start, out);
-    StorageCheck check;
-    check.add(0, out);
-    check_storage(name, stored, check);
-    std::int64_t first = stored.first;
-    for (std::size_t d = 0; d < offsets.size(); ++d) first += offsets[d] * stored.strides[d];
-    box.copy_(raw.narrow(0, 0, elements * stored.dtype.bytes)
-                  .view(*scalar_type_of(stored.dtype))
-                  .as_strided(box.sizes(), stored.strides, first));
-  }
-
   void add(const std::string& name, const StoredTensor& stored) {
-    const auto type = scalar_type_of(stored.dtype);
+    const auto type = scalar_type_of(stored.dtype.name);
     if (!type) fail(concat("'", name, "' is of ", stored.dtype.name, ", which is not read"));
     if (!stored_.emplace(name, stored).second) fail(concat("has '", name, "' twice"));
     tensors_.push_back({name, *type, stored.sizes});

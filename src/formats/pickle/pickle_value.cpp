@@ -29,73 +29,36 @@ bool same(const std::shared_ptr<const T>& a, const std::shared_ptr<const T>& b) 
 
 }  // namespace
 
-PickleValue PickleValue::boolean(bool value) {
-  PickleValue result;
-  result.value_ = value;
-  return result;
-}
-
-PickleValue PickleValue::integer(std::int64_t value) {
-  PickleValue result;
-  result.value_ = value;
-  return result;
-}
-
-PickleValue PickleValue::real(double value) {
-  PickleValue result;
-  result.value_ = value;
-  return result;
-}
-
-PickleValue PickleValue::text(std::string value) {
-  PickleValue result;
-  result.value_ = std::make_shared<const std::string>(std::move(value));
-  return result;
-}
-
-PickleValue PickleValue::bytes(std::string value) {
-  PickleValue result;
-  result.value_ = std::make_shared<const PickleBytes>(PickleBytes{std::move(value)});
-  return result;
-}
+PickleValue PickleValue::boolean(bool value) { return PickleValue(value); }
+PickleValue PickleValue::integer(std::int64_t value) { return PickleValue(value); }
+PickleValue PickleValue::real(double value) { return PickleValue(value); }
+PickleValue PickleValue::text(std::string value) { return shared(std::move(value)); }
+PickleValue PickleValue::bytes(std::string value) { return shared(PickleBytes{std::move(value)}); }
 
 PickleValue PickleValue::list(std::vector<PickleValue> items) {
-  PickleValue result;
-  result.value_ = std::make_shared<const PickleList>(PickleList{std::move(items)});
-  return result;
+  return shared(PickleList{std::move(items)});
 }
 
 PickleValue PickleValue::tuple(std::vector<PickleValue> items) {
-  PickleValue result;
-  result.value_ = std::make_shared<const PickleTuple>(PickleTuple{std::move(items)});
-  return result;
+  return shared(PickleTuple{std::move(items)});
 }
 
 PickleValue PickleValue::dict(std::vector<std::pair<PickleValue, PickleValue>> items) {
-  PickleValue result;
-  result.value_ = std::make_shared<const PickleDict>(PickleDict{std::move(items)});
-  return result;
+  return shared(PickleDict{std::move(items)});
 }
 
 PickleValue PickleValue::global(std::string module, std::string name) {
-  PickleValue result;
-  result.value_ =
-      std::make_shared<const PickleGlobal>(PickleGlobal{std::move(module), std::move(name)});
-  return result;
+  return shared(PickleGlobal{std::move(module), std::move(name)});
 }
 
 PickleValue PickleValue::object(PickleObject parts) {
   TITAN_CHECK(parts.type.get_if<PickleGlobal>() && parts.args.get_if<PickleTuple>(),
               "an object is made by a ", parts.type.kind(), " with a ", parts.args.kind());
-  PickleValue result;
-  result.value_ = std::make_shared<const PickleObject>(std::move(parts));
-  return result;
+  return shared(std::move(parts));
 }
 
 PickleValue PickleValue::persistent_id(PickleValue id) {
-  PickleValue result;
-  result.value_ = std::make_shared<const PicklePersistentId>(PicklePersistentId{std::move(id)});
-  return result;
+  return shared(PicklePersistentId{std::move(id)});
 }
 
 bool PickleObject::is(std::string_view module, std::string_view name) const {

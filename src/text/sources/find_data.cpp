@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "text/sources/make_byte_stream.h"
-#include "text/sources/megatron_documents.h"
-#include "text/sources/token_windows.h"
+#include "text/sources/sources_of_formats.h"
 #include "titan/base/file_system.h"
 #include "titan/config/choice.h"
 #include "titan/tools/logging.h"

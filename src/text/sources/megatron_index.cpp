@@ -55,7 +55,7 @@ std::int64_t IntegerTable::at(std::int64_t index) {
   if (held_.empty() || first != first_) {
     const auto entries = static_cast<std::uint64_t>(std::min(kEntriesHeld, count_ - first));
     held_.resize(entries * width_);
-    read_exactly(file_, offset_ + static_cast<std::uint64_t>(first) * width_, held_);
+    base::read_exactly(file_, offset_ + static_cast<std::uint64_t>(first) * width_, held_);
     first_ = first;
   }
   return read_integer(held_.data() + static_cast<std::uint64_t>(index - first) * width_, width_);
@@ -70,7 +70,7 @@ void MegatronIndex::read_header() {
   const std::uint64_t size = file_->size();
   if (size < kHeaderBytes) fail(concat("it has ", size, " bytes, the header alone 34"));
   std::array<char, kHeaderBytes> header;
-  read_exactly(*file_, 0, header);
+  base::read_exactly(*file_, 0, header);
   if (std::string_view(header.data(), kMagic.size()) != kMagic) {
     fail("it does not begin with MMIDIDX");
   }

@@ -2,13 +2,8 @@
 #include <utility>
 
 #include "text/sources/find_data.h"
-#include "text/sources/jsonl_parts.h"
-#include "text/sources/jsonl_rows.h"
 #include "text/sources/make_byte_stream.h"
-#include "text/sources/megatron_documents.h"
-#include "text/sources/parquet_row_groups.h"
-#include "text/sources/text_files.h"
-#include "text/sources/token_windows.h"
+#include "text/sources/sources_of_formats.h"
 #include "titan/text/sources/document_source.h"
 
 namespace titan::text {
@@ -37,7 +32,6 @@ std::string units_of_plain(const std::vector<DataFile>& data, const SourceOption
 
 std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<DataFile> data,
                                            const SourceOptions& options) {
-  using Part = JsonlParts::Part;
   const bool has_compressed = std::any_of(
       data.begin(), data.end(), [](const DataFile& file) { return is_compressed(file.path); });
   const std::string chosen =
@@ -46,13 +40,13 @@ std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<
   RowFields fields = fields_of(options);
   if (units == "rows") {
     // Rows that come in random order are counted, whatever it takes.
-    return std::make_unique<JsonlRows>(
+    return open_jsonl_rows(
         files, std::move(data),
-        JsonlRows::Options{std::move(fields), has_compressed, !has_compressed || options.shuffle});
+        JsonlRowsOptions{std::move(fields), has_compressed, !has_compressed || options.shuffle});
   }
   if (units == "files" || (units == "blocks" && !has_compressed)) {
-    return std::make_unique<JsonlParts>(files, std::move(data), std::move(fields),
-                                        units == "files" ? Part::kFile : Part::kBlock);
+    return open_jsonl_parts(files, std::move(data), std::move(fields),
+                            units == "files" ? JsonlPart::kFile : JsonlPart::kBlock);
   }
   throw RunError(concat("cannot continue in '", options.path, "' by ", units, ": it is ",
                         has_compressed ? "compressed " : "", "JSONL now"));
@@ -64,16 +58,16 @@ std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData fo
     case DataFormat::kJsonl:
       return open_jsonl(files, std::move(found.files), options);
     case DataFormat::kText:
-      return std::make_unique<TextFiles>(files, std::move(found.files));
+      return open_text_files(files, std::move(found.files));
     case DataFormat::kParquet:
-      return std::make_unique<ParquetRowGroups>(files, std::move(found.files), fields_of(options));
+      return open_parquet_row_groups(files, std::move(found.files), fields_of(options));
     case DataFormat::kMegatron:
-      return std::make_unique<MegatronDocuments>(files, std::move(found.files));
+      return open_megatron_documents(files, std::move(found.files));
     case DataFormat::kLlmC:
     case DataFormat::kU16:
     case DataFormat::kU32:
-      return std::make_unique<TokenWindows>(files, std::move(found.files), found.format,
-                                            options.tokens_per_window);
+      return open_token_windows(files, std::move(found.files), found.format,
+                                options.tokens_per_window);
     case DataFormat::kAuto:
       break;
   }

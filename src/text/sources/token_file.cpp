@@ -55,7 +55,7 @@ void TokenFile::read(std::uint64_t offset, std::int64_t count,
   while (done < tokens.size()) {
     const std::size_t step = std::min<std::size_t>(tokens.size() - done, kChunk / type_.width);
     const auto bytes = std::span(buffer).first(step * type_.width);
-    read_exactly(*file_, offset, bytes);
+    base::read_exactly(*file_, offset, bytes);
     const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(done);
     decode(bytes, type_, &*first);
     const auto last = first + static_cast<std::ptrdiff_t>(step);
@@ -67,14 +67,6 @@ void TokenFile::read(std::uint64_t offset, std::int64_t count,
     }
     offset += bytes.size();
     done += step;
-  }
-}
-
-void read_exactly(const base::ReadableFile& file, std::uint64_t offset, std::span<char> out) {
-  const std::size_t count = file.read_at(offset, out);
-  if (count < out.size()) {
-    throw RunError(concat("'", file.path(), "' ends at byte ", offset + count, ", but ", out.size(),
-                          " bytes are expected from byte ", offset, " on"));
   }
 }
 

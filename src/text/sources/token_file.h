@@ -33,8 +33,4 @@ class TokenFile {
   TokenType type_;
 };
 
-/// Reads exactly the bytes [offset, offset + out.size()) of `file`. Throws RunError when it ends
-/// before.
-void read_exactly(const base::ReadableFile& file, std::uint64_t offset, std::span<char> out);
-
 }  // namespace titan::text

@@ -71,9 +71,7 @@ void Decoder::add(const JsonPlace& place) {
   if (steps_.size() >= kMaxSteps) place.fail(concat("more than ", kMaxSteps, " decoders"));
   if (type == "Sequence") {
     place.expect_keys({"type", "decoders"});
-    const JsonPlace members = place.at("decoders");
-    members.expect_array();
-    for (std::size_t i = 0; i < members.size(); ++i) add(members.at(i));
+    for (const JsonPlace& member : place.at("decoders").items()) add(member);
   } else if (type == "ByteLevel") {
     place.expect_keys({"type", "add_prefix_space", "trim_offsets", "use_regex"});
     steps_.push_back(byte_level);

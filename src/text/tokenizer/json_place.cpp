@@ -22,6 +22,13 @@ JsonPlace JsonPlace::at(std::size_t index) const {
   return JsonPlace(value_.at(index), file_, concat(pointer_, "/", index));
 }
 
+std::vector<JsonPlace> JsonPlace::items() const {
+  expect_array();
+  std::vector<JsonPlace> items;
+  for (std::size_t i = 0; i < size(); ++i) items.push_back(at(i));
+  return items;
+}
+
 const std::string& JsonPlace::text() const {
   if (!value_.is_string()) fail("must be a string");
   return value_.get_ref<const std::string&>();

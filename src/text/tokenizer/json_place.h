@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "text/tokenizer/json_document.h"
 
@@ -29,6 +30,8 @@ class JsonPlace {
   std::optional<JsonPlace> find(std::string_view key) const;
   /// The element of an array.
   JsonPlace at(std::size_t index) const;
+  /// All elements of what must be an array.
+  std::vector<JsonPlace> items() const;
 
   /// The value, which must have that type.
   const std::string& text() const;

@@ -6,11 +6,39 @@
 #include "text/tokenizer/byte_pair_encoder.h"
 #include "text/tokenizer/json_place.h"
 #include "text/tokenizer/metaspace.h"
-#include "text/tokenizer/word_level_encoder.h"
 #include "titan/base/errors.h"
 
 namespace titan::text {
 namespace {
+
+/// The WordLevel model: a word is one token, or the unknown token.
+class WordLevelEncoder final : public WordEncoder {
+ public:
+  /// `vocabulary` must outlive the encoder.
+  WordLevelEncoder(const Vocabulary& vocabulary, std::string unknown)
+      : vocabulary_(vocabulary),
+        unknown_(std::move(unknown)),
+        unknown_id_(vocabulary.find(unknown_)) {}
+
+  /// Throws RunError on an unknown word when the vocabulary has no unknown token.
+  void encode(std::string_view word, Workspace&, std::vector<TokenId>& ids) const override {
+    constexpr std::size_t kShown = 60;
+    if (const auto id = vocabulary_.find(word)) {
+      ids.push_back(*id);
+    } else if (unknown_id_) {
+      ids.push_back(*unknown_id_);
+    } else {
+      throw RunError(concat("the word '", word.substr(0, kShown), word.size() > kShown ? "..." : "",
+                            "' is not in the vocabulary, nor is '", unknown_,
+                            "', which would stand for it"));
+    }
+  }
+
+ private:
+  const Vocabulary& vocabulary_;
+  std::string unknown_;
+  std::optional<TokenId> unknown_id_;
+};
 
 BytePairEncoder::Options read_options(const JsonPlace& model, const Vocabulary& vocabulary) {
   BytePairEncoder::Options options;

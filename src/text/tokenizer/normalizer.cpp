@@ -104,9 +104,7 @@ void Normalizer::add(const JsonPlace& place) {
   if (steps_.size() >= kMaxSteps) place.fail(concat("more than ", kMaxSteps, " normalizers"));
   if (type == "Sequence") {
     place.expect_keys({"type", "normalizers"});
-    const JsonPlace members = place.at("normalizers");
-    members.expect_array();
-    for (std::size_t i = 0; i < members.size(); ++i) add(members.at(i));
+    for (const JsonPlace& member : place.at("normalizers").items()) add(member);
     return;
   }
   if (type == "Strip") return add_strip(place);

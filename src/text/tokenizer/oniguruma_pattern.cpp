@@ -5,7 +5,6 @@
 #include <cctype>
 #include <utility>
 
-#include "text/tokenizer/regex_error.h"
 #include "text/tokenizer/unicode_additions.h"
 #include "titan/base/errors.h"
 

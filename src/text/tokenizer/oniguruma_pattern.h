@@ -1,9 +1,16 @@
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace titan::text {
+
+/// A pattern that we cannot take. The message says what and at which character of the pattern.
+class RegexError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 /// Rewrites a regular expression in Oniguruma's Ruby syntax with its Unicode 16 tables (the engine
 /// of the `tokenizers` package) into one that PCRE2 10.42 with its Unicode 14 tables matches alike.

@@ -58,9 +58,7 @@ void PreTokenizer::add(const JsonPlace& place) {
   if (stages_.size() >= kMaxStages) place.fail(concat("more than ", kMaxStages, " pre-tokenizers"));
   if (type == "Sequence") {
     place.expect_keys({"type", "pretokenizers"});
-    const JsonPlace members = place.at("pretokenizers");
-    members.expect_array();
-    for (std::size_t i = 0; i < members.size(); ++i) add(members.at(i));
+    for (const JsonPlace& member : place.at("pretokenizers").items()) add(member);
     return;
   }
   if (words_are_bytes_) write_bytes_out();
@@ -101,10 +99,7 @@ void PreTokenizer::add(const JsonPlace& place) {
 
 void PreTokenizer::add_pattern(std::string_view pattern, SplitBehavior behavior,
                                const JsonPlace& place) {
-  Stage stage;
-  stage.pattern = compile_pattern(pattern, place);
-  stage.behavior = behavior;
-  stages_.push_back(std::move(stage));
+  stages_.push_back({.pattern = compile_pattern(pattern, place), .behavior = behavior});
 }
 
 void PreTokenizer::add_split(const JsonPlace& place) {
@@ -119,35 +114,26 @@ void PreTokenizer::add_split(const JsonPlace& place) {
 void PreTokenizer::add_byte_level(const JsonPlace& place) {
   place.expect_keys({"type", "add_prefix_space", "trim_offsets", "use_regex"});
   if (place.flag_or("add_prefix_space", true)) {
-    Stage stage;
-    stage.kind = Stage::Kind::kPrefixBlank;
-    stages_.push_back(std::move(stage));
+    stages_.push_back({.kind = Stage::Kind::kPrefixBlank});
   }
   if (place.flag_or("use_regex", true)) add_pattern(kGpt2Pattern, SplitBehavior::kIsolated, place);
   words_are_bytes_ = true;
 }
 
 void PreTokenizer::add_metaspace(const JsonPlace& place) {
-  Stage stage;
-  stage.kind = Stage::Kind::kMetaspace;
-  stage.metaspace = Metaspace(place);
-  if (stage.metaspace->prefix == Metaspace::Prefix::kFirst && !stages_.empty())
+  Metaspace metaspace(place);
+  if (metaspace.prefix == Metaspace::Prefix::kFirst && !stages_.empty())
     place.refuse("prepend_scheme 'first' behind another pre-tokenizer");
-  stages_.push_back(std::move(stage));
+  stages_.push_back({.kind = Stage::Kind::kMetaspace, .metaspace = std::move(metaspace)});
 }
 
 void PreTokenizer::write_bytes_out() {
   words_are_bytes_ = false;
-  Stage stage;
-  stage.kind = Stage::Kind::kByteCharacters;
-  stages_.push_back(std::move(stage));
+  stages_.push_back({.kind = Stage::Kind::kByteCharacters});
 }
 
 void PreTokenizer::add_cuts_before(const std::string& character) {
-  Stage stage;
-  stage.kind = Stage::Kind::kCutBefore;
-  stage.character = character;
-  stages_.push_back(std::move(stage));
+  stages_.push_back({.kind = Stage::Kind::kCutBefore, .character = character});
 }
 
 bool PreTokenizer::knows_the_beginning() const {

@@ -50,11 +50,11 @@ class PreTokenizer {
   struct Stage {
     enum class Kind { kSplit, kPrefixBlank, kByteCharacters, kMetaspace, kCutBefore };
     Kind kind = Kind::kSplit;
-    std::optional<Regex> pattern;
+    std::optional<Regex> pattern = std::nullopt;
     SplitBehavior behavior = SplitBehavior::kIsolated;
     bool invert = false;  // what lies between the matches counts as the match
-    std::optional<Metaspace> metaspace;
-    std::string character;
+    std::optional<Metaspace> metaspace = std::nullopt;
+    std::string character = {};
   };
 
   void add(const JsonPlace& place);

@@ -5,8 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "text/tokenizer/regex_error.h"
-
 struct pcre2_real_code_8;
 struct pcre2_real_match_data_8;
 struct pcre2_real_match_context_8;

@@ -15,19 +15,17 @@ TokenId read_id(const JsonPlace& place) {
 
 void append_ids(const JsonPlace& template_place, const std::string& name,
                 std::vector<TokenId>& ids) {
-  const JsonPlace list = template_place.at("special_tokens").at(name).at("ids");
-  list.expect_array();
-  for (std::size_t i = 0; i < list.size(); ++i) ids.push_back(read_id(list.at(i)));
+  for (const JsonPlace& id : template_place.at("special_tokens").at(name).at("ids").items()) {
+    ids.push_back(read_id(id));
+  }
 }
 
 SpecialIds read_template(const JsonPlace& place) {
   place.expect_keys({"type", "single", "pair", "special_tokens"});
   const JsonPlace pieces = place.at("single");
-  pieces.expect_array();
   SpecialIds ids;
   bool text_seen = false;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const JsonPlace piece = pieces.at(i);
+  for (const JsonPlace& piece : pieces.items()) {
     piece.expect_keys({"SpecialToken", "Sequence"});
     if (const auto special = piece.find("SpecialToken")) {
       append_ids(place, special->at("id").text(), text_seen ? ids.after : ids.before);
@@ -63,11 +61,9 @@ SpecialIds read_post_processor(const JsonPlace& place) {
   if (type == "RobertaProcessing" || type == "BertProcessing") return read_pair(place);
   if (type != "Sequence") place.refuse(concat("a post-processor ", type));
   place.expect_keys({"type", "processors"});
-  const JsonPlace processors = place.at("processors");
-  processors.expect_array();
   SpecialIds all;
-  for (std::size_t i = 0; i < processors.size(); ++i) {
-    const SpecialIds ids = read_post_processor(processors.at(i));
+  for (const JsonPlace& processor : place.at("processors").items()) {
+    const SpecialIds ids = read_post_processor(processor);
     all.before.insert(all.before.begin(), ids.before.begin(), ids.before.end());
     all.after.insert(all.after.end(), ids.after.begin(), ids.after.end());
   }

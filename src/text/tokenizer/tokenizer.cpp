@@ -61,11 +61,8 @@ class Folder {
   }
 
   [[noreturn]] void fail_without_tokenizer() const {
-    std::string list;
-    for (const std::string& name : files_.list_directory(path_))
-      list += (list.empty() ? "" : ", ") + name;
     throw RunError(concat("No supported tokenizer files found in '", path_, "'. Available files: [",
-                          list,
+                          joined(files_.list_directory(path_)),
                           "]. Looking for: tokenizer.json, vocab.json or vocab.txt (with or "
                           "without merges.txt), tokenizer.model"));
   }

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "titan/tools/peak_flops.h"
 #include "titan/tools/process.h"
 
 namespace titan::tools {

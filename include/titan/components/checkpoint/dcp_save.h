@@ -41,4 +41,7 @@ class DcpSaver {
   std::unique_ptr<Inside> inside_;
 };
 
+/// A random UUID: says of two checkpoints that they are not the same save.
+std::string new_save_id();
+
 }  // namespace titan::components

@@ -10,6 +10,7 @@
 
 #include "titan/formats/dcp/dcp_metadata.h"
 #include "titan/formats/pickle/pickle.h"
+#include "titan/formats/tensor_dtype.h"
 #include "titan/nn/parameter.h"
 
 namespace titan::components {
@@ -44,5 +45,7 @@ std::string dcp_key(const formats::DcpPath& path);
 std::string_view dtype_name(at::ScalarType type);
 /// The type of that name; nothing for one that LibTorch has no tensors of.
 std::optional<at::ScalarType> scalar_type_of(std::string_view name);
+/// What all formats call a type. Null for one that no file holds.
+const formats::TensorDtype* dtype_of(at::ScalarType type);
 
 }  // namespace titan::components

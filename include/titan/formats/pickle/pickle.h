@@ -80,12 +80,20 @@ class PickleValue {
   friend bool operator==(const PickleValue& a, const PickleValue& b);
 
  private:
-  std::variant<std::monostate, bool, std::int64_t, double, std::shared_ptr<const std::string>,
-               std::shared_ptr<const PickleBytes>, std::shared_ptr<const PickleList>,
-               std::shared_ptr<const PickleTuple>, std::shared_ptr<const PickleDict>,
-               std::shared_ptr<const PickleGlobal>, std::shared_ptr<const PickleObject>,
-               std::shared_ptr<const PicklePersistentId>>
-      value_;
+  using Alternatives =
+      std::variant<std::monostate, bool, std::int64_t, double, std::shared_ptr<const std::string>,
+                   std::shared_ptr<const PickleBytes>, std::shared_ptr<const PickleList>,
+                   std::shared_ptr<const PickleTuple>, std::shared_ptr<const PickleDict>,
+                   std::shared_ptr<const PickleGlobal>, std::shared_ptr<const PickleObject>,
+                   std::shared_ptr<const PicklePersistentId>>;
+
+  explicit PickleValue(Alternatives value) : value_(std::move(value)) {}
+  template <class T>
+  static PickleValue shared(T value) {
+    return PickleValue(std::make_shared<const T>(std::move(value)));
+  }
+
+  Alternatives value_;
 };
 
 /// What an unpickler would make by calling `type`: the five parts of Python's `__reduce__`.

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,12 +39,10 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::string& path() const;
+  const base::ReadableFile& file() const { return *file_; }
   /// In the order in which they lie in the file.
   const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-
-  /// Fills `out` with the bytes of `tensor` from byte `begin` of it on.
-  void read(const SafetensorsTensor& tensor, std::uint64_t begin, std::span<char> out) const;
 
  private:
   std::unique_ptr<base::ReadableFile> file_;

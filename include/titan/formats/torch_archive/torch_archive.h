@@ -23,7 +23,7 @@ struct StoredTensor {
   std::vector<std::int64_t> strides;
   std::int64_t first = 0;  // where in the storage its first element is
 
-  std::string storage;              // "0"
+  std::string storage = {};         // "0"
   std::uint64_t storage_start = 0;  // byte of the file
   std::uint64_t storage_bytes = 0;
   std::uint32_t storage_crc = 0;  // CRC-32 of all of them

@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "components/metrics/crc32c.h"
-
 namespace titan::components {
 namespace {
 

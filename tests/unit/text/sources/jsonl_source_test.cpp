@@ -7,7 +7,7 @@
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
-#include "text/sources/jsonl_parts.h"
+#include "text/sources/sources_of_formats.h"
 #include "titan/base/file_system.h"
 #include "titan/text/sources/document_source.h"
 #include "unit/text/data/data_test_support.h"

@@ -4,7 +4,7 @@
 
 #include "support/temporary_folder.h"
 #include "support/throws.h"
-#include "text/sources/megatron_documents.h"
+#include "text/sources/sources_of_formats.h"
 #include "titan/base/file_system.h"
 #include "titan/text/sources/document_source.h"
 #include "unit/text/data/data_test_support.h"
@@ -85,7 +85,7 @@ TEST_F(MegatronSourceTest, PairsComeOneAfterTheOther) {
 }
 
 TEST_F(MegatronSourceTest, ALongDocumentComesInPieces) {
-  const std::int64_t piece = MegatronDocuments::kPiece;
+  const std::int64_t piece = kMegatronPiece;
   Ids ids(static_cast<std::size_t>(2 * piece + 5));
   std::iota(ids.begin(), ids.end(), 0);
   MegatronParts parts;

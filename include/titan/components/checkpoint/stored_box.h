@@ -30,12 +30,13 @@ class StoredBoxReader {
  public:
   /// Fills `to`, any strides and device, with the box of its sizes at `offsets` of `stored`, a tensor in
   /// `file`; converts to its type. Where the type is the same and both lie row after row, the bytes
-  /// go from the file to where they belong. Adds what was read of the storage to `parts`. Of rows of
-  /// up to 64 KiB all is read even if a part is needed: the disk would as well, and whole rows can be
-  /// checked. Throws RunError.
+  /// go from the file to where they belong; else a few MiB of memory are taken, whatever the sizes.
+  /// Adds what was read of the storage to `parts`, unless that is null. With `parts`, of rows of up to
+  /// 64 KiB all is read even if a part is needed: the disk would as well, and whole rows can be
+  /// checked. Without, only runs of less than 4 KiB are read with what lies between them. Throws RunError.
   void read(const base::ReadableFile& file, const formats::StoredTensor& stored,
             const std::vector<std::int64_t>& offsets, const at::Tensor& to,
-            std::vector<ReadPart>& parts);
+            std::vector<ReadPart>* parts);
 
  private:
   struct Request;

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "titan/config/command_line.h"
+#include "titan/tools/startup_times.h"
+
+namespace titan::app {
+
+// What the engine's methods of these names do; a file of its own for each.
+
+int train(const config::CommandLine& command, tools::StartupTimes& startup_times);
+int tokenize(const config::CommandLine& command);
+int generate(const config::CommandLine& command);
+int convert(const config::CommandLine& command);
+int estimate(const config::CommandLine& command);
+
+}  // namespace titan::app
