@@ -113,16 +113,6 @@ void deepep_has_experts(const Rules& rules) {
   }
 }
 
-void async_tensor_parallel_is_compiled(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  if (parallelism.enable_async_tensor_parallel && parallelism.tensor_parallel_degree > 1 &&
-      !compiles_model(rules.config)) {
-    rules.broken({"parallelism.enable_async_tensor_parallel"},
-                 "parallelism.enable_async_tensor_parallel needs compile.enable with \"model\" "
-                 "among compile.components");
-  }
-}
-
 void memory_budget_is_compiled(const Rules& rules) {
   if (rules.config.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget &&
       !compiles_model(rules.config)) {
@@ -319,7 +309,6 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   pipeline_schedule_is_known(rules);
   overlapped_experts_without_recompute(rules);
   deepep_has_experts(rules);
-  async_tensor_parallel_is_compiled(rules);
   memory_budget_is_compiled(rules);
   early_step_is_alone(rules);
   converters_agree(rules);
