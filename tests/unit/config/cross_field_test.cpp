@@ -243,6 +243,14 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"name it with validation.dataset_path", 1,
              [](JobConfig& c) { c.validation.enable = true; },
              [](JobConfig& c) { c.validation.dataset = "c4_test"; }},
+        Rule{"validation.seq_len (500) must be a multiple of 2 * tensor_parallel_degree (4)", 4,
+             [](JobConfig& c) {
+               c.validation.enable = true;
+               c.validation.dataset = "c4_test";
+               c.validation.seq_len = 500;
+               c.parallelism.tensor_parallel_degree = 4;
+             },
+             [](JobConfig& c) { c.validation.seq_len = 504; }},
         Rule{"validation.seq_len (2048) must not be larger than training.seq_len (512)", 1,
              [](JobConfig& c) {
                c.validation.enable = true;
