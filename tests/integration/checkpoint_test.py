@@ -48,10 +48,27 @@ class CheckpointTest(TitanTest):
         self.train(*SAVING, "--training.steps=6")
         expected = self.weights(6)
         said = self.said(*SAVING, "--training.steps=6", "--checkpoint.load_step=2")
-        self.assertIn("later checkpoints", said)
+        self.assertIn("later checkpoints are set aside", said)
         self.assertIn("Training starts at step 3", said)
         self.assertEqual(self.weights(6), expected)
         self.assertEqual(self.steps(), [1, 2, 3, 4, 5, 6])
+
+    def test_a_run_that_went_back_goes_on_with_its_own_branch(self):
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                shutil.rmtree(self.path("dump"), ignore_errors=True)
+                job = [*SAVING, *(["--comm.mode=local_tensor", "--parallelism.data_parallel_shard_degree=2"] if ranks == 2 else [])]
+                env = {"NGPU": str(ranks)}
+                self.train(*job, "--training.steps=10", env=env)
+                job += ["--checkpoint.interval=3", "--checkpoint.keep_latest_k=2"]
+                said = self.said(*job, "--training.steps=8", "--checkpoint.load_step=2", env=env)
+                self.assertIn("step-10' is of the branch that it leaves, and is called", said)
+                names = set(os.listdir(self.path("dump/checkpoint")))
+                self.assertLessEqual({"step-6", "step-8", "abandoned-4", "abandoned-6", "abandoned-8", "abandoned-10"}, names)
+                self.assertNotIn("step-10", names)
+                said = self.said(*job, "--training.steps=10", env=env)
+                self.assertIn("Training starts at step 9", said)
+                self.assertTrue(os.path.exists(self.path("dump/checkpoint/abandoned-10/.metadata")))
 
     def test_requests_that_cannot_be_met(self):
         self.assertIn("there is no complete checkpoint", self.refused(*SAVING, "--checkpoint.load_step=7", exit_status=1))

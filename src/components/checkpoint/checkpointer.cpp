@@ -9,11 +9,13 @@
 #include "components/checkpoint/choose_checkpoint.h"
 #include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/staging.h"
+#include "components/checkpoint/upkeep.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/process_group.h"
 #include "titan/components/checkpoint/dcp_save.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -38,6 +40,7 @@ void check_writable(base::FileSystem& files, const std::string& folder) {
 
 /// A save under way, and what it has come to.
 struct PendingSave {
+  std::int64_t step = 0;
   std::string folder;
   double started = 0;
   double blocked = 0;               // seconds that training has waited for it
@@ -50,6 +53,7 @@ struct Checkpointer::Inside {
       : setup(std::move(made_for)),
         states(std::move(parts)),
         run(setup.files, setup.folder),
+        upkeep(run, setup.config.keep_latest_k),
         saver(setup.files, setup.ranks),
         last_saver(setup.files, setup.ranks) {}
 
@@ -67,22 +71,22 @@ struct Checkpointer::Inside {
 
   void save_now(const std::string& path, const FlatState& state, DcpSaver& with);
   void make_way(std::int64_t step, SaveReason reason);
-  void start_save(const std::string& path);
+  void start_save(std::int64_t step, const std::string& path);
   void save_last(std::int64_t step, const std::string& path);
   void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
   void settle();
-  void start_purge();
-  void purge();
+  void saved(std::int64_t step);
+  void leave(const std::function<void(Upkeep& upkeep)>& branch);
 
   CheckpointerSetup setup;
   std::vector<std::unique_ptr<Stateful>> states;  // the model first
   RunCheckpoints run;
+  Upkeep upkeep;  // of rank 0
   DcpSaver saver;
   DcpSaver last_saver;  // of another structure
   Staging staging;      // of every rank that does not write from where its tensors are
   std::unique_ptr<base::FileLock> lock;  // of rank 0
   std::optional<PendingSave> pending;
-  std::future<void> purging;
   std::optional<std::int64_t> last_rollback;
   std::set<std::int64_t> bad_steps;  // checkpoints that led to a failure at once
 };
@@ -158,8 +162,9 @@ void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
   if (hugging_face && setup.ranks != nullptr) setup.ranks->barrier();
 }
 
-void Checkpointer::Inside::start_save(const std::string& path) {
+void Checkpointer::Inside::start_save(std::int64_t step, const std::string& path) {
   PendingSave save;
+  save.step = step;
   save.folder = path;
   save.started = base::monotonic_seconds();
   FlatState copies = staging.prepare(everything());
@@ -221,7 +226,7 @@ void Checkpointer::Inside::settle() {
     const SaveFigures figures = save.written.get();
     const double now = base::monotonic_seconds();
     report(save.folder, figures, save.blocked + now - start, now - save.started);
-    start_purge();
+    saved(save.step);
   } catch (const RunError& error) {
     tools::log_error(
         "Checkpoint ", save.folder,
@@ -229,21 +234,17 @@ void Checkpointer::Inside::settle() {
   }
 }
 
-void Checkpointer::Inside::start_purge() {
-  if (setup.rank != 0 || setup.config.keep_latest_k == 0) return;
-  if (purging.valid()) purging.wait();
-  purging = std::async(std::launch::async, [this] { purge(); });
+/// `step` is a checkpoint now: the newest of this run, whatever else is there.
+void Checkpointer::Inside::saved(std::int64_t step) {
+  bad_steps.erase(step);
+  if (setup.rank == 0) upkeep.start(step);
 }
 
-void Checkpointer::Inside::purge() try {
-  for (const std::string& path : run.superfluous(setup.config.keep_latest_k)) {
-    const double start = base::monotonic_seconds();
-    run.remove(path);
-    tools::log_info("Checkpointer deleted ", path, " in ",
-                    seconds_text(base::monotonic_seconds() - start), ".");
-  }
-} catch (const RunError& error) {
-  tools::log_warning("Old checkpoints could not be removed: ", error.what());
+/// Rank 0 sets aside the branch that is left; all ranks wait for it, or throw what it has thrown.
+void Checkpointer::Inside::leave(const std::function<void(Upkeep& upkeep)>& branch) {
+  RankMeeting(setup.ranks).do_together([&] {
+    if (setup.rank == 0) branch(upkeep);
+  });
 }
 
 Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<Stateful>> states)
@@ -263,9 +264,8 @@ Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<
 }
 
 Checkpointer::~Checkpointer() {
-  // Threads of this object are at work with it.
+  // A thread of this object is at work with it.
   if (inside_->pending) inside_->pending->written.wait();
-  if (inside_->purging.valid()) inside_->purging.wait();
 }
 
 std::optional<std::int64_t> Checkpointer::load() {
@@ -296,6 +296,9 @@ std::optional<std::int64_t> Checkpointer::load() {
   }
   tools::log_info("Finished loading the checkpoint in ",
                   seconds_text(base::monotonic_seconds() - start), ".");
+  if (goes_back(setup.config, setup.last_step)) {
+    inside_->leave([&](Upkeep& upkeep) { upkeep.leave_all_beyond(setup.config.load_step); });
+  }
   return choice.finished_at;
 }
 
@@ -324,12 +327,12 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
   }
   tools::log_info("Saving the checkpoint (or staging if async is enabled).");
   if (inside_->setup.config.async_mode != config::AsyncMode::kDisabled) {
-    inside_->start_save(path);
+    inside_->start_save(step, path);
     return;
   }
   try {
     inside_->save_now(path, inside_->everything(), inside_->saver);
-    inside_->start_purge();
+    inside_->saved(step);
   } catch (const RunError& error) {
     tools::log_error(
         "Checkpoint ", path,
@@ -354,7 +357,7 @@ void Checkpointer::before_change() {
 
 void Checkpointer::finish() {
   inside_->settle();
-  if (inside_->purging.valid()) inside_->purging.wait();
+  inside_->upkeep.wait();
 }
 
 void Checkpointer::roll_back(std::int64_t step) {
@@ -372,6 +375,8 @@ void Checkpointer::roll_back(std::int64_t step) {
                      "); the data go on behind the step that failed.");
   inside_->load_states(choice.path, names);
   inside_->last_rollback = choice.finished_at;
+  // A checkpoint that fails again at once would be what the next run begins with.
+  inside_->leave([&](Upkeep& upkeep) { upkeep.leave_full_beyond(*choice.finished_at); });
 }
 
 }  // namespace titan::components

@@ -20,7 +20,7 @@ std::string steps_text(const std::vector<FoundCheckpoint>& found) {
 
 /// A step that the user has named.
 CheckpointChoice choose_step(const RunCheckpoints& run, const std::vector<FoundCheckpoint>& found,
-                             std::int64_t step) {
+                             std::int64_t step, bool goes_back) {
   const auto at = std::ranges::find(found, step, &FoundCheckpoint::step);
   if (at == found.end()) {
     throw RunError(concat("checkpoint.load_step = ", step, ": there is no complete checkpoint '",
@@ -38,8 +38,9 @@ CheckpointChoice choose_step(const RunCheckpoints& run, const std::vector<FoundC
   }
   std::string reason = "checkpoint.load_step asks for it";
   if (at + 1 != found.end()) {
-    reason +=
-        concat("; later checkpoints in '", run.path(), "' stay until this run reaches their steps");
+    reason += goes_back
+                  ? "; later checkpoints are set aside (leave load_step out to resume this run)"
+                  : "; later checkpoints stay as they are";
   }
   return {Source::kDcp, at->path, content == CheckpointContent::kModel, std::nullopt, reason};
 }
@@ -121,13 +122,17 @@ Json choose_as_json(const std::function<CheckpointChoice()>& choose) {
 
 }  // namespace
 
+bool goes_back(const config::Checkpoint& config, std::int64_t last_step) {
+  return config.load_step >= 0 && config.load_step < last_step && !config.load_only;
+}
+
 CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
                                    const config::Checkpoint& config, std::int64_t last_step,
                                    const std::string& hf_assets_path) {
   const std::vector<FoundCheckpoint> found = run.complete();
   CheckpointChoice choice;
   if (config.load_step >= 0) {
-    choice = choose_step(run, found, config.load_step);
+    choice = choose_step(run, found, config.load_step, goes_back(config, last_step));
   } else if (!found.empty()) {
     choice = choose_newest(run, found, last_step);
   } else {

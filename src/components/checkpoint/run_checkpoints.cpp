@@ -89,8 +89,34 @@ bool RunCheckpoints::has_hugging_face(const FoundCheckpoint& checkpoint) const {
   return files_.exists(file_in(checkpoint.path, kHfIndex));
 }
 
-std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
-  const std::vector<FoundCheckpoint> whole = complete();
+std::vector<FoundCheckpoint> RunCheckpoints::beyond(std::int64_t step) const {
+  std::vector<FoundCheckpoint> found = complete();
+  std::erase_if(found, [&](const FoundCheckpoint& one) { return one.step <= step; });
+  return found;
+}
+
+std::vector<FoundCheckpoint> RunCheckpoints::full_beyond(std::int64_t step) const {
+  std::vector<FoundCheckpoint> found = beyond(step);
+  std::erase_if(found, [&](const FoundCheckpoint& one) {
+    return content_of(one) != CheckpointContent::kEverything;
+  });
+  return found;
+}
+
+std::string RunCheckpoints::set_aside(const FoundCheckpoint& checkpoint) const {
+  // A sibling, so that a link to another folder stays true. Python's TorchTitan takes every name with
+  // "step-N" in it for step N.
+  const std::string name = concat(path_, "/abandoned-", checkpoint.step);
+  std::string path = name;
+  for (int n = 2; files_.exists(path); ++n) path = concat(name, ".", n);
+  files_.rename(checkpoint.path, path);
+  files_.sync_directory(path_);
+  return path;
+}
+
+std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep, std::int64_t newest) const {
+  std::vector<FoundCheckpoint> whole = complete();
+  std::erase_if(whole, [&](const FoundCheckpoint& one) { return one.step > newest; });
   if (keep <= 0 || whole.empty()) return {};
   const std::size_t kept = std::min(whole.size(), static_cast<std::size_t>(keep));
   const std::int64_t oldest_kept = whole[whole.size() - kept].step;

@@ -39,9 +39,18 @@ class RunCheckpoints {
   /// Whether Hugging Face's files are in its folder, alone or beside DCP's.
   bool has_hugging_face(const FoundCheckpoint& checkpoint) const;
 
-  /// What may go: the complete checkpoints before the newest `keep`, and what is left of saves and
-  /// removals that were cut off before the newest. Oldest first.
-  std::vector<std::string> superfluous(std::int64_t keep) const;
+  /// The complete ones beyond `step`, oldest first. Throws RunError.
+  std::vector<FoundCheckpoint> beyond(std::int64_t step) const;
+  /// Those of them that a run could go on from.
+  std::vector<FoundCheckpoint> full_beyond(std::int64_t step) const;
+  /// Gives a checkpoint a name that no run takes for one of its own, "abandoned-N", durably; returns its
+  /// path. Throws RunError.
+  std::string set_aside(const FoundCheckpoint& checkpoint) const;
+
+  /// What may go once `newest` is saved: the complete checkpoints before the last `keep` of those up to
+  /// it, and what is left of saves and removals that were cut off before it. Checkpoints beyond it are
+  /// another branch's: they neither count nor go. Oldest first.
+  std::vector<std::string> superfluous(std::int64_t keep, std::int64_t newest) const;
   /// Removes a checkpoint so that at no moment half of one looks whole. Throws RunError.
   void remove(const std::string& checkpoint) const;
 

@@ -127,6 +127,66 @@ TEST_P(CheckpointerTest, LoadOnlySavesNothing) {
   EXPECT_THAT(kept(), ElementsAre());
 }
 
+/// What a run saves after it has gone back is the newest there is, whatever numbers the steps of the
+/// branch that it left have.
+TEST_P(CheckpointerTest, GoingBackBeginsABranchOfItsOwn) {
+  train_to(*make(), 6);
+  config_.keep_latest_k = 2;
+  config_.load_step = 2;
+  auto checkpointer = make();
+  checkpointer->load();
+  EXPECT_EQ(step_, 2);
+  EXPECT_THAT(kept(), ElementsAre(1, 2)) << "said and done before anything is trained";
+  train_to(*checkpointer, 4);
+  checkpointer->finish();
+  checkpointer.reset();
+  EXPECT_THAT(kept(), ElementsAre(3, 4));
+  for (const char* left : {"3", "4", "5", "6"}) {
+    EXPECT_TRUE(files_.exists((folder_ / "checkpoint/abandoned-") + left + "/.metadata")) << left;
+  }
+  config_.load_step = -1;
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{4}, 4.0));
+}
+
+TEST_P(CheckpointerTest, WhoOnlyLooksAtAnEarlierStepLeavesNoBranch) {
+  train_to(*make(), 4);
+  config_.load_step = 2;
+  config_.load_only = true;
+  make()->load();
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3, 4));
+}
+
+/// A run may count its steps anew in a folder that holds later ones.
+TEST_P(CheckpointerTest, WhatARunSavesIsNewerThanWhatItFound) {
+  train_to(*make(), 6);
+  config_.keep_latest_k = 2;
+  config_.exclude_from_loading = {"train_state"};
+  const auto checkpointer = make();
+  step_ = 0;
+  checkpointer->load();
+  EXPECT_EQ(step_, 0);
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3, 4, 5, 6)) << "nothing of it would be there yet";
+  train_to(*checkpointer, 2);
+  checkpointer->finish();
+  EXPECT_THAT(kept(), ElementsAre(1, 2));
+  EXPECT_TRUE(files_.exists(folder_ / "checkpoint/abandoned-6/.metadata"));
+}
+
+TEST_P(CheckpointerTest, ACheckpointThatFailsAgainAtOnceIsSetAside) {
+  const auto checkpointer = make();
+  train_to(*checkpointer, 3);
+  step_ = 4;
+  checkpointer->roll_back(4);
+  EXPECT_EQ(step_, 3);
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3));
+  checkpointer->roll_back(4);
+  EXPECT_EQ(step_, 2);
+  EXPECT_THAT(kept(), ElementsAre(1, 2)) << "the next run would begin with what fails";
+  train_to(*checkpointer, 3);
+  checkpointer->roll_back(5);
+  EXPECT_EQ(step_, 3) << "it is another one now";
+}
+
 /// The power goes at any call while an old checkpoint is removed.
 TEST(RunCheckpointsTest, ARemovalThatIsCutOffLeavesAWholeCheckpointOrNone) {
   for (int n = 1;; ++n) {

@@ -104,7 +104,9 @@ TEST_F(ChooseCheckpoint, AStepThatIsAskedForMustBeThere) {
   EXPECT_THAT(refusal(), HasSubstr("the steps 5, 20"));
   config_.load_step = 5;
   EXPECT_EQ(choose().path, run_.of_step(5));
-  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints"));
+  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints are set aside"));
+  config_.load_only = true;
+  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints stay"));
   model_only(5);
   EXPECT_THAT(refusal(), HasSubstr("holds a model only"));
 }
@@ -150,11 +152,28 @@ TEST_F(ChooseCheckpoint, WhatIsSuperfluousIsOldOrBroken) {
   for (const std::int64_t step : {1, 2, 3, 4}) full(step);
   cut_off(5);
   files_.remove_file(run_.of_step(2) + "/.metadata");
-  EXPECT_THAT(run_.superfluous(2), ElementsAre(run_.of_step(1), run_.of_step(2)));
-  EXPECT_THAT(run_.superfluous(0), ElementsAre()) << "0 keeps all";
-  EXPECT_THAT(run_.superfluous(9), ElementsAre(run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(2, 4), ElementsAre(run_.of_step(1), run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(0, 4), ElementsAre()) << "0 keeps all";
+  EXPECT_THAT(run_.superfluous(9, 4), ElementsAre(run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(1, 3), ElementsAre(run_.of_step(1), run_.of_step(2)))
+      << "what is beyond the newest is nobody's business";
   run_.remove(run_.of_step(1));
   EXPECT_FALSE(files_.exists(run_.of_step(1)));
+}
+
+TEST_F(ChooseCheckpoint, WhatIsSetAsideIsFoundUnderAnotherNameOnly) {
+  for (const std::int64_t step : {2, 4}) full(step);
+  model_only(6);
+  EXPECT_THAT(run_.full_beyond(2), ElementsAre(testing::Field(&FoundCheckpoint::step, 4)));
+  ASSERT_THAT(run_.beyond(2), testing::SizeIs(2));
+  EXPECT_EQ(run_.set_aside(run_.beyond(2)[0]), (folder_ / "checkpoint/abandoned-4"));
+  full(4);
+  EXPECT_EQ(run_.set_aside(run_.beyond(2)[0]), (folder_ / "checkpoint/abandoned-4.2"));
+  EXPECT_EQ(choose().path, run_.of_step(2));
+  config_.initial_load_path = (folder_ / "checkpoint/abandoned-4");
+  const RunCheckpoints another(files_, folder_ / "another");
+  EXPECT_EQ(choose_checkpoint(files_, another, config_, 100, assets_).path,
+            *config_.initial_load_path);
 }
 
 }  // namespace
