@@ -148,13 +148,14 @@ void Checkpointer::Inside::save_now(const std::string& path, const FlatState& st
 }
 
 /// Removes a checkpoint of this step in the other format, which would stand beside the new one and say
-/// something else. Goes on where that fails: other ranks are on their way to the save, which will say so.
+/// something else, and a link, whose files are somebody's who has put them elsewhere. Goes on where that fails: other ranks are on their way to the save, which will say so.
 void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
   const bool hugging_face = reason == SaveReason::kLast && setup.config.last_save_in_hf;
   try {
     for (const FoundCheckpoint& found : run.complete()) {
+      if (setup.rank != 0 || found.step != step) continue;
       const bool other_format = hugging_face || run.has_hugging_face(found);
-      if (setup.rank == 0 && found.step == step && other_format) run.remove(found.path);
+      if (other_format || run.is_link(found)) run.remove(found.path);
     }
   } catch (const RunError& error) {
     tools::log_warning("An earlier checkpoint of this step stays: ", error.what());

@@ -51,7 +51,10 @@ class RunCheckpoints {
   /// it, and what is left of saves and removals that were cut off before it. Checkpoints beyond it are
   /// another branch's: they neither count nor go. Oldest first.
   std::vector<std::string> superfluous(std::int64_t keep, std::int64_t newest) const;
-  /// Removes a checkpoint so that at no moment half of one looks whole. Throws RunError.
+  /// Whether its `step-N` is a link to a folder somewhere else.
+  bool is_link(const FoundCheckpoint& checkpoint) const;
+  /// Removes a checkpoint so that at no moment half of one looks whole: as `rm -r` does, links in it and a
+  /// `step-N` that is one, but nothing that they name. Throws RunError, when all is removed that can be.
   void remove(const std::string& checkpoint) const;
 
  private:

@@ -48,14 +48,20 @@ void Upkeep::wait() {
 }
 
 void Upkeep::remove_old(std::int64_t newest) try {
-  for (const std::string& path : run_.superfluous(keep_, newest)) {
-    const double start = base::monotonic_seconds();
-    run_.remove(path);
-    tools::log_info("Checkpointer deleted ", path, " in ",
-                    tools::fixed(base::monotonic_seconds() - start, 2), " seconds.");
-  }
+  for (const std::string& path : run_.superfluous(keep_, newest)) remove(path);
 } catch (const std::exception& error) {
   tools::log_warning("Old checkpoints could not be removed: ", error.what());
+}
+
+/// The next save tries again.
+void Upkeep::remove(const std::string& path) try {
+  const double start = base::monotonic_seconds();
+  run_.remove(path);
+  tools::log_info("Checkpointer deleted ", path, " in ",
+                  tools::fixed(base::monotonic_seconds() - start, 2), " seconds.");
+} catch (const RunError& error) {
+  if (!said_.insert(path).second) return;
+  tools::log_warning("The old checkpoint '", path, "' could not be removed: ", error.what());
 }
 
 }  // namespace titan::components

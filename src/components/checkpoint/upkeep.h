@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <future>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "components/checkpoint/run_checkpoints.h"
@@ -25,7 +27,8 @@ class Upkeep {
   void leave_full_beyond(std::int64_t step);
 
   /// `step` is saved and durable, and no other save is under way: sets aside what is beyond it as
-  /// `leave_full_beyond` does, and removes what is old, in a thread. Warns of what fails.
+  /// `leave_full_beyond` does, and removes what is old, in a thread. Warns of what fails,
+  /// once.
   void start(std::int64_t step);
   /// Waits for what `start` has begun.
   void wait();
@@ -33,10 +36,12 @@ class Upkeep {
  private:
   void leave(std::int64_t step, const std::vector<FoundCheckpoint>& left);
   void remove_old(std::int64_t newest);
+  void remove(const std::string& path);
 
   const RunCheckpoints& run_;
   std::int64_t keep_;
   std::future<void> under_way_;
+  std::set<std::string> said_;  // what could not be removed
 };
 
 }  // namespace titan::components

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "components/checkpoint/run_checkpoints.h"
+#include "components/checkpoint/upkeep.h"
 #include "support/crashing_file_system.h"
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
@@ -185,6 +186,38 @@ TEST_P(CheckpointerTest, ACheckpointThatFailsAgainAtOnceIsSetAside) {
   train_to(*checkpointer, 3);
   checkpointer->roll_back(5);
   EXPECT_EQ(step_, 3) << "it is another one now";
+}
+
+/// A file system on which one folder cannot be removed.
+class StuckFolder : public test::FaultyFileSystem {
+ public:
+  void remove_directory(const std::string& path) override {
+    if (path.ends_with(stuck)) throw RunError("'" + path + "' is in use");
+    FaultyFileSystem::remove_directory(path);
+  }
+  std::string stuck = "/nothing";
+};
+
+TEST(UpkeepTest, OneFolderThatCannotBeRemovedDoesNotKeepTheOthers) {
+  const test::TemporaryFolder folder;
+  StuckFolder files;
+  FlatState state;
+  state.tensors.push_back({{"weight"}, at::full({10}, 3.0)});
+  const RunCheckpoints run(files, folder.path());
+  for (const std::int64_t step : {1, 2, 3, 4})
+    DcpSaver(files, nullptr).save(run.of_step(step), state);
+  files.stuck = "step-1";
+  Upkeep upkeep(run, 2);
+  testing::internal::CaptureStdout();
+  upkeep.start(4);
+  upkeep.start(4);
+  upkeep.wait();
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(files.list_directory(folder.path()), ElementsAre("step-1", "step-3", "step-4"));
+  const std::size_t at = said.find("step-1' could not be removed: '");
+  ASSERT_NE(at, std::string::npos) << said;
+  EXPECT_EQ(said.find("could not be removed", at + 30), std::string::npos) << "once is enough";
+  EXPECT_THAT(files.list_directory(run.of_step(1)), ElementsAre()) << "what could go is gone";
 }
 
 /// The power goes at any call while an old checkpoint is removed.

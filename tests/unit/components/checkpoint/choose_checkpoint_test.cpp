@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "support/temporary_folder.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -159,6 +161,67 @@ TEST_F(ChooseCheckpoint, WhatIsSuperfluousIsOldOrBroken) {
       << "what is beyond the newest is nobody's business";
   run_.remove(run_.of_step(1));
   EXPECT_FALSE(files_.exists(run_.of_step(1)));
+}
+
+/// Somebody's files, and whether they are still there.
+class RemoveCheckpoint : public ChooseCheckpoint {
+ protected:
+  RemoveCheckpoint() {
+    full(2);
+    files_.create_directories(folder_ / "mine/deep");
+    for (const std::string& path : theirs()) base::write_file_atomically(files_, path, "mine");
+  }
+  std::vector<std::string> theirs() const {
+    return {folder_ / "mine/.metadata", folder_ / "mine/a", folder_ / "mine/deep/b"};
+  }
+  void link(const std::string& name, const std::string& to) {
+    std::filesystem::create_symlink(to, run_.of_step(2) + "/" + name);
+  }
+  void expect_theirs() {
+    for (const std::string& path : theirs()) EXPECT_TRUE(files_.exists(path)) << path;
+  }
+};
+
+TEST_F(RemoveCheckpoint, WhatLinksNameStays) {
+  link("a_folder", folder_ / "mine");
+  link("a_relative_folder", "../../mine/deep");
+  link("a_file", folder_ / "mine/a");
+  link("nothing", folder_ / "nowhere");
+  link("itself", run_.of_step(2) + "/itself");
+  files_.create_directories(run_.of_step(2) + "/notes/more");
+  std::filesystem::create_symlink(folder_ / "mine", run_.of_step(2) + "/notes/more/a_folder");
+  run_.remove(run_.of_step(2));
+  EXPECT_FALSE(files_.exists(run_.of_step(2)));
+  expect_theirs();
+}
+
+TEST_F(RemoveCheckpoint, AMarkThatIsALinkIsRemovedAlone) {
+  files_.remove_file(run_.of_step(2) + "/.metadata");
+  link(".metadata", folder_ / "mine/.metadata");
+  run_.remove(run_.of_step(2));
+  EXPECT_FALSE(files_.exists(run_.of_step(2)));
+  expect_theirs();
+}
+
+TEST_F(RemoveCheckpoint, OfOneThatWasMovedAwayAndLinkedTheLinkGoes) {
+  std::filesystem::create_symlink("../mine", run_.of_step(4));
+  const std::vector<FoundCheckpoint> found = run_.complete();
+  ASSERT_THAT(found, testing::SizeIs(2));
+  EXPECT_FALSE(run_.is_link(found[0]));
+  EXPECT_TRUE(run_.is_link(found[1]));
+  run_.remove(run_.of_step(4));
+  EXPECT_THAT(run_.complete(), testing::SizeIs(1));
+  expect_theirs();
+}
+
+/// All of the run's checkpoints may lie behind a link.
+TEST_F(RemoveCheckpoint, TheWayToTheFolderMayBeALink) {
+  std::filesystem::create_symlink(folder_ / "checkpoint", folder_ / "way");
+  const RunCheckpoints run(files_, folder_ / "way/");
+  ASSERT_THAT(run.complete(), testing::SizeIs(1));
+  EXPECT_FALSE(run.is_link(run.complete()[0]));
+  run.remove(run.complete()[0].path);
+  EXPECT_THAT(run_.complete(), ElementsAre());
 }
 
 TEST_F(ChooseCheckpoint, WhatIsSetAsideIsFoundUnderAnotherNameOnly) {
