@@ -95,10 +95,10 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
     if (outcome == StepOutcome::kDone) after_step(stop_signals);
     if (profiler_) profiler_->end_step();
   }
+  save_at_end();  // before all that could fail
   if (profiler_) profiler_->finish();
   if (hash_log_) hash_log_->write_weights(step_, model_.parts);
   metrics_->close();
-  save_at_end();
   if (stop_) {
     tools::log_warning("Stopped by a signal after step ", step_);
   } else {
@@ -204,10 +204,9 @@ void Trainer::go_back() {
 }
 
 void Trainer::after_step(const tools::StopSignals& stop_signals) {
-  if (checkpointer_ && step_ < config_.training.steps && checkpointer_->is_due(step_)) {
-    const Phase phase(environment_.context, "checkpoint", step_);
-    checkpointer_->save(step_, components::SaveReason::kInterval);
-    saved_step_ = step_;
+  const bool complete = step_ == config_.training.steps;
+  if (checkpointer_ && (complete || checkpointer_->is_due(step_))) {
+    save(complete ? components::SaveReason::kLast : components::SaveReason::kInterval);
     nonfinite_->checkpoint_made();
   }
   if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
@@ -230,14 +229,16 @@ void Trainer::validate(const tools::StopSignals& stop_signals) {
   samples_->write(step_);
 }
 
+void Trainer::save(components::SaveReason reason) {
+  const Phase phase(environment_.context, "checkpoint", step_);
+  checkpointer_->save(step_, reason);
+  saved_step_ = step_;
+}
+
 void Trainer::save_at_end() {
   if (checkpointer_ == nullptr) return;
+  if (step_ != saved_step_) save(components::SaveReason::kCutShort);
   const Phase phase(environment_.context, "checkpoint", step_);
-  if (step_ != saved_step_) {
-    const bool complete = step_ == config_.training.steps;
-    checkpointer_->save(
-        step_, complete ? components::SaveReason::kLast : components::SaveReason::kCutShort);
-  }
   checkpointer_->finish();
 }
 

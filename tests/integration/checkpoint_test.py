@@ -1,4 +1,5 @@
 """Where a run begins, what its last save is, and what happens to requests that cannot be met."""
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from titan import ROOT, TitanTest, environment
 
 SAVING = ["--checkpoint.enable", "--checkpoint.interval=2", "--metrics.log_freq=1", "--debug.log_hashes",
           "--checkpoint.no-last_save_model_only"]
+VALIDATING = ["--validation.enable", "--validation.seq_len=64", "--validation.local_batch_size=2"]
 
 
 class CheckpointTest(TitanTest):
@@ -146,6 +148,24 @@ class CheckpointTest(TitanTest):
         self.assertEqual(result.returncode, 1, result.stdout)
         self.assertIn("File too large", result.stdout)
         self.assertIn("Training starts at step 5", self.said(*SAVING, "--training.steps=7"))
+
+    def test_files_beside_the_run_that_cannot_be_written_are_not_its_end(self):
+        os.makedirs(self.path("dump"))
+        for name in ("hashes.jsonl", "samples.jsonl", "metrics.jsonl"):
+            os.symlink("/dev/full", self.path("dump", name))
+        data = self.write("some.jsonl", "".join(json.dumps({"text": "some words " * 99}) + "\n" for _ in range(20)))
+        said = self.said(*SAVING, *VALIDATING, "--validation.dataset_path", data, "--validation.freq=2", "--validation.steps=1",
+                         "--validation.sample_prompts=[\"Once\"]", "--validation.sample_tokens=4")
+        for name in ("hashes.jsonl", "samples.jsonl", "metrics.jsonl"):
+            self.assertRegex(said, rf"ERROR.*{name}.*No space left on device")
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), ["step-2", "step-4"])
+
+    def test_the_last_checkpoint_is_saved_before_a_validation_that_fails(self):
+        data = self.write("bad.jsonl", '{"text": "too short for a row"}\n')
+        error = self.refused(*SAVING, "--training.steps=1", *VALIDATING, "--validation.steps=-1",
+                             "--validation.dataset_path", data, exit_status=1)
+        self.assertIn("the validation of step 1 found no tokens", error)
+        self.assertEqual(os.listdir(self.path("dump/checkpoint")), ["step-1"])
 
     def test_damage_is_an_error_that_says_where(self):
         self.train(*SAVING)

@@ -12,7 +12,8 @@
 
 namespace titan::components {
 class Checkpointer;
-}
+enum class SaveReason;
+}  // namespace titan::components
 namespace titan::profiling {
 class Profiler;
 }
@@ -79,6 +80,7 @@ class Trainer {
   void after_step(const tools::StopSignals& stop_signals);
   void after_first_step();
   void validate(const tools::StopSignals& stop_signals);
+  void save(components::SaveReason reason);
   void save_at_end();
 
   const config::JobConfig& config_;
