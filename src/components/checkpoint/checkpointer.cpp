@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "components/checkpoint/choose_checkpoint.h"
+#include "components/checkpoint/in_thread.h"
 #include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/staging.h"
 #include "components/checkpoint/upkeep.h"
@@ -168,21 +169,20 @@ void Checkpointer::Inside::start_save(std::int64_t step, const std::string& path
   save.step = step;
   save.folder = path;
   save.started = base::monotonic_seconds();
-  FlatState copies = staging.prepare(everything());
+  const FlatState copies = staging.prepare(everything());
   staging.start();
+  const std::string what = concat("the save of '", path, "'");
+  const auto write = [this, path, copies] { return saver.save(path, copies); };
   if (setup.config.async_mode == config::AsyncMode::kAsync) {
     staging.finish();
-    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies)] {
-      return saver.save(path, copies);
-    });
+    save.written = in_thread<SaveFigures>(what, write);
   } else {
-    std::promise<void> copied;
-    save.copied = copied.get_future().share();
-    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies),
-                                                   done = std::move(copied)]() mutable {
+    const auto copied = std::make_shared<std::promise<void>>();
+    save.copied = copied->get_future().share();
+    save.written = in_thread<SaveFigures>(what, [this, copied, write] {
       staging.finish();
-      done.set_value();
-      return saver.save(path, copies);
+      copied->set_value();
+      return write();
     });
   }
   save.blocked = base::monotonic_seconds() - save.started;

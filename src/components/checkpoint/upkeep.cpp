@@ -1,5 +1,6 @@
 #include "components/checkpoint/upkeep.h"
 
+#include "components/checkpoint/in_thread.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/tools/logging.h"
@@ -40,7 +41,8 @@ void Upkeep::start(std::int64_t step) {
                        "the last of them: ", error.what());
   }
   if (keep_ == 0) return;
-  under_way_ = std::async(std::launch::async, [this, step] { remove_old(step); });
+  under_way_ =
+      in_thread<void>("the removal of old checkpoints", [this, step] { remove_old(step); });
 }
 
 void Upkeep::wait() {
