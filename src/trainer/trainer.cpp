@@ -23,6 +23,7 @@
 #include "trainer/nonfinite.h"
 #include "trainer/rank_sums.h"
 #include "trainer/samples.h"
+#include "trainer/validation_position.h"
 
 namespace titan::trainer {
 
@@ -225,8 +226,10 @@ void Trainer::after_first_step() {
 void Trainer::validate(const tools::StopSignals& stop_signals) {
   const Phase phase(environment_.context, "validation", step_);
   validator_->validate(step_, [&] { return stop_signals.received().has_value(); });
-  if (!samples_ || sums_->any(stop_signals.received().has_value())) return;
-  samples_->write(step_);
+  stop_ = sums_->any(stop_signals.received().has_value());
+  if (stop_) return;  // perhaps it was cut short
+  if (validation_position_) validation_position_->validated(step_);
+  if (samples_) samples_->write(step_);
 }
 
 void Trainer::save(components::SaveReason reason) {

@@ -28,6 +28,7 @@ class HashLog;
 class NonfinitePolicy;
 class RankSums;
 class Samples;
+class ValidationPosition;
 
 /// What the trainer is given from outside: where it runs and who watches. Everything outlives the
 /// trainer.
@@ -57,6 +58,7 @@ class Trainer {
  private:
   // build_trainer.cpp: in the constructor's order.
   void build_data();
+  void build_validation_data();
   std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose);
   void build_model();
   void build_optimizers();
@@ -101,6 +103,9 @@ class Trainer {
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
+  std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it
+  std::unique_ptr<ValidationPosition>
+      validation_position_;                          // null where validations begin at the start
   std::unique_ptr<protocols::Validator> validator_;  // null without validation
   std::unique_ptr<Samples> samples_;                 // null without prompts
   std::unique_ptr<HashLog> hash_log_;                // null unless asked for

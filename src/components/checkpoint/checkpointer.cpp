@@ -368,9 +368,8 @@ void Checkpointer::roll_back(std::int64_t step) {
       agreed_choice(inside_->setup.ranks, [&] { return inside_->choose_for_rollback(step); });
   std::vector<std::string> names;
   for (const auto& state : inside_->states) {
-    if (state->name() != "dataloader" && state->name() != "job_config") {
-      names.push_back(state->name());
-    }
+    const std::string name = state->name();
+    if (name != "dataloader" && name != "validation" && name != "job_config") names.push_back(name);
   }
   tools::log_warning("Going back to ", choice.path, " (", joined(names),
                      "); the data go on behind the step that failed.");
