@@ -79,6 +79,7 @@ Trainer::~Trainer() = default;
 
 void Trainer::train(const tools::StopSignals& stop_signals) try {
   if (hash_log_) hash_log_->write_weights(step_, model_.parts);
+  if (step_ >= config_.training.steps) return end_without_training();
   tools::log_info("Training starts at step ", step_ + 1);
   if (samples_) samples_->write(step_);
   if (profiler_) profiler_->start(step_);
@@ -108,6 +109,13 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
 } catch (const c10::OutOfMemoryError&) {
   if (profiler_) profiler_->out_of_memory();
   throw;
+}
+
+void Trainer::end_without_training() {
+  metrics_->close();
+  if (checkpointer_) checkpointer_->export_loaded(step_);
+  tools::log_warning("Nothing was to be trained: the checkpoint is of step ", step_,
+                     ", and training.steps is ", config_.training.steps, ".");
 }
 
 /// From tokens to new weights: every arrow of a step is a call of this function.

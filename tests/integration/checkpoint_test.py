@@ -112,6 +112,31 @@ class CheckpointTest(TitanTest):
             self.train(*self.in_folder(name, *start), *layout, "--training.steps=1", env={"NGPU": str(ranks)})
             self.assertEqual(self.weights(0, name), expected)
 
+    def test_nothing_to_train_is_said_and_the_export_is_written(self):
+        export = ["--checkpoint.last_save_in_hf", "--checkpoint.last_save_model_only"]
+        sharded = ["--comm.mode=local_tensor", "--parallelism.data_parallel_shard_degree=2"]
+        self.train(*SAVING, "--training.steps=6")
+        said = self.said(*SAVING, "--training.steps=3")
+        self.assertIn("Nothing was to be trained: the checkpoint is of step 6, and training.steps is 3", said)
+        self.assertNotIn("Training completed", said)
+        for step, job in ((6, []), (4, ["--checkpoint.load_step=4", *sharded])):
+            with self.subTest(step=step):
+                self.assertIn("Nothing was to be trained", self.said(*SAVING, *export, *job, "--training.steps=4", env={"NGPU": "2"}))
+                names = os.listdir(self.path(f"dump/checkpoint/step-{step}"))
+                self.assertLessEqual({".metadata", "config.json", "model.safetensors.index.json"}, set(names))
+                self.train(*self.in_folder(f"from_{step}", "--checkpoint.enable", "--debug.log_hashes", "--training.steps=1",
+                                           "--checkpoint.initial_load_in_hf",
+                                           f"--checkpoint.initial_load_path={self.path(f'dump/checkpoint/step-{step}')}"))
+                self.assertEqual(self.weights(0, f"from_{step}"), self.weights(step))
+        self.assertIn("Training starts at step 7", self.said(*SAVING, "--training.steps=7"))
+
+    def test_a_complete_run_of_a_model_only_is_exported(self):
+        job = ["--checkpoint.enable", "--checkpoint.last_save_model_only", "--training.steps=3"]
+        self.train(*job)
+        for _ in range(2):
+            self.assertIn("Nothing was to be trained", self.said(*job, "--checkpoint.last_save_in_hf"))
+            self.assertLessEqual({".metadata", "model.safetensors.index.json"}, set(os.listdir(self.path("dump/checkpoint/step-3"))))
+
     def test_a_folder_that_cannot_be_written_ends_the_job_at_once(self):
         self.write("dump/checkpoint", "a file where a folder should be")
         self.assertIn("checkpoint", self.refused(*SAVING, exit_status=1))

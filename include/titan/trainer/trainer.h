@@ -50,6 +50,8 @@ class Trainer {
 
   /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a
   /// signal came or the data ran out; what was trained is then saved, where checkpoints are. Throws RunError (data, device, a non-finite loss).
+  /// Where a checkpoint of the last step or a later one was loaded, only says so, and writes the last save
+  /// in Hugging Face's format if that is asked for.
   void train(const tools::StopSignals& stop_signals);
 
   /// Saves the initial weights as step 0, for jobs of any layout to begin with.
@@ -69,6 +71,7 @@ class Trainer {
   void log_device() const;
   void log_ready() const;
 
+  void end_without_training();
   enum class StepOutcome { kDone, kNoData, kTakenBack };
   StepOutcome train_step(const tools::StopSignals& stop_signals);
   bool fetch_microbatches();

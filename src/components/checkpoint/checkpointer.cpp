@@ -74,6 +74,7 @@ struct Checkpointer::Inside {
   void make_way(std::int64_t step, SaveReason reason);
   void start_save(std::int64_t step, const std::string& path);
   void save_last(std::int64_t step, const std::string& path);
+  void save_in_hf(const std::string& path);
   void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
   void settle();
   void saved(std::int64_t step);
@@ -155,7 +156,7 @@ void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
   try {
     for (const FoundCheckpoint& found : run.complete()) {
       if (setup.rank != 0 || found.step != step) continue;
-      const bool other_format = hugging_face || run.has_hugging_face(found);
+      const bool other_format = hugging_face || run.has_hugging_face(found.path);
       if (other_format || run.is_link(found)) run.remove(found.path);
     }
   } catch (const RunError& error) {
@@ -199,13 +200,17 @@ void Checkpointer::Inside::save_last(std::int64_t step, const std::string& path)
   tools::log_info("Saving a model only checkpoint in ", config::to_string(config.export_dtype),
                   " at last step, step ", step, ".");
   if (config.last_save_in_hf) {
-    const double start = base::monotonic_seconds();
-    setup.save_hf(path);
-    tools::log_info("Saved ", path, " for Hugging Face in ",
-                    seconds_text(base::monotonic_seconds() - start), ".");
-    return;
+    save_in_hf(path);
+  } else {
+    save_now(path, model_only(), last_saver);
   }
-  save_now(path, model_only(), last_saver);
+}
+
+void Checkpointer::Inside::save_in_hf(const std::string& path) {
+  const double start = base::monotonic_seconds();
+  setup.save_hf(path);
+  tools::log_info("Saved ", path, " for Hugging Face in ",
+                  seconds_text(base::monotonic_seconds() - start), ".");
 }
 
 void Checkpointer::Inside::report(const std::string& path, const SaveFigures& figures,
@@ -306,6 +311,16 @@ std::optional<std::int64_t> Checkpointer::load() {
 bool Checkpointer::is_due(std::int64_t step) const {
   const config::Checkpoint& config = inside_->setup.config;
   return step % config.interval == 0 || (step == 1 && config.enable_first_step_checkpoint);
+}
+
+void Checkpointer::export_loaded(std::int64_t step) {
+  const config::Checkpoint& config = inside_->setup.config;
+  if (config.load_only || !config.last_save_model_only || !config.last_save_in_hf) return;
+  const std::string path = inside_->run.of_step(step);
+  bool is_there = false;
+  const RankMeeting ranks(inside_->setup.ranks);
+  ranks.do_together([&] { is_there = ranks.is_root() && inside_->run.has_hugging_face(path); });
+  if (!ranks.any(is_there)) inside_->save_in_hf(path);
 }
 
 void Checkpointer::save(std::int64_t step, SaveReason reason) {

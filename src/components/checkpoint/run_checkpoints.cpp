@@ -119,8 +119,8 @@ CheckpointContent RunCheckpoints::content_of(const FoundCheckpoint& checkpoint) 
   }
 }
 
-bool RunCheckpoints::has_hugging_face(const FoundCheckpoint& checkpoint) const {
-  return files_.exists(file_in(checkpoint.path, kHfIndex));
+bool RunCheckpoints::has_hugging_face(const std::string& checkpoint) const {
+  return files_.exists(file_in(checkpoint, kHfIndex));
 }
 
 std::vector<FoundCheckpoint> RunCheckpoints::beyond(std::int64_t step) const {

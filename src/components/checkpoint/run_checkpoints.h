@@ -36,8 +36,8 @@ class RunCheckpoints {
   /// Reads the list of entries where that is needed to tell. Throws RunError for a damaged one.
   CheckpointContent content_of(const FoundCheckpoint& checkpoint) const;
 
-  /// Whether Hugging Face's files are in its folder, alone or beside DCP's.
-  bool has_hugging_face(const FoundCheckpoint& checkpoint) const;
+  /// Whether Hugging Face's files are in a checkpoint's folder, alone or beside DCP's.
+  bool has_hugging_face(const std::string& checkpoint) const;
 
   /// The complete ones beyond `step`, oldest first. Throws RunError.
   std::vector<FoundCheckpoint> beyond(std::int64_t step) const;

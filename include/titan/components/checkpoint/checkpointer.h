@@ -59,6 +59,9 @@ class Checkpointer {
 
   /// Whether an interval ends with this step.
   bool is_due(std::int64_t step) const;
+  /// For a run that has loaded `step` and has nothing to train: writes the last save in Hugging Face's
+  /// format where that is asked for and not there yet, beside the checkpoint. Throws RunError.
+  void export_loaded(std::int64_t step);
   /// Saves the states as they are after `step`. With `async_mode` returns when they are copied, or the
   /// copying has begun. Does nothing with `load_only`.
   void save(std::int64_t step, SaveReason reason);
