@@ -255,7 +255,7 @@ void Trainer::save_at_end() {
 
 void Trainer::create_seed_checkpoint() {
   TITAN_CHECK(checkpointer_ != nullptr, "a seed checkpoint is a checkpoint");
-  checkpointer_->save(0, components::SaveReason::kLast);
+  checkpointer_->save(0, components::SaveReason::kSeed);
   checkpointer_->finish();
   tools::log_info("Created seed checkpoint");
 }

@@ -39,6 +39,21 @@ class CheckpointTest(TitanTest):
         self.assertEqual(self.weights(0, "one"), self.weights(0, "fresh"))
         self.assertTrue(os.path.isdir(fresh))
 
+    def test_a_seed_is_exact_whatever_the_last_save_is_to_be(self):
+        seeded = {}
+        for name, options in (("plain", []), ("rounded", ["--checkpoint.last_save_model_only", "--checkpoint.export_dtype=bfloat16"]),
+                              ("hf", ["--checkpoint.last_save_model_only", "--checkpoint.last_save_in_hf"])):
+            job = self.in_folder(name, *SAVING, *options, "--debug.seed=5")
+            self.train(*job, "--checkpoint.create_seed_checkpoint")
+            self.assertEqual(sorted(os.listdir(self.path(name, "checkpoint/step-0"))), [".metadata", "__0_0.distcp"])
+            said = self.said(*job, "--debug.seed=6", "--training.steps=2")
+            self.assertIn("step-0 (model): the seed checkpoint", said)
+            self.assertIn("Training starts at step 1", said)
+            seeded[name] = self.weights(0, name)
+        self.train(*self.in_folder("fresh", *SAVING), "--debug.seed=5")
+        for name, weights in seeded.items():
+            self.assertEqual(weights, self.weights(0, "fresh"), name)
+
     def test_an_initial_load_of_everything_goes_on_in_another_folder(self):
         self.train(*SAVING)
         said = self.said(*self.in_folder("other", *SAVING), f"--checkpoint.initial_load_path={self.path('dump/checkpoint/step-2')}",

@@ -75,6 +75,7 @@ struct Checkpointer::Inside {
   void start_save(std::int64_t step, const std::string& path);
   void save_last(std::int64_t step, const std::string& path);
   void save_in_hf(const std::string& path);
+  void save_seed();
   void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
   void settle();
   void saved(std::int64_t step);
@@ -206,6 +207,21 @@ void Checkpointer::Inside::save_last(std::int64_t step, const std::string& path)
   }
 }
 
+/// Options of the last save do not apply: whoever begins here has to find the very weights.
+void Checkpointer::Inside::save_seed() {
+  if (setup.config.load_only) {
+    throw ConfigError(
+        "checkpoint.create_seed_checkpoint saves, which checkpoint.load_only forbids.");
+  }
+  if (!run.complete().empty()) {
+    throw RunError(concat("'", run.path(), "' holds checkpoints already: a seed checkpoint ",
+                          "is for a folder of its own (checkpoint.folder)."));
+  }
+  FlatState state;
+  model().add_to(state);
+  save_now(run.of_step(0), state, last_saver);
+}
+
 void Checkpointer::Inside::save_in_hf(const std::string& path) {
   const double start = base::monotonic_seconds();
   setup.save_hf(path);
@@ -324,14 +340,10 @@ void Checkpointer::export_loaded(std::int64_t step) {
 }
 
 void Checkpointer::save(std::int64_t step, SaveReason reason) {
+  if (reason == SaveReason::kSeed) return inside_->save_seed();
   if (inside_->setup.config.load_only) return;
   inside_->settle();
   const std::string path = inside_->run.of_step(step);
-  if (step == 0 && !inside_->run.complete().empty()) {
-    throw RunError(concat("'", inside_->run.path(),
-                          "' holds checkpoints already: a seed checkpoint ",
-                          "is for a folder of its own (checkpoint.folder)."));
-  }
   inside_->make_way(step, reason);
   if (reason == SaveReason::kLast) {
     inside_->save_last(step, path);

@@ -24,6 +24,7 @@ enum class SaveReason {
   kInterval,  // or the first step
   kLast,      // training is over: what remains may be the model only, in another format
   kCutShort,  // a signal, or the data ran out: everything, so that the run can go on
+  kSeed,      // step 0, for other runs to begin with: the model, exactly as it is
 };
 
 struct CheckpointerSetup {

@@ -120,6 +120,19 @@ TEST_P(CheckpointerTest, TheLastSaveThatFailsIsAnError) {
   EXPECT_THAT(kept(), ElementsAre(1));
 }
 
+TEST_P(CheckpointerTest, ASeedIsTheExactModelAndNothingElse) {
+  config_.last_save_model_only = GetParam() == AsyncMode::kDisabled;
+  config_.export_dtype = config::ExportDType::kBFloat16;
+  weights_.fill_(1.0 + 1.0 / 4096);
+  step_ = 7;
+  make()->save(0, SaveReason::kSeed);
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{-1}, 1.0 + 1.0 / 4096));
+  EXPECT_THAT(test::message_of<RunError>([&] { make()->save(0, SaveReason::kSeed); }),
+              HasSubstr("holds checkpoints already"));
+  config_.load_only = true;
+  EXPECT_THROW(make()->save(0, SaveReason::kSeed), ConfigError);
+}
+
 TEST_P(CheckpointerTest, LoadOnlySavesNothing) {
   config_.load_only = true;
   const auto checkpointer = make();

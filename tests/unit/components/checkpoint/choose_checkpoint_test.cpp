@@ -114,11 +114,21 @@ TEST_F(ChooseCheckpoint, AStepThatIsAskedForMustBeThere) {
 }
 
 TEST_F(ChooseCheckpoint, TheSeedIsAModelOnly) {
+  const auto expect_model = [&](Source source) {
+    for (const std::int64_t load_step : {-1, 0}) {
+      config_.load_step = load_step;
+      EXPECT_TRUE(choose().model_only);
+      EXPECT_FALSE(choose().finished_at);
+      EXPECT_EQ(choose().source, source);
+    }
+  };
   model_only(0);
-  EXPECT_TRUE(choose().model_only);
-  EXPECT_FALSE(choose().finished_at);
-  config_.load_step = 0;
-  EXPECT_TRUE(choose().model_only);
+  expect_model(Source::kDcp);
+  full(0);  // as others save it
+  expect_model(Source::kDcp);
+  files_.remove_file(run_.of_step(0) + "/.metadata");
+  hugging_face(run_.of_step(0));
+  expect_model(Source::kHuggingFace);
 }
 
 TEST_F(ChooseCheckpoint, ACompleteRunHasNothingLeftToDo) {
