@@ -16,6 +16,7 @@
 #include "trainer/nonfinite.h"
 #include "trainer/rank_sums.h"
 #include "trainer/samples.h"
+#include "trainer/validation_position.h"
 
 namespace titan::trainer {
 
@@ -43,6 +44,17 @@ void Trainer::build_data() {
   }
   dataloader_ = build_dataloader(protocols::DataPurpose::kTraining);
   microbatches_.resize(static_cast<std::size_t>(accumulation_steps_));
+  if (config_.validation.enable) build_validation_data();
+}
+
+/// Before checkpoints, which know where validations stand.
+void Trainer::build_validation_data() {
+  if (!spec_.build_validator) {
+    throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
+  }
+  validation_data_ = build_dataloader(protocols::DataPurpose::kValidation);
+  if (config_.validation.steps == -1) return;
+  validation_position_ = std::make_unique<ValidationPosition>(*validation_data_);
 }
 
 std::unique_ptr<protocols::DataLoader> Trainer::build_dataloader(protocols::DataPurpose purpose) {
@@ -78,9 +90,10 @@ void Trainer::build_optimizers() {
 }
 
 void Trainer::build_checkpointer() {
-  checkpointer_ = make_checkpointer({config_, environment_.context, spec_, *model_args_,
-                                     model_.parts, *optimizers_, *lr_schedulers_, *dataloader_,
-                                     tokenizer_.get(), step_, tokens_seen_});
+  checkpointer_ =
+      make_checkpointer({config_, environment_.context, spec_, *model_args_, model_.parts,
+                         *optimizers_, *lr_schedulers_, *dataloader_, tokenizer_.get(),
+                         validation_position_.get(), step_, tokens_seen_});
   if (checkpointer_ == nullptr || config_.checkpoint.create_seed_checkpoint) return;
   const step::Phase phase(environment_.context, "loading", step_);
   const std::optional<std::int64_t> finished_at = checkpointer_->load();
@@ -103,17 +116,16 @@ void Trainer::build_metrics() {
 }
 
 void Trainer::build_validation() {
-  if (!config_.validation.enable) return;
-  if (!spec_.build_validator) {
-    throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
-  }
-  auto data = build_dataloader(protocols::DataPurpose::kValidation);
+  if (validation_data_ == nullptr) return;
   const auto loss_sum = [this](protocols::Batch& batch) { return runner_->loss_sum(batch); };
   const auto sum_over_ranks = [this](const protocols::RankFigures& mine) {
     return sums_->sum(mine);
   };
-  validator_ =
-      spec_.build_validator({std::move(data), loss_sum, *metrics_, sum_over_ranks}, config_);
+  validator_ = spec_.build_validator(
+      {std::move(validation_data_), loss_sum, *metrics_, sum_over_ranks}, config_);
+  if (validation_position_) {
+    validation_position_->go_on_behind(step_, *validator_, config_.validation.steps);
+  }
   build_samples();
 }
 

@@ -28,7 +28,7 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/samples.jsonl";
   components::drop_steps_from(files, path, options_.first_step);
-  file_ = files.open_for_writing(path, /*truncate=*/options_.first_step == 0);
+  file_ = std::make_unique<components::SideFile>(files, path, /*append=*/options_.first_step != 0);
 }
 
 void Samples::write(std::int64_t step) {

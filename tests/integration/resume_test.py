@@ -27,6 +27,17 @@ class ResumeTest(TitanTest):
     def history(self):
         return [(r["step"], r["loss"], r["grad_norm"], r["n_tokens_seen"]) for r in self.records() if "loss" in r]
 
+    def validations(self):
+        return [(r["step"], r["validation_loss"]) for r in self.records() if "validation_loss" in r]
+
+    def validating(self, steps=2, name="validation"):
+        """Documents by whose loss each can be told from the others."""
+        words = "the quick brown fox jumps over a lazy dog while it rains on hills far away".split()
+        rng = random.Random(7)
+        rows = [json.dumps({"text": " ".join(rng.choices(words, k=rng.randint(30, 200)))}) for _ in range(90)]
+        return ["--validation.enable", f"--validation.steps={steps}", "--validation.seq_len=64", "--validation.local_batch_size=2",
+                "--validation.dataset_path", self.write(f"{name}.jsonl", "\n".join(rows) + "\n")]
+
     def last_weights(self, step):
         return {h["name"]: h["sha256"] for h in self.records("hashes.jsonl") if h["step"] == step and "batch" not in h["name"]}
 
@@ -65,6 +76,42 @@ class ResumeTest(TitanTest):
     def test_shuffled_data_and_bfloat16(self):
         expected, resumed = self.unbroken_and_resumed("--data.shuffle", "--training.dtype=bfloat16")
         self.assertEqual(resumed, expected)
+
+    def test_validation_goes_on_where_it_was(self):
+        """Checkpoints of step 3 come before its validation (every 3) or without one (every 2)."""
+        for freq, ranks in ((3, 1), (2, 1), (3, 4)):
+            with self.subTest(freq=freq, ranks=ranks):
+                job = [*SAVING, *self.validating(), f"--validation.freq={freq}", *(FOUR_RANKS if ranks == 4 else [])]
+                env = {"NGPU": str(ranks)}
+                self.train(*job, "--training.steps=8", env=env)
+                expected = self.validations()
+                self.assertEqual([step for step, _ in expected], [1] + list(range(freq, 9, freq)))
+                shutil.rmtree(self.path("dump"))
+                self.train(*job, "--training.steps=5", "--lr_scheduler.total_steps=8", env=env)
+                self.train(*job, "--training.steps=8", env=env)
+                self.assertEqual(self.validations(), expected)
+                shutil.rmtree(self.path("dump"))
+
+    def test_a_validation_that_a_signal_cut_short_is_left_out(self):
+        job = [*SAVING, *self.validating(steps=40), "--validation.freq=2", "--training.steps=8", "--lr_scheduler.warmup_steps=0"]
+        self.train(*job)
+        expected = self.validations()
+        shutil.rmtree(self.path("dump"))
+        process = self.start(*job)
+        while not os.path.exists(self.path("dump/metrics.jsonl")) or len(self.history()) < 2:
+            time.sleep(0.002)
+            self.assertIsNone(process.poll(), "it has ended early")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        self.train(*job)
+        self.assertEqual([pair for pair in self.validations() if pair[0] > 4], [pair for pair in expected if pair[0] > 4])
+
+    def test_other_validation_data_begin_at_their_start(self):
+        job = [*SAVING, "--validation.freq=3"]
+        self.train(*job, *self.validating(), "--training.steps=5")
+        other = self.write("other.jsonl", "\n".join(json.dumps({"text": f"number {i} " * 50}) for i in range(60)) + "\n")
+        result = self.train(*job, *self.validating(), "--training.steps=8", "--validation.dataset_path", other)
+        self.assertIn("Validation begins at the start of its data", result.stdout + result.stderr)
 
     def test_a_run_that_is_over_is_over(self):
         self.train(*SAVING)

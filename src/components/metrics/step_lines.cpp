@@ -20,7 +20,7 @@ bool is_before(std::string_view line, std::int64_t first_dropped) {
 }  // namespace
 
 void drop_steps_from(base::FileSystem& files, const std::string& path, std::int64_t first_dropped) {
-  if (!files.exists(path)) return;
+  if (!files.exists(path) || files.is_special(path)) return;
   const std::string text =
       base::read_whole_file(files, path, std::numeric_limits<std::uint64_t>::max());
   std::string kept;
