@@ -85,14 +85,14 @@ class ResumeTest(TitanTest):
             self.assertIsNone(process.poll(), "it has ended early")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint"))]
+        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint")) if name != ".lock"]
         self.assertEqual(steps, [self.history()[-1][0]])
         result = self.train(*SAVING, f"--training.steps={steps[0] + 1}")
         self.assertIn(f"Training starts at step {steps[0] + 1}", result.stdout + result.stderr)
 
     def test_old_checkpoints_go_when_newer_ones_are_safe(self):
         self.train(*SAVING, "--checkpoint.interval=1", "--checkpoint.keep_latest_k=2", "--training.steps=7")
-        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), ["step-5", "step-6", "step-7"])
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), [".lock", "step-5", "step-6", "step-7"])
 
     def test_an_unbroken_run_on_other_ranks(self):
         """Saved by four ranks, the data go on at two without a gap: what they read together is what is left."""

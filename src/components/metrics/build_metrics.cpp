@@ -68,7 +68,8 @@ std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& conf
   std::vector<std::unique_ptr<MetricsSink>> sinks;
   if (output.rank == output.reporting_rank) {
     const bool resumed = resumed_at > 0;
-    if (resumed) drop_steps_from(files, output.dump_folder + "/metrics.jsonl", resumed_at + 1);
+    set_aside_steps_from(files, output.dump_folder + "/metrics.jsonl",
+                         resumed ? resumed_at + 1 : 0);
     sinks.push_back(std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/resumed));
   } else if (!config.save_for_all_ranks) {
     return sinks;
