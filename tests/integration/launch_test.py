@@ -157,6 +157,30 @@ class NprocTest(TitanTest):
         self.assertIn("was killed by signal 9", run.text["stderr"])
         self.assert_gone(ranks)
 
+    def test_a_warning_and_then_a_request_leave_time_to_save(self):
+        run, ranks = self.endless("--checkpoint.enable", "--checkpoint.interval=1000000")
+        os.kill(ranks[1], signal.SIGSTOP)  # a save that takes longer than a second request would allow
+        os.kill(run.process.pid, signal.SIGUSR2)
+        time.sleep(0.5)
+        os.kill(run.process.pid, signal.SIGTERM)
+        time.sleep(4)
+        os.kill(ranks[1], signal.SIGCONT)
+        self.assertEqual(run.finish()[0], 128 + signal.SIGUSR2)
+        self.assertTrue(any(name.startswith("step-") for name in os.listdir(self.path("dump/checkpoint"))))
+        self.assert_gone(ranks)
+
+    def test_nohup_is_heeded(self):
+        run = Running(self, ["nohup", *self.arguments("--nproc=2", "--training.steps=1000000", "--metrics.log_freq=1")])
+        run.wait_for(r"step: +3 ")
+        ranks = rank_processes(run.process.pid)
+        for pid in [run.process.pid, *ranks.values()]:
+            os.kill(pid, signal.SIGHUP)
+        step = int(re.findall(r"step: +(\d+)", run.text["stdout"])[-1])
+        run.wait_for(rf"step: +{step + 3} ")
+        os.kill(run.process.pid, signal.SIGTERM)
+        self.assertEqual(run.finish()[0], 143)
+        self.assert_gone(ranks)
+
     def test_the_launcher_is_killed(self):
         run, ranks = self.endless()
         run.process.kill()

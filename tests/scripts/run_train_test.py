@@ -93,7 +93,8 @@ class RunTrain(unittest.TestCase):
         self.assertEqual(options, {
             "threads": "threads 5", "--nnodes": "1", "--nproc_per_node": "4", "--max-restarts": "0", "--rdzv_backend": "c10d",
             "--rdzv_endpoint": "localhost:0", "--rdzv_id": "titan_train", "--local-ranks-filter": "0,2", "--role": "rank",
-            "--tee": "3", "--log-dir": "outputs/torchrun"})
+            "--tee": "3", "--log-dir": "outputs/torchrun",
+            "--signals-to-handle": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2,SIGXCPU"})
 
     def test_ranks_share_the_cores(self):
         self.with_torchrun()
