@@ -1,6 +1,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ std::string start_minute() {
 /// The folder of this rank's dashboards.
 std::string dashboard_folder(const config::Metrics& config, const MetricsOutput& output) {
   const std::string folder =
-      concat(output.dump_folder, "/", config.save_tb_folder, "/", start_minute());
+      (std::filesystem::path(output.dump_folder) / config.save_tb_folder / start_minute()).string();
   return config.save_for_all_ranks ? concat(folder, "/rank_", output.rank) : folder;
 }
 
