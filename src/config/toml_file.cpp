@@ -10,6 +10,7 @@
 #include "config/home_folder.h"
 #include "config/nearest.h"
 #include "config/records.h"
+#include "config/toml_depth.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
 #include "titan/config/options.h"
@@ -331,6 +332,11 @@ class TomlReader {
 
 TomlFile read_toml(std::string_view text, const std::string& path, Problems& problems) {
   TomlFile file;
+  if (const std::optional<DeepKey> deep = find_deep_key(text)) {
+    problems.push_back({concat(path, ":", deep->line, ":", deep->column),
+                        "a key of more parts than any option has"});
+    return file;
+  }
   try {
     const toml::table table = toml::parse(text, path);
     TomlReader reader(path, file);

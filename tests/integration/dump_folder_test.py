@@ -48,6 +48,18 @@ class DumpFolderTest(TitanTest):
         self.train("--nproc=2", "--parallelism.data_parallel_shard_degree=2", *SAVING)
         self.assertIn("step-4", os.listdir(self.path("dump/checkpoint")))
 
+    def test_metrics_that_are_removed_meanwhile_are_begun_anew_and_said(self):
+        process = self.running()
+        os.remove(self.path("dump/metrics.jsonl"))
+        while not os.path.exists(self.path("dump/metrics.jsonl")) or not self.records():
+            time.sleep(0.05)
+            self.assertIsNone(process.poll(), "it has ended early")
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+        self.assertIn("metrics.jsonl' was removed or replaced while the run writes to it", said)
+        steps = [record["step"] for record in self.records()]
+        self.assertEqual(steps, list(range(steps[0], steps[0] + len(steps))))
+
     def test_a_run_that_begins_keeps_older_metrics(self):
         for steps in (4, 3, 2):
             self.train(f"--training.steps={steps}", "--metrics.log_freq=1")

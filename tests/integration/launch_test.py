@@ -100,6 +100,16 @@ class NprocTest(TitanTest):
         message = self.refused("--nproc=2", "--training.dataset_path=/no/such", exit_status=1)
         self.assertRegex(message, r"titan_train: rank \d \(pid \d+\) ended with exit status 1:\ntitan_train: [^\n]*/no/such[^\n]*\n$")
 
+    def test_a_rank_without_data_is_what_every_rank_tells(self):
+        data = self.write("one.jsonl", '{"text": "hello"}\n')
+        for more in ([], ["--checkpoint.enable"]):
+            with self.subTest(more=more):
+                message = self.refused("--nproc=2", "--parallelism.data_parallel_shard_degree=2", "--training.dataset_path", data, *more,
+                                       exit_status=1)
+                told = [line for line in message.splitlines() if line.startswith("titan_train: ") and "ended with exit status" not in line]
+                self.assertEqual(len(told), 1, message)
+                self.assertIn("no data for data-parallel rank 1 of 2", told[0])
+
     def test_a_rank_that_is_killed(self):
         run, ranks = self.endless(ranks=3)
         os.kill(ranks[1], signal.SIGKILL)
