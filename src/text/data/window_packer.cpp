@@ -73,10 +73,7 @@ void WindowPacker::append(const Document& document) {
 
 void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags) {
   std::int64_t start = begins ? kDocumentStart : 0;
-  const std::vector<std::int64_t> ids = encode_text(tokenizer_, text, begins, ends);
-  // Growing by doubling, a gigabyte of text would hold its tokens three times.
-  if (ids.size() > tokens_.capacity()) tokens_.reserve(tokens_.size() + ids.size());
-  for (const std::int64_t id : ids) {
+  for (const std::int64_t id : encode_text(tokenizer_, text, begins, ends)) {
     tokens_.push_back(id | flags | std::exchange(start, 0));
   }
 }
