@@ -78,7 +78,7 @@ choose_launcher() {
   if [[ -x "${python%/*}/torchrun" ]]; then
     launcher=("$python" -m torch.distributed.run --nnodes="$NNODES" --nproc_per_node="$NGPU" --max-restarts="$MAX_RESTARTS"
       --rdzv_backend c10d --rdzv_id="${RDZV_ID:-titan_train}" --local-ranks-filter "$LOG_RANK"
-      --role rank --tee 3 --log-dir "${LOG_DIR:-outputs/torchrun}")
+      --role rank --tee 3 --log-dir "${LOG_DIR:-outputs/torchrun}" --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2,SIGXCPU)
     if [[ "$NNODES" == 1 ]]; then
       meet_on_this_machine
     else

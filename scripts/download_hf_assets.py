@@ -361,7 +361,7 @@ def arguments():
     parser.add_argument("--repo_id", required=True, help="the repository, as ORGANISATION/NAME")
     parser.add_argument("--hf_token", default=os.environ.get("HF_TOKEN"), 
                         help="for private and gated repositories (default: HF_TOKEN)")
-    parser.add_argument("--local_dir", default="assets/hf/", help="where the folder NAME goes (default: %(default)s)")
+    parser.add_argument("--local_dir", type=os.path.expanduser, default="assets/hf/", help="where the folder NAME goes (default: %(default)s)")
     parser.add_argument("--assets", nargs="+", default=[], choices=ASSETS, help="kinds of files")
     parser.add_argument("--additional_patterns", nargs="+", default=[], help="further files, by name, * and ?")
     parser.add_argument("--all", action="store_true", help="every file of the repository")

@@ -141,7 +141,27 @@ void make_groups(const JobSetup& setup, JobRank& rank) {
   tools::log_info(mesh::created_text(rank.context.dims));
 }
 
-/// For checkpoints, which are saved while collectives of training are under way. Nobody watches it.
+/// Of the group for checkpoints. A rank that is lost is a matter for the watch; storage that is slow ends
+/// a save and not the job.
+class HostGroupObserver : public comm::CollectiveObserver {
+ public:
+  explicit HostGroupObserver(watch::Watch& watch) : watch_(watch) {}
+  std::uint64_t started(const comm::CollectiveCall& call) override { return watch_.started(call); }
+  void finished(std::uint64_t id) override { watch_.finished(id); }
+  std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
+                      std::string_view error) override {
+    const bool slow = error.find("imed out") != std::string_view::npos ||
+                      error.find("imeout") != std::string_view::npos;
+    if (!slow) return watch_.explain(id, call, error);
+    watch_.finished(id);
+    return concat(call.operation, " #", call.sequence, " of ", call.group, " failed: ", error);
+  }
+
+ private:
+  watch::Watch& watch_;
+};
+
+/// For checkpoints, which are saved while collectives of training are under way.
 void make_host_group(const JobSetup& setup, JobRank& rank) {
   if (!setup.config.checkpoint.enable) return;
   if (setup.device.is_cuda()) {
@@ -150,7 +170,9 @@ void make_host_group(const JobSetup& setup, JobRank& rank) {
   comm::Backend& backend = rank.host_backend ? *rank.host_backend : *rank.backend;
   std::vector<std::int64_t> all(static_cast<std::size_t>(setup.world_size));
   std::iota(all.begin(), all.end(), 0);
-  rank.host_group = backend.make_group("checkpoint", all, init_timeout(setup), nullptr);
+  rank.host_observer = std::make_unique<HostGroupObserver>(*rank.watch);
+  rank.host_group =
+      backend.make_group("checkpoint", all, init_timeout(setup), rank.host_observer.get());
   rank.host_group->set_timeout(kHostTimeout);
   rank.context.host_group = rank.host_group.get();
 }

@@ -40,6 +40,17 @@ void global_batch_divides(const Rules& rules) {
                  "training.global_batch_size (", training.global_batch_size,
                  ") must be a multiple of local_batch_size (", training.local_batch_size,
                  ") * data-parallel ranks (", ranks, ")");
+    return;
+  }
+  // A step holds all its microbatches.
+  constexpr std::int64_t kMostMicrobatches = 1'000'000;
+  const std::int64_t microbatches =
+      training.global_batch_size / (training.local_batch_size * ranks);
+  if (microbatches > kMostMicrobatches) {
+    rules.broken({"training.global_batch_size"}, "training.global_batch_size (",
+                 training.global_batch_size, ") is ", microbatches, " microbatches of ",
+                 training.local_batch_size, " on each data-parallel rank; at most are ",
+                 kMostMicrobatches);
   }
 }
 
@@ -51,6 +62,16 @@ void microbatch_is_addressable(const Rules& rules) {
     rules.broken({"training.local_batch_size", "training.seq_len"}, "training.local_batch_size (",
                  training.local_batch_size, ") * seq_len (", training.seq_len,
                  ") is more than 2^31 tokens");
+  }
+}
+
+void validation_batch_is_addressable(const Rules& rules) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+  const Validation& validation = rules.config.validation;
+  if (validation.enable && validation.local_batch_size > kMostTokens / validation.seq_len) {
+    rules.broken({"validation.local_batch_size", "validation.seq_len"},
+                 "validation.local_batch_size (", validation.local_batch_size, ") * seq_len (",
+                 validation.seq_len, ") is more than 2^31 tokens");
   }
 }
 
@@ -315,6 +336,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   check_layout(rules);
   global_batch_divides(rules);
   microbatch_is_addressable(rules);
+  validation_batch_is_addressable(rules);
   microbatch_divides(rules);
   pipeline_schedule_is_known(rules);
   overlapped_experts_without_recompute(rules);

@@ -22,6 +22,7 @@
 #include <set>
 
 #include "titan/base/errors.h"
+#include "titan/tools/signals.h"
 #include "tools/rank_process.h"
 
 namespace titan::tools {
@@ -73,7 +74,8 @@ class SignalInbox {
   SignalInbox() {
     sigset_t wanted;
     sigemptyset(&wanted);
-    for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&wanted, signal);
+    for (const int signal : {SIGCHLD, SIGUSR1}) sigaddset(&wanted, signal);
+    for (const int signal : stop_signals()) sigaddset(&wanted, signal);
     ::sigprocmask(SIG_BLOCK, &wanted, &previous_);
     inbox_ = base::Descriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!inbox_.is_open()) throw RunError(concat("no signalfd: ", std::strerror(errno)));
@@ -179,9 +181,14 @@ class RankLauncher {
       }
       return;
     }
-    // Who asks twice does not want to wait: a rank that is stopped hears no request.
-    if (signal != SIGUSR1 && asked_to_stop_) deadline_ = Clock::now() + kTimeToObey;
-    if (signal != SIGUSR1) asked_to_stop_ = signal;
+    // Who asks twice does not want to wait: a rank that is stopped hears no request. A scheduler that
+    // warned and now asks has asked once, and a save may be under way.
+    if (signal == SIGINT || signal == SIGTERM) {
+      if (asked_to_stop_.contains(SIGINT) || asked_to_stop_.contains(SIGTERM)) {
+        deadline_ = Clock::now() + kTimeToObey;
+      }
+    }
+    if (signal != SIGUSR1) asked_to_stop_.insert(signal);
     send(signal);
   }
 
@@ -193,7 +200,7 @@ class RankLauncher {
     }
     rank.send(SIGKILL);  // what it has started
     if (failed_ != nullptr) return;
-    const bool as_asked = asked_to_stop_ && rank.exit_status() == 128 + *asked_to_stop_;
+    const bool as_asked = asked_to_stop_.contains(rank.exit_status() - 128);
     if (as_asked) {
       stopped_ = &rank;
       if (!deadline_) deadline_ = Clock::now() + kTimeToFollow;
@@ -219,7 +226,7 @@ class RankLauncher {
 
   SignalInbox signals_;
   std::vector<std::unique_ptr<RankProcess>> ranks_;
-  std::optional<int> asked_to_stop_;
+  std::set<int> asked_to_stop_;  // by these signals
   const RankProcess* failed_ = nullptr;
   const RankProcess* stopped_ = nullptr;
   std::optional<Clock::time_point> deadline_;

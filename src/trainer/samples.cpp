@@ -27,7 +27,7 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
   if (!options_.writes) return;
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/samples.jsonl";
-  components::drop_steps_from(files, path, options_.first_step);
+  components::set_aside_steps_from(files, path, options_.first_step);
   file_ = std::make_unique<components::SideFile>(files, path, /*append=*/options_.first_step != 0);
 }
 

@@ -15,6 +15,23 @@ class BadConfigTest(TitanTest):
             self.assertIn(part, message)
         self.assertFalse(os.path.exists(self.path("dump")))
 
+    def test_a_step_of_more_rows_than_any_memory_holds(self):
+        for rows in (10**18, 2 * 10**12):
+            self.assertIn(f"training.global_batch_size ({rows}) is {rows // 2} microbatches of 2",
+                          self.refused(f"--training.global_batch_size={rows}"))
+
+    def test_a_key_of_fifty_thousand_parts(self):
+        config = self.write("deep.toml", "[" + "a." * 50_000 + "a]\nb = 1\n")
+        self.assertIn("deep.toml:1:33: a key of more parts than any option has", self.refused(config=config, small=False))
+
+    def test_a_working_directory_that_is_gone(self):
+        gone = self.path("gone")
+        os.mkdir(gone)
+        command = f'cd "{gone}" && rmdir "{gone}" && exec "$@"'
+        result = subprocess.run(["bash", "-c", command, "bash", *self.arguments()], text=True, capture_output=True)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("titan_train: the working directory cannot be used (No such file or directory)", result.stderr)
+
     def test_missing_config_file(self):
         self.assertIn("no_such.toml", self.refused(config=self.path("no_such.toml")))
 

@@ -129,6 +129,16 @@ class NprocTest(TitanTest):
         message = self.refused("--nproc=2", "--training.dataset_path=/no/such", exit_status=1)
         self.assertRegex(message, r"titan_train: rank \d \(pid \d+\) ended with exit status 1:\ntitan_train: [^\n]*/no/such[^\n]*\n$")
 
+    def test_a_rank_without_data_is_what_every_rank_tells(self):
+        data = self.write("one.jsonl", '{"text": "hello"}\n')
+        for more in ([], ["--checkpoint.enable"]):
+            with self.subTest(more=more):
+                message = self.refused("--nproc=2", "--parallelism.data_parallel_shard_degree=2", "--training.dataset_path", data, *more,
+                                       exit_status=1)
+                told = [line for line in message.splitlines() if line.startswith("titan_train: ") and "ended with exit status" not in line]
+                self.assertEqual(len(told), 1, message)
+                self.assertIn("no data for data-parallel rank 1 of 2", told[0])
+
     def test_a_rank_that_is_killed(self):
         run, ranks = self.endless(ranks=3)
         os.kill(ranks[1], signal.SIGKILL)
@@ -203,6 +213,30 @@ class NprocTest(TitanTest):
         status, _ = run.finish()
         self.assertEqual(status, 137)
         self.assertIn("was killed by signal 9", run.text["stderr"])
+        self.assert_gone(ranks)
+
+    def test_a_warning_and_then_a_request_leave_time_to_save(self):
+        run, ranks = self.endless("--checkpoint.enable", "--checkpoint.interval=1000000")
+        os.kill(ranks[1], signal.SIGSTOP)  # a save that takes longer than a second request would allow
+        os.kill(run.process.pid, signal.SIGUSR2)
+        time.sleep(0.5)
+        os.kill(run.process.pid, signal.SIGTERM)
+        time.sleep(4)
+        os.kill(ranks[1], signal.SIGCONT)
+        self.assertEqual(run.finish()[0], 128 + signal.SIGUSR2)
+        self.assertTrue(any(name.startswith("step-") for name in os.listdir(self.path("dump/checkpoint"))))
+        self.assert_gone(ranks)
+
+    def test_nohup_is_heeded(self):
+        run = Running(self, ["nohup", *self.arguments("--nproc=2", "--training.steps=1000000", "--metrics.log_freq=1")])
+        run.wait_for(r"step: +3 ")
+        ranks = rank_processes(run.process.pid)
+        for pid in [run.process.pid, *ranks.values()]:
+            os.kill(pid, signal.SIGHUP)
+        step = int(re.findall(r"step: +(\d+)", run.text["stdout"])[-1])
+        run.wait_for(rf"step: +{step + 3} ")
+        os.kill(run.process.pid, signal.SIGTERM)
+        self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
 
     def test_the_launcher_is_killed(self):

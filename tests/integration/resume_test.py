@@ -126,20 +126,30 @@ class ResumeTest(TitanTest):
         self.assertEqual([step for step, *_ in self.history()], [1, 2, 3, 4, 5, 6])
 
     def test_a_signal_saves_what_was_trained(self):
-        process = self.start(*SAVING, "--checkpoint.interval=100000", "--training.steps=100000")
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU):
+            with self.subTest(signal=number):
+                self.stop_and_go_on(number)
+                shutil.rmtree(self.path("dump"))
+
+    def test_a_signal_to_the_launcher_saves_what_was_trained(self):
+        self.stop_and_go_on(signal.SIGUSR2, "--nproc=2", "--parallelism.data_parallel_shard_degree=2")
+
+    def stop_and_go_on(self, number, *args):
+        process = self.start(*SAVING, *args, "--checkpoint.interval=100000", "--training.steps=100000")
         while not os.path.exists(self.path("dump/metrics.jsonl")) or len(self.history()) < 3:
             time.sleep(0.05)
             self.assertIsNone(process.poll(), "it has ended early")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.communicate(timeout=60)
-        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint"))]
+        self.assertEqual(process.returncode, 128 + number)
+        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint")) if name != ".lock"]
         self.assertEqual(steps, [self.history()[-1][0]])
-        result = self.train(*SAVING, f"--training.steps={steps[0] + 1}")
+        result = self.train(*SAVING, *args, f"--training.steps={steps[0] + 1}")
         self.assertIn(f"Training starts at step {steps[0] + 1}", result.stdout + result.stderr)
 
     def test_old_checkpoints_go_when_newer_ones_are_safe(self):
         self.train(*SAVING, "--checkpoint.interval=1", "--checkpoint.keep_latest_k=2", "--training.steps=7")
-        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), ["step-5", "step-6", "step-7"])
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), [".lock", "step-5", "step-6", "step-7"])
 
     def test_an_unbroken_run_on_other_ranks(self):
         """Saved by four ranks, the data go on at two without a gap: what they read together is what is left."""

@@ -95,7 +95,8 @@ class RunTrain(unittest.TestCase):
         self.assertEqual(options, {
             "threads": "threads 5", "--nnodes": "1", "--nproc_per_node": "4", "--max-restarts": "0", "--rdzv_backend": "c10d",
             "--rdzv_conf": "store_type=file", "--local-addr": "127.0.0.1", "--rdzv_id": "titan_train", "--local-ranks-filter": "0,2",
-            "--role": "rank", "--tee": "3", "--log-dir": "outputs/torchrun"})
+            "--role": "rank", "--tee": "3", "--log-dir": "outputs/torchrun",
+            "--signals-to-handle": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2,SIGXCPU"})
 
     def test_a_secret_of_the_user_is_kept(self):
         self.with_torchrun()

@@ -279,7 +279,8 @@ Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<
   }
   if (made_for.rank == 0 && !made_for.config.load_only) {
     check_writable(made_for.files, made_for.folder);
-    inside_->lock = made_for.files.lock_file(made_for.folder + ".lock", kPatienceSeconds);
+    // In the folder, so that it is the same by whatever path a job names it.
+    inside_->lock = made_for.files.lock_file(made_for.folder + "/.lock", kPatienceSeconds);
   }
   tools::log_info("Checkpointing active. Checkpoints will be loaded from and saved to ",
                   made_for.folder);

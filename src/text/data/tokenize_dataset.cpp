@@ -6,6 +6,7 @@
 #include <future>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -88,7 +89,7 @@ class Tokenization {
     header_.bytes_per_token = tokenizer_.vocab_size() <= 65536 ? 2 : 4;
     header_.identity = identity_of(stream);
     take_up_parts(stream);
-    if (!is_complete()) write_parts(stream);
+    if (!is_complete()) write_or_say_what_was_too_large(stream);
     if (header_.progress.documents == 0) {
       files_.remove_file(part_path(0));
       throw RunError(concat("no data: there is no document in ", stream.options().name));
@@ -141,6 +142,15 @@ class Tokenization {
     stream.restore({last.position});
     tools::log_info("Continuing behind ", last.progress.documents, " documents, ",
                     last.progress.tokens, " tokens");
+  }
+
+  void write_or_say_what_was_too_large(DocumentStream& stream) try {
+    write_parts(stream);
+  } catch (const std::bad_alloc&) {
+    throw RunError(concat("out of memory at documents of ", stream.options().name,
+                          ": each is held whole, with its tokens, and several for every thread. "
+                          "Divide long ones into several, or lower --threads (",
+                          options_.threads, ")"));
   }
 
   void write_parts(DocumentStream& stream) {

@@ -1,6 +1,7 @@
 #include "text/data/window_packer.h"
 
 #include <algorithm>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -36,7 +37,7 @@ bool WindowPacker::next(const Row& row) {
   return true;
 }
 
-bool WindowPacker::hold(std::size_t count) {
+bool WindowPacker::hold(std::size_t count) try {
   while (tokens_.size() - first_token_ < count) {
     if (!stream_.next(document_)) {
       if (!std::exchange(has_ended_, true)) {
@@ -51,6 +52,12 @@ bool WindowPacker::hold(std::size_t count) {
     if (tokens_.size() > before) stream_.useful();
   }
   return true;
+} catch (const std::bad_alloc&) {
+  throw RunError(
+      concat("out of memory at a document of ", stream_.options().name,
+             " (the last that was read has ", document_.text.size() + document_.prompt.size(),
+             " bytes): its text and its tokens are held whole, several bytes for each of its own. "
+             "Divide it into several."));
 }
 
 void WindowPacker::append(const Document& document) {

@@ -120,6 +120,33 @@ TEST(CrossField, AMicrobatchIsAddressable) {
   EXPECT_THAT(broken_rules(1, size((1 << 15) + 1, 1 << 16)), ElementsAre(HasSubstr("2^31 tokens")));
 }
 
+TEST(CrossField, AStepHoldsItsMicrobatches) {
+  const auto rows = [](std::int64_t global) {
+    return [=](JobConfig& c) {
+      c.training.local_batch_size = 2;
+      c.training.global_batch_size = global;
+    };
+  };
+  EXPECT_THAT(broken_rules(4, rows(8'000'000)), IsEmpty());
+  EXPECT_THAT(broken_rules(4, rows(8'000'008)),
+              ElementsAre(HasSubstr("1000001 microbatches of 2")));
+  EXPECT_THAT(broken_rules(1, rows(1'000'000'000'000'000'000)),
+              ElementsAre(HasSubstr("microbatches of 2")));
+}
+
+TEST(CrossField, AMicrobatchOfTheValidationIsAddressable) {
+  const auto size = [](std::int64_t local) {
+    return [=](JobConfig& c) {
+      c.validation.enable = true;
+      c.validation.dataset = "c4_test";
+      c.validation.seq_len = c.training.seq_len = 1 << 11;
+      c.validation.local_batch_size = local;
+    };
+  };
+  EXPECT_THAT(broken_rules(1, size(1 << 20)), IsEmpty());
+  EXPECT_THAT(broken_rules(1, size((1 << 20) + 1)), ElementsAre(HasSubstr("2^31 tokens")));
+}
+
 using Change = void (*)(JobConfig&);
 
 struct Rule {

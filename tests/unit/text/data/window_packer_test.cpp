@@ -1,6 +1,9 @@
 #include "text/data/window_packer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <new>
 
 #include "support/throws.h"
 #include "unit/text/data/data_test_support.h"
@@ -82,7 +85,7 @@ TEST(WindowPacker, PromptsAreReadButNotTrainedOn) {
 }
 
 // As Llama 3's: BOS and EOS come with every text, asked for or not.
-class AlwaysFraming final : public protocols::Tokenizer {
+class AlwaysFraming : public protocols::Tokenizer {
  public:
   Ids encode(std::string_view text, bool, bool) const override {
     return bytes_.encode(text, true, true);
@@ -97,6 +100,20 @@ class AlwaysFraming final : public protocols::Tokenizer {
  private:
   ByteTokenizer bytes_;
 };
+
+TEST(WindowPacker, ADocumentThatDoesNotFitIntoMemoryIsNamed) {
+  class Exhausted final : public AlwaysFraming {
+    Ids encode(std::string_view text, bool, bool) const override {
+      if (text.size() > 3) throw std::bad_alloc();
+      return {1, 2, 3};
+    }
+  };
+  EXPECT_THAT(test::message_of<RunError>([] {
+                first_window({text("ab"), text("abcd")}, 5, Exhausted());
+              }),
+              testing::StartsWith(
+                  "out of memory at a document of a list (the last that was read has 4 bytes)"));
+}
 
 TEST(WindowPacker, APromptAndItsResponseAreOneDocument) {
   const Window window = first_window({text("xy", "ab")}, 5, AlwaysFraming());
