@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "text/data/data_parts.h"
-#include "text/data/encode_text.h"
 #include "text/data/megatron_writer.h"
 #include "text/data/token_part.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/base/sha256.h"
+#include "titan/protocols/encode_text.h"
 #include "titan/protocols/tokenizer.h"
 #include "titan/tools/logging.h"
 
@@ -59,7 +59,8 @@ void encode(Chunk& chunk, const protocols::Tokenizer& tokenizer, int threads) {
     try {
       for (std::size_t i = next++; i < chunk.documents.size(); i = next++) {
         const Document& document = chunk.documents[i];
-        chunk.ids[i] = encode_text(tokenizer, document.text, document.begins, document.ends);
+        chunk.ids[i] =
+            protocols::encode_text(tokenizer, document.text, document.begins, document.ends);
       }
     } catch (...) {
       const std::lock_guard lock(error_mutex);

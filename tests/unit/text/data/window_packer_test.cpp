@@ -141,6 +141,37 @@ TEST(WindowPacker, StoredTokensAreTakenAsTheyAre) {
   EXPECT_EQ(window.starts, (Starts{1, 0, 0, 1, 0, 1}));
 }
 
+// As GPT-2's: one token is BOS and EOS.
+class OneForBoth final : public protocols::Tokenizer {
+ public:
+  Ids encode(std::string_view text, bool add_bos, bool add_eos) const override {
+    Ids ids = bytes_.encode(text, add_bos, false);
+    if (add_eos) ids.push_back(256);
+    return ids;
+  }
+  std::string decode(const Ids&, bool) const override { return {}; }
+  std::int64_t vocab_size() const override { return 258; }
+  std::optional<std::int64_t> bos_id() const override { return 256; }
+  std::optional<std::int64_t> eos_id() const override { return 256; }
+  std::optional<std::int64_t> token_to_id(std::string_view) const override { return {}; }
+  std::optional<std::string> id_to_token(std::int64_t) const override { return {}; }
+
+ private:
+  ByteTokenizer bytes_;
+};
+
+TEST(WindowPacker, OneTokenForBothBelongsToTheDocumentThatItEnds) {
+  const Window texts = first_window({text("a"), text("b"), text("")}, 7, OneForBoth());
+  EXPECT_EQ(texts.input, (Ids{256, 'a', 256, 256, 'b', 256, 256}));
+  EXPECT_EQ(texts.starts, (Starts{1, 0, 0, 1, 0, 0, 1}));
+  const Window stored = first_window(
+      {tokens({256, 'a', 256}), tokens({256, 'b', 256, 256}), tokens({256})}, 7, OneForBoth());
+  EXPECT_EQ(stored.starts, (Starts{1, 0, 0, 1, 0, 0, 0})) << "the last two end the document";
+  const Window loose = first_window({tokens({256, 5, 256, 256, 6, 256, 7, 8})}, 7, OneForBoth());
+  EXPECT_EQ(loose.starts, (Starts{1, 0, 0, 1, 0, 1, 0}))
+      << "one between two documents begins the next";
+}
+
 TEST(WindowPacker, ATokenThatTheTokenizerDoesNotHaveIsRefused) {
   EXPECT_EQ(test::message_of<RunError>([] {
               first_window({tokens({1, 2, 258})}, 1, ByteTokenizer());
