@@ -79,6 +79,11 @@ class ParquetRowGroups final : public DocumentSource {
     return true;
   }
 
+  std::int64_t pass_over(std::int64_t documents) override {
+    return order_.skip(documents, [this](Row& next) { return read_row(next); });
+  }
+
+  bool unit_is_document() const override { return false; }
   const char* units() const override { return "row groups"; }
   std::string description() const override {
     return concat("row groups of Parquet in ", describe_files(data_));

@@ -31,6 +31,10 @@ class DocumentSource {
   /// How many units there are; nothing when only reading all the data would tell. May take a pass
   /// over the files the first time.
   virtual std::optional<std::int64_t> unit_count() = 0;
+  /// The same, whatever it takes. What was open is so no more.
+  virtual std::int64_t count_units();
+  /// Whether a unit is one document, which may come in pieces; else ranks may share its documents.
+  virtual bool unit_is_document() const = 0;
   /// Whether rank r of n reads the units r, r + n, ...; else a contiguous share.
   virtual bool is_interleaved() const { return false; }
   /// Goes to document `skip` of `unit`, both counted from 0, bad rows included; `skip` may be the
@@ -42,6 +46,8 @@ class DocumentSource {
   /// The next document of the open unit; false at the unit's end. Throws BadRow for a document that
   /// cannot be used; the next call goes on behind it.
   virtual bool next(Document& document) = 0;
+  /// Goes past so many documents of the open unit, bad rows included. Returns how many there were.
+  virtual std::int64_t pass_over(std::int64_t documents);
   /// The part of the data that lies before what `next` reads next, in [0, 1], where the number of
   /// units is not known without effort and so does not tell.
   virtual std::optional<double> fraction_read() const { return std::nullopt; }
