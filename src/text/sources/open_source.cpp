@@ -48,6 +48,15 @@ std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<
                         has_compressed ? "compressed " : "", "JSONL now"));
 }
 
+std::unique_ptr<DocumentSource> open_parquet(base::FileSystem& files, std::vector<DataFile> data,
+                                             const SourceOptions& options) {
+  auto source = open_parquet_rows(files, std::move(data), fields_of(options),
+                                  {options.shuffle, options.ranks, options.units});
+  if (source) return source;
+  throw RunError(
+      concat("cannot continue in '", options.path, "' by ", *options.units, ": it is Parquet now"));
+}
+
 std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData found,
                                            const SourceOptions& options) {
   switch (found.format) {
@@ -56,7 +65,7 @@ std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData fo
     case DataFormat::kText:
       return open_text_files(files, std::move(found.files));
     case DataFormat::kParquet:
-      return open_parquet_row_groups(files, std::move(found.files), fields_of(options));
+      return open_parquet(files, std::move(found.files), options);
     case DataFormat::kMegatron:
       return open_megatron_documents(files, std::move(found.files));
     case DataFormat::kLlmC:

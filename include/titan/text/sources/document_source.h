@@ -83,8 +83,9 @@ struct SourceOptions {
 ///
 /// Plain JSONL: a unit is a row; shuffled, and with more than 8 MiB for every rank, a block of 256
 /// KiB of a file, whose rows are shuffled, too. Compressed JSONL: a unit is a file when `ranks` divides the number of files (or with
-/// shuffle), else a row, interleaved. Text: a file. Parquet: a row group. Megatron: a document. Bare
-/// tokens: a window.
+/// shuffle), else a row, interleaved. Text: a file. Parquet: a row; shuffled, a row group, or a block
+/// of 64 rows or a row where there are fewer row groups than ranks. Megatron: a document. Bare tokens:
+/// a window.
 ///
 /// Throws RunError naming the file when there is no usable data, ConfigError for options that do
 /// not go together.
