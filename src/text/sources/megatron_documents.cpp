@@ -58,6 +58,7 @@ class MegatronDocuments final : public DocumentSource {
     return true;
   }
 
+  bool unit_is_document() const override { return true; }
   const char* units() const override { return "documents"; }
   std::string description() const override {
     return concat("documents of Megatron's ", describe_files(data_), ", ",

@@ -29,6 +29,7 @@ class ListSource final : public DocumentSource {
     document = documents_[next_++];
     return true;
   }
+  bool unit_is_document() const override { return false; }
   const char* units() const override { return "lists"; }
   std::string description() const override { return "a list"; }
 
