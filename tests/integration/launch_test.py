@@ -179,6 +179,15 @@ class NprocTest(TitanTest):
         self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped .*comm\.train_timeout_seconds")
         self.assert_gone(ranks)
 
+    def test_a_stopped_rank_is_missed_in_the_group_of_tensor_parallelism(self):
+        run, ranks = self.endless("--parallelism.tensor_parallel_degree=2", "--comm.train_timeout_seconds=3")
+        os.kill(ranks[1], signal.SIGSTOP)
+        status, _ = run.finish()
+        self.assertEqual(status, 1)
+        self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped")
+        self.assertRegex(run.text["stderr"], r"[Rr]ank 0 waited \d+ s in \w+ #\d+ of tp")
+        self.assert_gone(ranks)
+
     def test_a_request_to_stop_reaches_all(self):
         run, ranks = self.endless()
         os.kill(run.process.pid, signal.SIGTERM)

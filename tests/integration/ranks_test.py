@@ -102,6 +102,17 @@ class RanksTest(TitanTest):
         self.assertIsNone(last["grad_norm"])
         self.assertEqual(last["max_loss"], last["loss"])
 
+    def test_ranks_that_share_tokens_count_them_once(self):
+        for shard, tensor in ((1, 2), (2, 2)):
+            ranks = shard * tensor
+            self.train("--comm.mode=local_tensor", "--training.steps=4", "--metrics.log_freq=2", *layout(1, shard),
+                       f"--parallelism.tensor_parallel_degree={tensor}", env={"NGPU": str(ranks)})
+            last = self.records()[-1]
+            self.assertEqual(last["step"], 4)
+            self.assertEqual(last["n_tokens_seen"], 4 * shard * 2 * SEQ_LEN)
+            # Tokens per second of a device: what a rank reads, shared by the ranks that read the same.
+            self.assertAlmostEqual(last["tps"] * last["end_to_end_s"], 2 * SEQ_LEN / tensor, places=6)
+
     def test_one_step_unless_the_command_line_says_more(self):
         self.train("--comm.mode=local_tensor", env={"NGPU": "2"})
         self.assertEqual(len(self.records()), 4, "the test's own --training.steps=4 is on the command line")
