@@ -1,13 +1,11 @@
 """Tensor parallelism, alone and with data parallelism: 20 steps of every layout are those of one process."""
-import array
-import json
 import math
 import os
 import random
 import shutil
-import struct
 import unittest
 
+from exported_weights import largest_difference, safetensors
 from ranks import NORM_TOLERANCE, ROWS_PER_RANK, SEQ_LEN, RanksCase, layout
 
 # A model of 0.1 M parameters on every layout; larger ones, and jobs run more often, by hand: TITAN_TENSOR_MATRIX=full.
@@ -27,30 +25,6 @@ SAVING = ["--checkpoint.enable", "--checkpoint.last_save_in_hf", "--checkpoint.l
 TINY = ["--model.flavor=tiny_8_heads"]
 LOSS_KINDS = {"loss in parts": [], "whole loss": ["--parallelism.disable_loss_parallel"]}
 FSDP_TP = (1, 2, 2)
-
-
-def safetensors(folder):
-    """The fp32 tensors of a folder by name."""
-    result = {}
-    for name in os.listdir(folder):
-        if not name.endswith(".safetensors"):
-            continue
-        with open(os.path.join(folder, name), "rb") as file:
-            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-            start = file.tell()
-            for tensor, entry in header.items():
-                if tensor == "__metadata__":
-                    continue
-                assert entry["dtype"] == "F32", entry
-                file.seek(start + entry["data_offsets"][0])
-                result[tensor] = array.array("f")
-                result[tensor].fromfile(file, (entry["data_offsets"][1] - entry["data_offsets"][0]) // 4)
-    return result
-
-
-def largest_difference(tensor, other):
-    """Relative to the largest entry of `other`."""
-    return max(abs(a - b) for a, b in zip(tensor, other)) / max(map(abs, other))
 
 
 class TensorParallelTest(RanksCase):
