@@ -220,6 +220,16 @@ void validation_fits_the_model(const Rules& rules) {
                  config.validation.seq_len, ") must not be larger than training.seq_len (",
                  config.training.seq_len, ")");
   }
+  const mesh::Degrees degrees = config.parallelism.degrees();
+  const bool is_cut = degrees.tp > 1 || degrees.cp > 1;
+  if (config.validation.enable && is_cut &&
+      !mesh::sequences_divide(degrees, config.validation.seq_len)) {
+    rules.broken({"validation.seq_len", "parallelism.tensor_parallel_degree",
+                  "parallelism.context_parallel_degree"},
+                 "validation.seq_len (", config.validation.seq_len,
+                 ") must be a multiple of 2 * tensor_parallel_degree (", degrees.tp,
+                 ") * context_parallel_degree (", degrees.cp, ")");
+  }
 }
 
 void prompts_have_no_text(const Rules& rules) {

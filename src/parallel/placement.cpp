@@ -50,7 +50,7 @@ at::Tensor scatter_sum(const at::Tensor& terms, std::int64_t dim, comm::ProcessG
 at::Tensor exchange(const at::Tensor& part, std::int64_t from, std::int64_t to,
                     comm::ProcessGroup& group, std::optional<std::int64_t> length) {
   const std::int64_t ranks = group.size();
-  TITAN_CHECK(!length && part.size(to) % ranks == 0,
+  TITAN_CHECK(length.value_or(0) % ranks == 0 && part.size(to) % ranks == 0,
               "only even parts of two dimensions are exchanged");
   const std::vector<std::int64_t> one_each(static_cast<std::size_t>(ranks), 1);
   const at::Tensor by_rank = part.unflatten(to, {ranks, -1}).movedim(to, 0);

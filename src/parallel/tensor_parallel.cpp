@@ -4,9 +4,11 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <typeinfo>
 #include <unordered_set>
 #include <utility>
 
+#include "parallel/overlapped_layers.h"
 #include "titan/base/errors.h"
 #include "titan/config/distributed.h"
 #include "titan/nn/chunk.h"
@@ -41,8 +43,10 @@ void move_each(nn::Tensors& tensors, const Moves& moves, comm::ProcessGroup& gro
 /// Applies styles to one module after the other.
 class Application {
  public:
-  explicit Application(const comm::RankContext& context)
-      : axis_(axis_of(mesh::MeshDim::kTp)), group_(context.group(mesh::MeshDim::kTp)) {}
+  Application(const comm::RankContext& context, TransferMode transfers)
+      : axis_(axis_of(mesh::MeshDim::kTp)),
+        group_(context.group(mesh::MeshDim::kTp)),
+        overlaps_(transfers == TransferMode::kOverlap) {}
 
   void apply(const std::string& name, nn::Module& module, const TensorStyle& style) {
     name_ = name;
@@ -63,7 +67,13 @@ class Application {
   void apply(nn::Module& module, const Colwise& style) {
     const bool embeds = dynamic_cast<const nn::Embedding*>(&module) != nullptr;
     const std::int64_t features = cut_weight(module, embeds ? 1 : 0, "Colwise");
-    move_input(module, {style.input, embeds ? Placement::whole() : Placement::shared()});
+    const Placement input = embeds ? Placement::whole() : Placement::shared();
+    const Move before = {style.input.value_or(input), input};
+    if (overlaps(module, before)) {
+      overlap_gather(module, {&module}, before.from.dim(), group_);
+    } else {
+      move_input(module, before);
+    }
     move_output(module, {Placement::cut(-1), style.output}, features);
   }
 
@@ -73,7 +83,12 @@ class Application {
     const Placement input = embeds ? Placement::whole() : Placement::cut(-1);
     move_input(module, {style.input.value_or(input), input});
     if (embeds) look_up_own_rows(module, length);
-    move_output(module, {Placement::partial(), style.output}, std::nullopt);
+    const Move behind = {Placement::partial(), style.output};
+    if (overlaps(module, behind)) {
+      overlap_scatter(module, behind.to.dim(), group_);
+    } else {
+      move_output(module, behind, std::nullopt);
+    }
   }
 
   void apply(nn::Module& module, const SequenceParallel&) { keep_whole(module, /*sums=*/true); }
@@ -84,7 +99,20 @@ class Application {
     keep_whole(module, style.placement == Placement::shared());
   }
 
-  void apply(nn::Module& module, const PrepareInput& style) { move_inputs(module, style.inputs); }
+  void apply(nn::Module& module, const PrepareInput& style) {
+    std::vector<nn::Module*> fed;
+    for (const std::string& name : style.feeds) fed.push_back(&module.submodule(name));
+    const bool overlapped = !fed.empty() && style.inputs.at(0) &&
+                            std::ranges::all_of(fed, [&](const nn::Module* below) {
+                              return overlaps(*below, *style.inputs[0]);
+                            });
+    Moves moves = style.inputs;
+    if (overlapped) {
+      overlap_gather(module, fed, moves[0]->from.dim(), group_);
+      moves[0].reset();
+    }
+    move_inputs(module, moves);
+  }
 
   void apply(nn::Module& module, const PrepareInputOutput& style) {
     move_inputs(module, style.inputs);
@@ -93,6 +121,16 @@ class Application {
                                      nn::Module&, const nn::Inputs&, nn::Tensors& outputs) {
       move_each(outputs, moves, group, std::nullopt);
     });
+  }
+
+  /// Whether the module's product can go on while its input or its output is moved so: nothing but nn::Linear
+  /// has that product.
+  bool overlaps(const nn::Module& module, const Move& move) const {
+    const bool gathers =
+        move.from.kind() == Placement::Kind::kCut && move.to == Placement::shared();
+    const bool scatters =
+        move.from == Placement::partial() && move.to.kind() == Placement::Kind::kCut;
+    return overlaps_ && (gathers || scatters) && typeid(module) == typeid(nn::Linear);
   }
 
   /// Cuts a module's only parameter, a matrix, and returns the length of the dimension.
@@ -177,6 +215,7 @@ class Application {
 
   nn::Axis axis_;
   comm::ProcessGroup& group_;
+  bool overlaps_;
   std::string name_;
   std::unordered_set<const nn::Module*> styled_;
 };
@@ -189,9 +228,9 @@ bool computes_loss_in_parts(const mesh::ParallelDims& dims,
 }
 
 void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
-                           const comm::RankContext& context) {
+                           const comm::RankContext& context, TransferMode transfers) {
   if (!context.dims.tp_enabled()) return;
-  Application application(context);
+  Application application(context, transfers);
   for (const TensorPlanLine& line : plan) {
     const auto modules = modules_matching(model, line.modules);
     TITAN_CHECK(!modules.empty(), "no module fits '", line.modules,
@@ -200,6 +239,7 @@ void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
   }
   application.check_complete(model);
   tools::log_info("Applied Tensor Parallelism to the model");
+  if (transfers == TransferMode::kOverlap) tools::log_info("Async TP is enabled");
 }
 
 }  // namespace titan::parallel

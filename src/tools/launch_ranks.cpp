@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 
 #include "titan/base/errors.h"
@@ -45,6 +47,18 @@ std::uint16_t free_port() {
     throw RunError(concat("no free port for the ranks to meet at: ", std::strerror(errno)));
   }
   return ntohs(address.sin_port);
+}
+
+/// 128 bits that nobody can guess, as hexadecimal digits.
+std::string random_secret() {
+  std::random_device entropy;
+  std::array<char, 9> digits;
+  std::string secret;
+  for (int word = 0; word < 4; ++word) {
+    std::snprintf(digits.data(), digits.size(), "%08x", entropy());
+    secret += digits.data();
+  }
+  return secret;
 }
 
 std::int64_t usable_cores() {
@@ -98,6 +112,10 @@ class RankLauncher {
                          {"WORLD_SIZE", std::to_string(launch.ranks)},
                          {"LOCAL_WORLD_SIZE", std::to_string(launch.ranks)},
                          {"GROUP_RANK", "0"}};
+    const char* secret = std::getenv("TITAN_JOB_SECRET");
+    if (secret == nullptr || *secret == '\0') {
+      setup.environment["TITAN_JOB_SECRET"] = random_secret();
+    }
     if (std::getenv("OMP_NUM_THREADS") == nullptr) {
       const std::int64_t threads = std::max<std::int64_t>(1, usable_cores() / launch.ranks);
       setup.environment["OMP_NUM_THREADS"] = std::to_string(threads);

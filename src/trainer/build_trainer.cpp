@@ -151,6 +151,13 @@ void Trainer::log_ready() const {
   const step::Precision precision = step::precision_of(training, environment_.context.dims);
   tools::log_info("Precision: parameters ", config::to_string(training.dtype), ", compute ",
                   precision.text());
+  const bool wants_half = training.mixed_precision_param == config::DType::kBFloat16;
+  if (wants_half && precision.compute != c10::kBFloat16 && !precision.autocast) {
+    tools::log_warning(
+        "training.mixed_precision_param = \"bfloat16\" has no effect: with tensor or pipeline "
+        "parallelism mixed "
+        "precision comes with sharded parameters (data_parallel_shard_degree > 1)");
+  }
   tools::log_info(
       "Trainer is initialized with local batch size ", training.local_batch_size,
       ", global batch size ", training.local_batch_size * data_ranks_ * accumulation_steps_,

@@ -27,7 +27,7 @@ bool computes_loss_in_parts(const mesh::ParallelDims& dims, const config::Parall
 /// Each rank computes a part of the output features. nn::Linear: weight cut by rows; takes `shared`, gives
 /// `cut(-1)`. nn::Embedding: table cut by columns; takes `whole` ids.
 struct Colwise {
-  Placement input = Placement::shared();
+  std::optional<Placement> input = std::nullopt;
   Placement output = Placement::cut(-1);
 };
 
@@ -53,6 +53,8 @@ struct NoParallel {
 /// Moves tensors that go into a module, by place; nothing is done to the others.
 struct PrepareInput {
   std::vector<std::optional<Move>> inputs;
+  /// Modules below, Colwise, that take the first input as it is: they may multiply its parts while others arrive.
+  std::vector<std::string> feeds = {};
 };
 
 /// The same, and those that come out.
@@ -71,6 +73,12 @@ struct TensorPlanLine {
 };
 using TensorPlan = std::vector<TensorPlanLine>;
 
+/// When tensors are gathered and summed for matrix products.
+enum class TransferMode {
+  kBefore,   ///< before them, or behind
+  kOverlap,  ///< while they go on (comm/overlapped_products.h): async tensor parallelism
+};
+
 /// Applies a plan to a model on the meta device, over the ranks of `tp`: cuts parameters, and puts the
 /// communication around the modules. Without tensor parallelism nothing is done. Apply it before anything
 /// else is attached to the model.
@@ -78,6 +86,7 @@ using TensorPlan = std::vector<TensorPlanLine>;
 /// Throws InternalError for a line that fits no module or whose style its modules cannot have, and for a
 /// module with parameters that no line says a style of: its gradients would be wrong.
 void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
-                           const comm::RankContext& context);
+                           const comm::RankContext& context,
+                           TransferMode transfers = TransferMode::kBefore);
 
 }  // namespace titan::parallel

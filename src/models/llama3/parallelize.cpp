@@ -31,13 +31,13 @@ parallel::TensorPlan tensor_plan(bool parallel_loss) {
   return {
       {"tok_embeddings", Rowwise{.output = tokens}},
       {"layers.*.attention_norm", SequenceParallel{}},
-      {"layers.*.attention", PrepareInput{{gather_tokens}}},
+      {"layers.*.attention", PrepareInput{{gather_tokens}, /*feeds=*/{"wq", "wk", "wv"}}},
       {"layers.*.attention.wq", Colwise{}},
       {"layers.*.attention.wk", Colwise{}},
       {"layers.*.attention.wv", Colwise{}},
       {"layers.*.attention.wo", Rowwise{.output = tokens}},
       {"layers.*.ffn_norm", SequenceParallel{}},
-      {"layers.*.feed_forward", PrepareInput{{gather_tokens}}},
+      {"layers.*.feed_forward", PrepareInput{{gather_tokens}, /*feeds=*/{"w1", "w3"}}},
       {"layers.*.feed_forward.w1", Colwise{}},
       {"layers.*.feed_forward.w3", Colwise{}},
       {"layers.*.feed_forward.w2", Rowwise{.output = tokens}},
@@ -52,9 +52,11 @@ std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& 
                                                       const comm::RankContext& context,
                                                       const config::JobConfig& config) {
   // From the inside out: each goes around what is there.
+  const config::Parallelism& parallelism = config.parallelism;
   parallel::apply_tensor_parallel(
-      model, tensor_plan(parallel::computes_loss_in_parts(context.dims, config.parallelism)),
-      context);
+      model, tensor_plan(parallel::computes_loss_in_parts(context.dims, parallelism)), context,
+      parallelism.enable_async_tensor_parallel ? parallel::TransferMode::kOverlap
+                                               : parallel::TransferMode::kBefore);
   parallel::apply_ac(model, kBlocks, config.activation_checkpoint, parallel::default_save_policy());
   return parallel::apply_data_parallel(model, fsdp_units(), context, config.parallelism,
                                        config.training);

@@ -11,10 +11,6 @@ namespace {
 
 using config::DataFormat;
 
-RowFields fields_of(const SourceOptions& options) {
-  return {options.text_field, options.prompt_field, options.response_field};
-}
-
 /// As the original deals streamed data sets.
 std::string units_of_compressed(const std::vector<DataFile>& data, const SourceOptions& options) {
   const bool divides = std::ssize(data) % options.ranks == 0;

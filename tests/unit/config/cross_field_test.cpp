@@ -161,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"DDP (data_parallel_replicate_degree without", 8,
              [](JobConfig& c) {
                c.parallelism.data_parallel_replicate_degree = 4;
-               c.parallelism.tensor_parallel_degree = 2;
+               c.parallelism.pipeline_parallel_degree = 2;
              },
              [](JobConfig& c) { c.parallelism.data_parallel_replicate_degree = 2; }},
         Rule{"must be a multiple of pipeline_parallel_microbatch_size (3)", 2,
@@ -188,12 +188,6 @@ INSTANTIATE_TEST_SUITE_P(
                c.parallelism.expert_parallel_comm_backend = ExpertCommBackend::kDeepEp;
              },
              [](JobConfig& c) { c.parallelism.expert_parallel_degree = 2; }},
-        Rule{"enable_async_tensor_parallel needs compile.enable", 2,
-             [](JobConfig& c) {
-               c.parallelism.tensor_parallel_degree = 2;
-               c.parallelism.enable_async_tensor_parallel = true;
-             },
-             [](JobConfig& c) { c.compile.enable = true; }},
         Rule{"\"memory_budget\" needs compile.enable", 1,
              [](JobConfig& c) {
                c.activation_checkpoint.mode = ActivationCheckpointMode::kMemoryBudget;
@@ -249,6 +243,14 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"name it with validation.dataset_path", 1,
              [](JobConfig& c) { c.validation.enable = true; },
              [](JobConfig& c) { c.validation.dataset = "c4_test"; }},
+        Rule{"validation.seq_len (500) must be a multiple of 2 * tensor_parallel_degree (4)", 4,
+             [](JobConfig& c) {
+               c.validation.enable = true;
+               c.validation.dataset = "c4_test";
+               c.validation.seq_len = 500;
+               c.parallelism.tensor_parallel_degree = 4;
+             },
+             [](JobConfig& c) { c.validation.seq_len = 504; }},
         Rule{"validation.seq_len (2048) must not be larger than training.seq_len (512)", 1,
              [](JobConfig& c) {
                c.validation.enable = true;
