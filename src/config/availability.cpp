@@ -52,8 +52,6 @@ constexpr Missing kMissing[] = {
      "a forecast that allocates what it counts; --estimate needs no memory"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
-    {"parallelism.pipeline_parallel_degree",
-     [](const C& c) { return c.parallelism.pipeline_parallel_degree > 1; }, "pipeline parallelism"},
     {"parallelism.context_parallel_degree",
      [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
     {"parallelism.expert_parallel_degree",

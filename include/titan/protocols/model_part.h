@@ -14,6 +14,8 @@ namespace titan::protocols {
 struct Stage {
   std::int64_t index = 0;
   std::int64_t count = 1;
+  /// Of what goes between stages of one microbatch, before anything cuts it.
+  std::vector<std::int64_t> between = {};
 
   bool is_first() const { return index == 0; }
   bool is_last() const { return index + 1 == count; }

@@ -1,11 +1,8 @@
 #pragma once
 
-#include <optional>
-#include <vector>
-
 #include "titan/parallel/layout.h"
 #include "titan/protocols/step_runner.h"
-#include "titan/step/precision.h"
+#include "titan/step/language_calls.h"
 
 namespace titan::step {
 
@@ -13,8 +10,7 @@ namespace titan::step {
 /// microbatch behind the other.
 class OneModel : public protocols::StepRunner {
  public:
-  /// Throws ConfigError when the model attends within documents and nothing says where they are, or cannot
-  /// and should.
+  /// Throws ConfigError as LanguageCalls.
   explicit OneModel(protocols::StepSetup setup);
 
   at::Tensor forward_backward(std::span<protocols::Batch> microbatches,
@@ -24,15 +20,11 @@ class OneModel : public protocols::StepRunner {
   bool keeps_keys_and_values() const override { return true; }
 
  private:
-  bool attends_within_documents() const;
-  at::Tensor documents_of(protocols::Batch& batch, const at::Tensor& tokens) const;
-  void mask_documents(nn::SequenceInfo& sequence, const at::Tensor& documents) const;
-  at::Tensor run(const at::Tensor& tokens, nn::SequenceInfo sequence);
-  std::int64_t vocab_size() const;
+  at::Tensor run(const at::Tensor& tokens, const nn::SharedSequence& sequence);
   at::Tensor microbatch(protocols::Batch& batch, const at::Tensor& valid_tokens, std::int64_t step);
 
   protocols::StepSetup setup_;
-  Precision precision_;
+  LanguageCalls calls_;
   parallel::Parameters parameters_;
 };
 

@@ -3,6 +3,7 @@
 #include "titan/base/errors.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/state_dict_adapter.h"
+#include "titan/pipeline/stages.h"
 
 namespace titan::models::llama3 {
 
@@ -31,6 +32,7 @@ protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
   spec.build_model = build_model;
   spec.model_args = flavors();
   spec.parallelize = parallelize_llama;
+  spec.pipelining = pipeline::make_stages;
   spec.build_optimizers = builders.build_optimizers;
   spec.build_lr_schedulers = builders.build_lr_schedulers;
   spec.build_dataloader = builders.build_dataloader;

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "titan/comm/rank_context.h"
+#include "titan/nn/module.h"
+#include "titan/parallel/sharding.h"
+#include "titan/schedule/schedule.h"
+
+namespace titan::pipeline {
+
+/// What goes from each stage to the next, of one microbatch; its gradient is alike.
+struct Boundary {
+  std::vector<std::int64_t> sizes;
+  at::ScalarType dtype = at::kFloat;
+};
+
+/// A stage of this rank. What it points to outlives it.
+struct Stage {
+  std::int64_t index = 0;
+  nn::Module* model = nullptr;
+  parallel::Sharding* sharding = nullptr;
+};
+
+/// What a stage makes of a microbatch: of its input, which the first stage is not given, activations; the last stage's
+/// are results: a loss, or logits.
+using StageForward =
+    std::function<at::Tensor(const Stage& stage, std::int64_t microbatch, const at::Tensor& input)>;
+
+/// Runs one rank's actions of a schedule, of whatever kind. All ranks of the pipeline do so together.
+class Runtime {
+ public:
+  /// `computations`: a schedule without communication, which is added here (schedule/lowering.h). `stages`: those of
+  /// this rank. Throws ConfigError for a schedule that gets stuck.
+  Runtime(const schedule::Schedule& computations, std::vector<Stage> stages, Boundary boundary,
+          const comm::RankContext& context);
+
+  /// Forward and backward of all microbatches. Gradients stay whole until a stage's last backward; then they are summed
+  /// over its data ranks where `reduces` says so. Returns the last stage's results, by microbatch, detached;
+  /// nothing on ranks that do not have it.
+  std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step);
+
+  /// Forward only, of any number of microbatches whose boundaries are `boundary`. Returns as `run`.
+  std::vector<at::Tensor> run_forward(const StageForward& forward, std::int64_t microbatches,
+                                      const Boundary& boundary, std::int64_t step);
+
+  bool has_last_stage() const;
+  /// The place in the pipeline's group of the rank that has the last stage.
+  std::int64_t last_rank() const { return placement_.rank_of(placement_.stages() - 1); }
+  /// This rank's actions, in order, for who wants to compare.
+  const std::vector<schedule::Action>& actions() const { return actions_; }
+  /// Those of the last `run`, as they were done.
+  const std::vector<schedule::Action>& done() const { return done_; }
+
+ private:
+  class Run;
+
+  const Stage& stage(std::int64_t index) const;
+  const std::string& phase_of(const schedule::Action& action);
+
+  schedule::Placement placement_;
+  std::int64_t microbatches_;
+  bool splits_backward_ = false;
+  std::vector<schedule::Action> actions_;
+  std::vector<Stage> stages_;
+  Boundary boundary_;
+  const comm::RankContext& context_;
+  std::vector<schedule::Action> done_;
+  std::vector<std::vector<std::string>>
+      phases_;  // by stage and operation, for messages about hangs
+};
+
+}  // namespace titan::pipeline

@@ -1,0 +1,97 @@
+#include "titan/autograd/split_backward.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <typeinfo>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "titan/autograd/recomputation.h"
+#include "titan/nn/linear.h"
+
+namespace titan::autograd {
+
+using torch::autograd::Edge;
+using torch::autograd::impl::gradient_edge;
+
+/// One product with a weight: where its result is in the graph, which keeps it without its memory, and the
+/// gradient that has arrived there.
+struct SplitBackward::Product {
+  Edge result;
+  at::Tensor weight;
+  at::Tensor gradient;
+};
+
+namespace {
+
+thread_local SplitBackward* t_call = nullptr;
+
+}  // namespace
+
+SplitBackward::SplitBackward() = default;
+SplitBackward::~SplitBackward() = default;
+
+SplitBackward::ForwardScope::ForwardScope(SplitBackward& call)
+    : outer_(std::exchange(t_call, &call)) {}
+SplitBackward::ForwardScope::~ForwardScope() { t_call = outer_; }
+
+void SplitBackward::backward_inputs(const at::Tensor& output, const at::Tensor& gradient,
+                                    const at::Tensor& input,
+                                    const std::vector<at::Tensor>& parameters) {
+  // A weight that is used twice (tied) would be found again behind its later use.
+  std::unordered_map<const c10::TensorImpl*, int> uses;
+  for (const auto& product : products_) ++uses[product->weight.unsafeGetTensorImpl()];
+  std::erase_if(products_, [&](const std::shared_ptr<Product>& product) {
+    return uses[product->weight.unsafeGetTensorImpl()] > 1;
+  });
+  std::unordered_set<const c10::TensorImpl*> waiting;
+  for (const auto& product : products_) waiting.insert(product->weight.unsafeGetTensorImpl());
+  std::vector<at::Tensor> leaves;
+  if (input.defined() && input.requires_grad()) leaves.push_back(input);
+  for (const at::Tensor& parameter : parameters) {
+    if (parameter.requires_grad() && !waiting.contains(parameter.unsafeGetTensorImpl())) {
+      leaves.push_back(parameter);
+    }
+  }
+  torch::autograd::backward({output}, {gradient}, /*retain_graph=*/true, /*create_graph=*/false,
+                            leaves);
+}
+
+void SplitBackward::backward_weights() {
+  // Each by itself: the graph behind one product leads on to those of earlier ones, whose gradients are here already.
+  for (auto product = products_.rbegin(); product != products_.rend(); ++product) {
+    const auto& [result, weight, gradient] = **product;
+    if (!gradient.defined()) continue;  // nothing of the output depends on it
+    torch::autograd::Engine::get_default_engine().execute(
+        {result}, {gradient}, /*keep_graph=*/false, /*create_graph=*/false,
+        /*accumulate_grad=*/true, {gradient_edge(weight)});
+  }
+  products_.clear();
+}
+
+void let_weights_wait(nn::Module& model) {
+  for (const auto& [name, module] : model.named_modules()) {
+    if (typeid(*module) != typeid(nn::Linear)) continue;
+    const auto* linear = static_cast<const nn::Linear*>(module);
+    module->wrap_forward([linear](const nn::Module::Forward& multiply, const nn::Inputs& inputs) {
+      nn::Tensors outputs = multiply(inputs);
+      const at::Tensor& weight = linear->weight().tensor;
+      const bool waits = t_call != nullptr && c10::GradMode::is_enabled() && !is_recomputing() &&
+                         weight.requires_grad() && outputs.at(0).requires_grad();
+      if (!waits) return outputs;
+      const auto product = std::make_shared<SplitBackward::Product>(
+          SplitBackward::Product{gradient_edge(outputs[0]), weight, {}});
+      outputs[0].register_hook(
+          [product](const at::Tensor& gradient) { product->gradient = gradient; });
+      t_call->products_.push_back(product);
+      return outputs;
+    });
+  }
+}
+
+}  // namespace titan::autograd

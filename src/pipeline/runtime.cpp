@@ -1,0 +1,284 @@
+#include "titan/pipeline/runtime.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "titan/autograd/split_backward.h"
+#include "titan/base/errors.h"
+#include "titan/schedule/lowering.h"
+#include "titan/watch/watch.h"
+
+namespace titan::pipeline {
+
+using schedule::Action;
+using schedule::Op;
+
+namespace {
+
+std::string sizes_text(at::IntArrayRef sizes) {
+  std::string result;
+  for (const std::int64_t size : sizes) result += concat(result.empty() ? "[" : ", ", size);
+  return result + "]";
+}
+
+/// Whether a schedule has backwards of two halves.
+bool has_halves(const std::vector<Action>& actions) {
+  return std::ranges::any_of(actions, [](const Action& whole) {
+    return std::ranges::any_of(schedule::parts_of(whole), [](const Action& action) {
+      return action.op == Op::kInputGradient;
+    });
+  });
+}
+
+}  // namespace
+
+/// One run through the actions: what is between them.
+class Runtime::Run {
+ public:
+  Run(Runtime& runtime, const StageForward& forward, const Boundary& boundary, bool trains,
+      bool reduces, std::int64_t step)
+      : runtime_(runtime),
+        forward_(forward),
+        boundary_(boundary),
+        group_(runtime.context_.group(mesh::MeshDim::kPp)),
+        trains_(trains),
+        reduces_(reduces),
+        step_(step) {}
+
+  std::vector<at::Tensor> run(const std::vector<Action>& actions) {
+    for (const Action& whole : actions) {
+      runtime_.done_.push_back(whole);
+      for (const Action& action : schedule::parts_of(whole)) perform(action);
+    }
+    for (comm::Work& work : sends_) work.wait();
+    return std::move(results_);
+  }
+
+ private:
+  using Key = std::pair<std::int64_t, std::int64_t>;  // stage, microbatch
+
+  /// A microbatch's way through a stage, from forward to the end of its backward.
+  struct Passage {
+    at::Tensor input;  // a leaf; undefined for the first stage
+    at::Tensor output;
+    std::unique_ptr<autograd::SplitBackward> halves;
+  };
+  /// A tensor from or for another stage: there, or on its way.
+  struct Arrival {
+    at::Tensor tensor;
+    comm::Work work;
+  };
+
+  void perform(const Action& action) {
+    const auto [stage, op, microbatch, parts] = action;
+    if (runtime_.context_.watch != nullptr) {
+      runtime_.context_.watch->enter_phase(runtime_.phase_of(action).c_str(), step_);
+    }
+    parallel::Sharding& sharding = *runtime_.stage(stage).sharding;
+    switch (op) {
+      case Op::kForward:
+        return forward(stage, microbatch);
+      case Op::kBackward:
+        return backward(stage, microbatch);
+      case Op::kInputGradient:
+        return backward_inputs(stage, microbatch);
+      case Op::kWeightGradient:
+        passages_.at({stage, microbatch}).halves->backward_weights();
+        passages_.erase({stage, microbatch});
+        return;
+      case Op::kUnshard:
+        return sharding.unshard();
+      case Op::kReshard:
+        return sharding.reshard();
+      case Op::kReduceGradients:
+        if (reduces_ || sharding.sums_every_microbatch()) sharding.reduce_gradients();
+        return;
+      case Op::kSendForward:
+        return send(activations_, {stage + 1, microbatch}, stage + 1);
+      case Op::kReceiveForward:
+        return receive(activations_, {stage, microbatch}, stage - 1);
+      case Op::kSendBackward:
+        return send(gradients_, {stage - 1, microbatch}, stage - 1);
+      case Op::kReceiveBackward:
+        return receive(gradients_, {stage, microbatch}, stage + 1);
+      case Op::kOverlap:
+        break;
+    }
+    throw InternalError("an overlap within an overlap");
+  }
+
+  /// What has arrived for a stage's microbatch.
+  at::Tensor take(std::map<Key, Arrival>& from, const Key& key) {
+    Arrival arrival = std::move(from.at(key));
+    from.erase(key);
+    arrival.work.wait();
+    return arrival.tensor;
+  }
+
+  /// `to`: the stage that gets it, on another rank.
+  void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to) {
+    const at::Tensor tensor = take(from, key).contiguous();
+    sends_.push_back(group_.send(tensor, runtime_.placement_.rank_of(to)));
+  }
+
+  void receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from) {
+    const at::Tensor tensor =
+        at::empty(boundary_.sizes,
+                  at::TensorOptions().dtype(boundary_.dtype).device(runtime_.context_.device));
+    into[key] = {tensor, group_.receive(tensor, runtime_.placement_.rank_of(from))};
+  }
+
+  void forward(std::int64_t index, std::int64_t microbatch) {
+    const Stage& stage = runtime_.stage(index);
+    const bool is_last = index + 1 == runtime_.placement_.stages();
+    Passage passage;
+    if (index > 0) {
+      passage.input = take(activations_, {index, microbatch});
+      if (trains_) passage.input.requires_grad_();
+    }
+    if (trains_ && runtime_.splits_backward_) {
+      passage.halves = std::make_unique<autograd::SplitBackward>();
+      const autograd::SplitBackward::ForwardScope scope(*passage.halves);
+      passage.output = forward_(stage, microbatch, passage.input);
+    } else {
+      passage.output = forward_(stage, microbatch, passage.input);
+    }
+    if (is_last) {
+      results_.push_back(passage.output.detach());
+    } else {
+      check_boundary(index, passage.output);
+      activations_[{index + 1, microbatch}] = {passage.output.detach(), {}};
+    }
+    if (trains_) passages_[{index, microbatch}] = std::move(passage);
+  }
+
+  void check_boundary(std::int64_t index, const at::Tensor& output) const {
+    if (output.sizes() == at::IntArrayRef(boundary_.sizes) &&
+        output.scalar_type() == boundary_.dtype) {
+      return;
+    }
+    throw InternalError(concat("stage ", index, " makes ", output.toString(),
+                               sizes_text(output.sizes()), ", stage ", index + 1, " expects ",
+                               c10::toString(boundary_.dtype), sizes_text(boundary_.sizes)));
+  }
+
+  /// Undefined for the last stage, whose output is the loss.
+  at::Tensor gradient_for(std::int64_t index, std::int64_t microbatch) {
+    if (index + 1 == runtime_.placement_.stages()) return {};
+    return take(gradients_, {index, microbatch});
+  }
+
+  void pass_on_gradient(std::int64_t index, std::int64_t microbatch, const at::Tensor& input) {
+    if (index > 0) gradients_[{index - 1, microbatch}] = {input.grad(), {}};
+  }
+
+  void backward(std::int64_t index, std::int64_t microbatch) {
+    const Passage& passage = passages_.at({index, microbatch});
+    torch::autograd::backward({passage.output}, {gradient_for(index, microbatch)});
+    pass_on_gradient(index, microbatch, passage.input);
+    passages_.erase({index, microbatch});
+  }
+
+  void backward_inputs(std::int64_t index, std::int64_t microbatch) {
+    const Passage& passage = passages_.at({index, microbatch});
+    std::vector<at::Tensor> parameters;
+    for (const auto& named : runtime_.stage(index).model->named_parameters()) {
+      parameters.push_back(named.tensor());
+    }
+    passage.halves->backward_inputs(passage.output, gradient_for(index, microbatch), passage.input,
+                                    parameters);
+    pass_on_gradient(index, microbatch, passage.input);
+  }
+
+  Runtime& runtime_;
+  const StageForward& forward_;
+  const Boundary& boundary_;
+  comm::ProcessGroup& group_;
+  bool trains_;
+  bool reduces_;
+  std::int64_t step_;
+  std::map<Key, Passage> passages_;
+  std::map<Key, Arrival> activations_;  // by the stage that they go into
+  std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
+  std::vector<comm::Work> sends_;
+  std::vector<at::Tensor> results_;
+};
+
+Runtime::Runtime(const schedule::Schedule& computations, std::vector<Stage> stages,
+                 Boundary boundary, const comm::RankContext& context)
+    : placement_(computations.placement),
+      microbatches_(computations.microbatches),
+      stages_(std::move(stages)),
+      boundary_(std::move(boundary)),
+      context_(context) {
+  const auto rank = static_cast<std::size_t>(context.group(mesh::MeshDim::kPp).rank());
+  actions_ = schedule::lower(computations).ranks.at(rank);
+  splits_backward_ = has_halves(actions_);
+  for (const Stage& stage : stages_) {
+    if (splits_backward_) autograd::let_weights_wait(*stage.model);
+    stage.sharding->set_requires_gradient_sync(false);
+    stage.sharding->set_reshard_after_backward(false);
+  }
+  constexpr const char* kDoing[] = {"forward",
+                                    "backward",
+                                    "backward of inputs",
+                                    "backward of weights",
+                                    "gathering",
+                                    "giving back",
+                                    "summing gradients",
+                                    "sending activations",
+                                    "receiving activations",
+                                    "sending gradients",
+                                    "receiving gradients"};
+  for (const Stage& stage : stages_) {
+    std::vector<std::string>& phases = phases_.emplace_back();
+    for (const char* doing : kDoing) phases.push_back(concat(doing, " of stage ", stage.index));
+  }
+}
+
+const Stage& Runtime::stage(std::int64_t index) const {
+  const auto found = std::ranges::find(stages_, index, &Stage::index);
+  TITAN_CHECK(found != stages_.end(), "stage ", index, " is another rank's");
+  return *found;
+}
+
+const std::string& Runtime::phase_of(const Action& action) {
+  const auto place = static_cast<std::size_t>(&stage(action.stage) - stages_.data());
+  return phases_[place].at(static_cast<std::size_t>(action.op));
+}
+
+bool Runtime::has_last_stage() const {
+  return std::ranges::count(stages_, placement_.stages() - 1, &Stage::index) > 0;
+}
+
+std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step) {
+  done_.clear();
+  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step).run(actions_);
+}
+
+std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::int64_t microbatches,
+                                             const Boundary& boundary, std::int64_t step) {
+  const c10::NoGradGuard no_grad;
+  // Each microbatch passes all stages, with nothing kept behind it.
+  schedule::Schedule forwards{"forward", placement_, microbatches, {}};
+  for (std::int64_t rank = 0; rank < placement_.ranks; ++rank) {
+    std::vector<Action>& actions = forwards.ranks.emplace_back();
+    for (std::int64_t microbatch = 0; microbatch < microbatches; ++microbatch) {
+      for (const std::int64_t stage : placement_.stages_of(rank)) {
+        actions.push_back({stage, Op::kForward, microbatch});
+      }
+    }
+  }
+  const auto rank = static_cast<std::size_t>(context_.group(mesh::MeshDim::kPp).rank());
+  done_.clear();
+  return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false, step)
+      .run(schedule::lower(forwards).ranks.at(rank));
+}
+
+}  // namespace titan::pipeline
