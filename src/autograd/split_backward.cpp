@@ -34,7 +34,13 @@ thread_local SplitBackward* t_call = nullptr;
 }  // namespace
 
 SplitBackward::SplitBackward() = default;
-SplitBackward::~SplitBackward() = default;
+SplitBackward::~SplitBackward() { forget(); }
+
+/// A product's place in the graph and the hook there hold on to one another.
+void SplitBackward::forget() {
+  for (const auto& product : products_) *product = {};
+  products_.clear();
+}
 
 SplitBackward::ForwardScope::ForwardScope(SplitBackward& call)
     : outer_(std::exchange(t_call, &call)) {}
@@ -47,7 +53,9 @@ void SplitBackward::backward_inputs(const at::Tensor& output, const at::Tensor& 
   std::unordered_map<const c10::TensorImpl*, int> uses;
   for (const auto& product : products_) ++uses[product->weight.unsafeGetTensorImpl()];
   std::erase_if(products_, [&](const std::shared_ptr<Product>& product) {
-    return uses[product->weight.unsafeGetTensorImpl()] > 1;
+    const bool is_tied = uses[product->weight.unsafeGetTensorImpl()] > 1;
+    if (is_tied) *product = {};
+    return is_tied;
   });
   std::unordered_set<const c10::TensorImpl*> waiting;
   for (const auto& product : products_) waiting.insert(product->weight.unsafeGetTensorImpl());
@@ -71,7 +79,7 @@ void SplitBackward::backward_weights() {
         {result}, {gradient}, /*keep_graph=*/false, /*create_graph=*/false,
         /*accumulate_grad=*/true, {gradient_edge(weight)});
   }
-  products_.clear();
+  forget();
 }
 
 void let_weights_wait(nn::Module& model) {

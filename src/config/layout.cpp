@@ -94,7 +94,7 @@ class Search {
     std::int64_t& here = layout.*kDegreeOptions[degree].degree;
     if (degree + 1 == kRankDegrees) {
       here = ranks;
-      if (mesh::sequences_divide(layout, seq_len_) && mesh::replicas_fit(layout)) {
+      if (mesh::sequences_divide(layout, seq_len_)) {
         offer_experts(layout);
       }
       return;
@@ -205,14 +205,6 @@ void experts_split_their_ranks(const Rules& rules, const Degrees& degrees) {
   }
 }
 
-void replicas_alone_or_sharded(const Rules& rules, const Degrees& degrees) {
-  if (!mesh::replicas_fit(degrees)) {
-    rules.broken({"parallelism.data_parallel_replicate_degree"},
-                 "DDP (data_parallel_replicate_degree without data_parallel_shard_degree) does not "
-                 "combine with pipeline parallelism: shard as well");
-  }
-}
-
 /// Behind the first problem from `first` on.
 void add_nearest_layouts(const Rules& rules, std::size_t first) {
   if (rules.problems.size() == first) {
@@ -249,7 +241,6 @@ void check_layout(const Rules& rules) {
   const std::size_t first = rules.problems.size();
   if (const auto whole = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size)) {
     experts_split_their_ranks(rules, *whole);
-    replicas_alone_or_sharded(rules, *whole);
   } else {
     degrees_make_world_size(rules);
   }

@@ -43,11 +43,6 @@ bool expert_tensor_fits(const Degrees& degrees) {
   return degrees.ep == 1 || degrees.etp == 1 || degrees.etp == degrees.tp;
 }
 
-bool replicas_fit(const Degrees& resolved) {
-  const bool shards = resolved.dp_shard > 1 || resolved.cp > 1;
-  return resolved.dp_replicate == 1 || shards || resolved.pp == 1;
-}
-
 bool sequences_divide(const Degrees& degrees, std::int64_t seq_len) {
   const std::int64_t ranks = product_up_to(seq_len, degrees.tp, degrees.cp);
   return divides(product_up_to(seq_len, ranks, 2), seq_len);

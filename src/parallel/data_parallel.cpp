@@ -81,7 +81,6 @@ std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable
         "data_parallel_shard_degree > 1");
   }
   if (!dims.dp_replicate_enabled()) return std::make_shared<Sharding>();
-  TITAN_CHECK(mesh::replicas_fit(dims.degrees()), "the layout was not validated");
   const auto ddp = Ddp::apply(model, context.group(MeshDim::kDpReplicate));
   tools::log_info("Applied DDP to the model");
   return ddp;

@@ -47,8 +47,8 @@ class BadConfigTest(TitanTest):
 
     def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):
         ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-        self.assertIn("not available in this build yet: pipeline parallelism",
-                      self.refused("--parallelism.pipeline_parallel_degree=2", env=ranks))
+        self.assertIn("not available in this build yet: context parallelism",
+                      self.refused("--parallelism.context_parallel_degree=2", env=ranks))
 
     def test_a_launcher_that_says_half_or_nonsense(self):
         self.assertIn("WORLD_SIZE", self.refused(env={"WORLD_SIZE": "two"}))

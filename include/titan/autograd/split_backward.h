@@ -41,6 +41,7 @@ class SplitBackward {
 
  private:
   struct Product;
+  void forget();
   friend void let_weights_wait(nn::Module& model);
 
   std::vector<std::shared_ptr<Product>> products_;  // in the order of forward

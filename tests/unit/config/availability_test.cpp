@@ -36,8 +36,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
               "memory_estimation.disable_fake_mode = true"},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.pipeline_parallel_degree=2"},
-              "parallelism.pipeline_parallel_degree = 2"},
         Asked{{"--parallelism.context_parallel_degree=2"},
               "parallelism.context_parallel_degree = 2"},
         Asked{{"--parallelism.expert_parallel_degree=2"}, "parallelism.expert_parallel_degree = 2"},

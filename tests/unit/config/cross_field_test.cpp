@@ -185,12 +185,6 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"must divide the ranks of shard * context * tensor parallelism (8)", 8,
              [](JobConfig& c) { c.parallelism.expert_parallel_degree = 3; },
              [](JobConfig& c) { c.parallelism.expert_parallel_degree = 4; }},
-        Rule{"DDP (data_parallel_replicate_degree without", 8,
-             [](JobConfig& c) {
-               c.parallelism.data_parallel_replicate_degree = 4;
-               c.parallelism.pipeline_parallel_degree = 2;
-             },
-             [](JobConfig& c) { c.parallelism.data_parallel_replicate_degree = 2; }},
         Rule{"must be a multiple of pipeline_parallel_microbatch_size (3)", 2,
              [](JobConfig& c) {
                c.parallelism.pipeline_parallel_degree = 2;

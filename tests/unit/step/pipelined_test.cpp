@@ -230,7 +230,12 @@ INSTANTIATE_TEST_SUITE_P(
         Job{"1F1B", {.dp_shard = 1, .tp = 2, .pp = 2}, 4, 4},
         Job{"DualPipeV", {.dp_shard = 1, .tp = 2, .pp = 2}, 4, 4},
         Job{"Interleaved1F1B", {.dp_shard = 2, .tp = 2, .pp = 2}, 8, 4},
-        Job{"1F1B", {.dp_replicate = 2, .dp_shard = 2, .pp = 2}, 8, 4}));
+        Job{"1F1B", {.dp_replicate = 2, .dp_shard = 2, .pp = 2}, 8, 4},
+        Job{"1F1B", {.dp_replicate = 2, .dp_shard = 1, .pp = 4}, 8, 4},
+        Job{.schedule = "ZBVZeroBubble",
+            .degrees = {.dp_replicate = 2, .dp_shard = 1, .pp = 2},
+            .ranks = 4,
+            .accumulated = 2}));
 
 INSTANTIATE_TEST_SUITE_P(
     Recomputed, PipelinedSteps,
