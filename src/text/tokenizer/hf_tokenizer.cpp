@@ -13,15 +13,25 @@ namespace {
 
 JsonPlace root_of(const TokenizerFile& file) { return JsonPlace(file.document, file.path); }
 
+// Padding to the longest of several texts leaves a single one as it is.
+void refuse_padding(const JsonPlace& padding) {
+  padding.expect_keys(
+      {"strategy", "direction", "pad_to_multiple_of", "pad_id", "pad_type_id", "pad_token"});
+  const JsonPlace strategy = padding.at("strategy");
+  if (strategy.value() != "BatchLongest") strategy.refuse("padding to a fixed length");
+  constexpr const char* kMultiple = "pad_to_multiple_of";
+  if (const auto multiple = padding.find(kMultiple); multiple && multiple->count() > 1)
+    multiple->refuse("padding to a multiple");
+}
+
 void refuse_unsupported(const JsonPlace& root) {
   root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer",
                     "pre_tokenizer", "post_processor", "decoder", "model"});
   if (const auto version = root.find("version"); version && version->text() != "1.0") {
     version->refuse(concat("version ", version->text()));
   }
-  for (const char* step : {"truncation", "padding"}) {
-    if (const auto place = root.find(step)) place->refuse(step);
-  }
+  if (const auto place = root.find("truncation")) place->refuse("truncation");
+  if (const auto place = root.find("padding")) refuse_padding(*place);
 }
 
 // A step of the file, or one that does nothing where the file has none.
@@ -93,6 +103,10 @@ HfTokenizer::HfTokenizer(TokenizerFile file, const TokenizerConfig& config)
     special_ids_ = read_post_processor(*post_processor);
   }
   added_tokens_.add(config.special_tokens);
+  if (decoder_.refusal()) {
+    tools::log_warning("The tokenizer can encode but not decode, which generate and samples need: ",
+                       *decoder_.refusal());
+  }
   if (config.bos) bos_ = token_to_id(*config.bos);
   if (config.eos) eos_ = token_to_id(*config.eos);
   post_processor_adds_bos_ = contains(special_ids_, bos_);

@@ -12,7 +12,7 @@ class FileSystem;
 namespace titan::text {
 
 /// Loads the tokenizer in `assets_folder`, the first that is there of:
-/// - `tokenizer.json` (models BPE and WordLevel);
+/// - `tokenizer.json` (models BPE, Unigram, WordPiece and WordLevel);
 /// - `vocab.json` or `vocab.txt` with `merges.txt`, byte-level BPE as GPT-2's; without, WordLevel;
 /// - `tokenizer.model`, or the only `*.model`: SentencePiece.
 /// With the first two a `tokenizer_config.json` adds its special tokens, of which `bos_token` and
