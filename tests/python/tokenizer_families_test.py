@@ -6,15 +6,18 @@ Normalizers, pre-tokenizers, models, post-processors and decoders are those of t
 here, on a little text. Ids and decoded text must be equal.
 """
 
+import base64
 import io
 import json
 import random
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
+from tokenizer_test import LLAMA3_PATTERN
 
 from tokenizer_comparison import (
     SPECIAL,
@@ -326,6 +329,59 @@ def make_word_pieces(corpus):
     return made
 
 
+class Ranks(Reference):
+    """Llama 3's tokenizer.model by the rule of the package `tiktoken`."""
+
+    def __init__(self, ranks):
+        self.ranks, self.tokens = ranks, {rank: token for token, rank in ranks.items()}
+        self.pieces = pre_tokenizers.Split(Regex(LLAMA3_PATTERN), "isolated")
+        names = [SPECIAL[0], SPECIAL[1]]
+        self.special = {name: len(ranks) + i for i, name in enumerate(names)}
+
+    def merge(self, piece):
+        parts = [piece] if piece in self.ranks else [bytes([byte]) for byte in piece]
+        while True:
+            pairs = [(self.ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in self.ranks]
+            if not pairs:
+                return [self.ranks[part] for part in parts]
+            at = min(pairs)[1]
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+
+    def encode(self, text):
+        ids = []
+        for part in re.split("(" + "|".join(map(re.escape, self.special)) + ")", text):
+            if part in self.special:
+                ids.append(self.special[part])
+            elif part:
+                ids += [id for piece, _ in self.pieces.pre_tokenize_str(part) for id in self.merge(piece.encode())]
+        return [self.special[SPECIAL[0]], *ids, self.special[SPECIAL[1]]]
+
+    def decode(self, ids):
+        return b"".join(self.tokens.get(id, b"") for id in ids).decode(errors="replace")
+
+    def id_to_token(self, id):
+        return self.tokens.get(id)
+
+
+def compare_ranks(comparison, corpus, texts):
+    model = json.loads(train(corpus, 2500, None, byte_level(use_regex=True), alphabet=byte_level().alphabet()).to_str())["model"]
+    byte_of = {character: byte for byte, character in enumerate(byte_characters())}
+    ranks = {bytes(byte_of[c] for c in token): rank for token, rank in model["vocab"].items()}
+    for n in range(2, 9):  # many ways to the same bytes
+        ranks.setdefault(b"a" * n, len(ranks))
+        ranks.setdefault(b"ab" * n, len(ranks))
+    lines = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items())
+    repeats = [("a" * n + "b" * (n % 3) + "aab" * (n % 5)).encode() for n in range(200)]
+    compare_files(comparison, "llama 3, ranks", {"tokenizer.model": lines}, Ranks(ranks), texts + repeats)
+
+
+def byte_characters():
+    """GPT-2's character for each byte."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
 def make_others(corpus):
     words = sorted({word for text in corpus[:50] for word in text.split()})
     vocab = {word: i for i, word in enumerate(["[UNK]", " ", "Hello world!", *words])}
@@ -409,6 +465,7 @@ def main():
         own = own + (megabytes if name in ("qwen", "llama 2") else [])
         compare_files(comparison, name, {"tokenizer.json": tokenizer.to_str()}, Reference(tokenizer), own)
     compare_vocabulary_files(comparison, some, texts[::3])
+    compare_ranks(comparison, some, texts[::3])
     comparison.report()
 
 

@@ -100,7 +100,9 @@ Merges read_merges(const TokenizerFile& file, const Vocabulary& vocabulary) {
     const TokenId left = id_of(halves[2 * i]);
     const TokenId right = id_of(halves[2 * i + 1]);
     whole.assign(halves[2 * i]).append(halves[2 * i + 1]);
-    merges.table.set(left, right, {static_cast<std::uint32_t>(i), id_of(whole)});
+    const auto rank =
+        file.merge_ranks.empty() ? static_cast<std::uint32_t>(i) : file.merge_ranks[i];
+    merges.table.set(left, right, {rank, id_of(whole)});
     merges.cross_metaspaces = merges.cross_metaspaces || has_inner_metaspace(whole);
   }
   return merges;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,8 @@ struct TokenizerFile {
   /// Left and right half of each merge, in turn: merge i is `merge_halves[2 * i]` and
   /// `merge_halves[2 * i + 1]`.
   StringList merge_halves;
+  /// Ranks of the merges, lowest first; without them merge i has rank i.
+  std::vector<std::uint32_t> merge_ranks;
   /// The files that the tables come from, where that is not `path`.
   std::string vocabulary_path;
   std::string merges_path;

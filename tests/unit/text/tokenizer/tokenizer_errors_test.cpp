@@ -41,6 +41,8 @@ TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
   const std::string refusal = "not available in this build yet: ";
   EXPECT_EQ(error_with("/normalizer", {{"type", "Other"}, {"option", 1}}),
             refusal + "the normalizer Other (tokenizer.json: /normalizer)");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "NFC"}, {"option", 1}}),
+            refusal + "the key 'option' of NFC (tokenizer.json: /normalizer)");
   EXPECT_EQ(error_with("/truncation", {{"max_length", 3}}),
             refusal + "truncation (tokenizer.json: /truncation)");
   EXPECT_EQ(error_with("/padding", {{"strategy", {{"Fixed", 16}}}}),
@@ -78,6 +80,33 @@ TEST(TokenizerErrors, ADecoderThatIsNotBuiltMattersToDecodingOnly) {
   EXPECT_EQ(
       message_of<RunError>([&] { tokenizer->decode({}, true); }),
       "cannot decode: not available in this build yet: the decoder CTC (tokenizer.json: /decoder)");
+}
+
+TEST(TokenizerErrors, GapsInTheVocabularyNameTheFiles) {
+  EXPECT_EQ(
+      error_with("/model/vocab", {{"a", 0},
+                                  {"b", 1},
+                                  {"c", 2},
+                                  {"d", 3},
+                                  {"Ġ", 4},
+                                  {"ab", 5},
+                                  {"cd", 6},
+                                  {"abcd", 7},
+                                  {"Ġa", 9}}),
+      "the added token '<s>' gets the next id, 9, which the vocabulary uses: its ids have gaps "
+      "(tokenizer.json: /added_tokens; the vocabulary is in tokenizer.json: /model/vocab)");
+  Json json = small_tokenizer();
+  json["model"]["vocab"]["e"] = 10;
+  json["model"]["vocab"].erase("Ġa");
+  json["model"]["merges"].erase(3);
+  json["added_tokens"] = Json::array();
+  json["model"]["vocab"]["f"] = 9;
+  EXPECT_EQ(
+      message_of<RunError>([&] {
+        build_tokenizer(json, Json{{"eos_token", "</s>"}});
+      }),
+      "the added token '</s>' gets the next id, 10, which the vocabulary uses: its ids have gaps "
+      "(config.json; the vocabulary is in tokenizer.json: /model/vocab)");
 }
 
 TEST(TokenizerErrors, Unigram) {
