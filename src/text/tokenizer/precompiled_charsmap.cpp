@@ -61,7 +61,8 @@ bool is_break(char32_t last, char32_t next, utf8proc_int32_t& state) {
   return answer;
 }
 
-// The length of the first grapheme cluster.
+// The length of the first grapheme cluster. Which pictographs a ZWJ joins has changed since, but these
+// clusters are too long to be looked up, unless a table had a rule for the copyright sign.
 std::size_t first_cluster(std::string_view text) {
   CodePoint last = decode_utf8(text);
   std::size_t length = last.length;
