@@ -141,6 +141,7 @@ int generate(const config::CommandLine& command) try {
                              " tokens, but ", config.model.name, " ", config.model.flavor,
                              " embeds only ", args->vocab_size()));
   }
+  tokenizer->decode({}, true);  // one that cannot decode says so before any weight is read
   const std::vector<Prompt> prompts = read_prompts(command, *tokenizer);
 
   const Hardware hardware = choose_hardware(config, tools::read_launch_environment());

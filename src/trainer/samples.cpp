@@ -18,6 +18,7 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
                  const protocols::Tokenizer& tokenizer, protocols::StepRunner& model,
                  Options options)
     : tokenizer_(tokenizer), model_(model), options_(std::move(options)) {
+  tokenizer_.decode({}, true);  // one that cannot decode says so before training
   for (const std::string& prompt : options_.prompts) {
     std::vector<std::int64_t> ids =
         protocols::encode_text(tokenizer_, prompt, /*begins=*/true, /*ends=*/false);

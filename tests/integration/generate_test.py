@@ -97,6 +97,11 @@ class GenerateTest(TitanTest):
         for sample in samples:
             self.assertRegex(sample["text"], "^( w[0-9]+|<unk>)+$")
 
+    def test_a_tokenizer_that_cannot_decode_is_refused_before_loading(self):
+        assets = self.words_tokenizer(decoder={"type": "CTC", "pad_token": "<pad>"})
+        error = self.generate(assets, checkpoint=self.path("none"), exit_status=1).stderr
+        self.assertIn("cannot decode: not available in this build yet: the decoder CTC", error)
+
     def test_greedy_texts_do_not_depend_on_the_format(self):
         greedy = self.samples("--temperature=0")
         self.convert(self.pt, self.path("hf"), "pt", "hf")

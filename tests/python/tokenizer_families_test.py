@@ -6,11 +6,18 @@ Normalizers, pre-tokenizers, models, post-processors and decoders are those of t
 here, on a little text. Ids and decoded text must be equal.
 """
 
+import base64
+import io
 import json
 import random
+import re
 import sys
 import tempfile
 from pathlib import Path
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizer_test import LLAMA3_PATTERN
 
 from tokenizer_comparison import (
     SPECIAL,
@@ -47,6 +54,32 @@ DEEPSEEK_PATTERNS = [
     r"""| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+""",
 ]
 CLIP_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+DEEPSEEK_LLM_PATTERNS = ["[\r\n]", r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-Ֆ]+", r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
+                         r"\s+$", "[一-龥ࠀ-一가-퟿]+"]
+BLOOM_PATTERN = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+KIMI_PATTERN = (
+    r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CL100K_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+# Each is cut at in every character and in hard texts.
+PATTERNS = [
+    r"\w+", r"\W", r"[\w]+|[^\w]", r"[\W\d]+", r"[\p{Word}]", r"(?i)[^\r\n\p{L}\p{N}]?\p{L}+|[\s\d]", r"(?i:the|'s|[a-f]|и|[а-я])", r"(?i:\p{Lu})", r"[\P{Mn}]+", r"\b", r"\B.", r"^.", r".$", r"\A.|.\z|.\Z", r"\s+$|^\s+", r"\u200B|\x{200c}|\xE2\x80\x8D", r"[\u4E00-\u9FFF\x{a0}]",
+    r"\h+", r"\H", r"\R", r"\N+", r"\O", r"(?m:.{2})", r"[^\S\r\n]+", r"[\P{L}a]", r"[^\P{L}a]", r"[\S]", r"[a-f&&[^c]&&d-z]|[^\p{L}&&[^a]]", r"[\s-]+",
+    r"\p{N}{1,3}+", r"a{2}+", r"\p{L}{2}?x?", r"\p{L}{1,2}?\d?", r"\d{,2}x", r"e{,}|x{y}|{", r"(?<name>e)(?#no)", r"\p{^Lu}", r"\P{^Lu}",
+    *(rf"[[:{name}:]]" for name in "alnum alpha ascii blank cntrl digit graph lower print punct space upper word xdigit ^alpha ^space".split()),
+    *(rf"\p{{{name}}}" for name in """Letter Uppercase_Letter lowercase_letter Titlecase_Letter Modifier_Letter Other_Letter Cased_Letter LC Mark Nonspacing_Mark
+      Spacing_Mark Enclosing_Mark Combining_Mark Number Decimal_Number Letter_Number Other_Number Punctuation Connector_Punctuation Dash_Punctuation Open_Punctuation
+      Close_Punctuation Initial_Punctuation Final_Punctuation Other_Punctuation Punct Symbol Math_Symbol Currency_Symbol Modifier_Symbol Other_Symbol Separator
+      Space_Separator Line_Separator Paragraph_Separator C Cn Other Unassigned Assigned Any ASCII Control Cntrl Format Private_Use Co Alphabetic Alpha Alnum
+      Uppercase Upper Lowercase Lower White_Space Space Blank Digit Word Graph Print XDigit ASCII_Hex_Digit Emoji Emoji_Presentation Emoji_Modifier Emoji_Component
+      Extended_Pictographic Variation_Selector Ideographic Unified_Ideograph Han Hani Hiragana Katakana Hangul Latin latn Greek Cyrillic Arabic Hebrew Devanagari
+      Bengali Tamil Telugu Kannada Malayalam Thai Lao Tibetan Myanmar Khmer Ethiopic Georgian Armenian Mongolian Common Inherited Balinese Egyptian_Hieroglyphs
+      Khitan_Small_Script Khojki Old_Italic Nko Yi""".split()),
+]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
@@ -169,7 +202,12 @@ def make_byte_level(corpus):
     clip.post_processor = processors.RobertaProcessing(("<|endoftext|>", 1), ("<|startoftext|>", 0), False, False)
     roberta = train(corpus, 2000, None, byte_level(use_regex=True), decoders.ByteLevel(), special=["<s>", "</s>"], alphabet=byte_level().alphabet())
     roberta.post_processor = processors.BertProcessing(("</s>", 1), ("<s>", 0))
-    return {"qwen": qwen, "deepseek v3": deepseek, "starcoder": starcoder, "gpt-neox": neox, "falcon": falcon, "clip": clip, "roberta": roberta,
+    families = {
+        name: train(corpus, 2000, None, pre_tokenizers.Sequence([*steps, byte_level()]), decoders.ByteLevel(), alphabet=byte_level().alphabet())
+        for name, steps in {"deepseek llm": [*map(split, DEEPSEEK_LLM_PATTERNS), pre_tokenizers.Digits(True)], "bloom": [split(BLOOM_PATTERN)],
+                            "kimi k2": [split(KIMI_PATTERN)], "cl100k": [split(CL100K_PATTERN)]}.items()
+    }
+    return families | {"qwen": qwen, "deepseek v3": deepseek, "starcoder": starcoder, "gpt-neox": neox, "falcon": falcon, "clip": clip, "roberta": roberta,
             "byte level normalizer": train(corpus, 1500, normalizers.ByteLevel(), split(r"Ġ?[^Ġ]+"), decoders.ByteLevel(), alphabet=byte_level().alphabet())}
 
 
@@ -178,6 +216,14 @@ def make_steps(corpus):
     made = {}
     steps = {form.lower(): getattr(normalizers, form)() for form in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"]}
     steps |= {
+        "bert": normalizers.BertNormalizer(),
+        "bert, clean": normalizers.BertNormalizer(True, False, False, False),
+        "bert, chinese": normalizers.BertNormalizer(False, True, False, False),
+        "bert, accents": normalizers.BertNormalizer(False, False, True, False),
+        "bert, lower": normalizers.BertNormalizer(False, False, None, True),
+        "nmt_nfkc": normalizers.Precompiled(charsmap(corpus[:60], normalization_rule_name="nmt_nfkc")),
+        "nfkc_cf": normalizers.Precompiled(charsmap(corpus[:60], normalization_rule_name="nfkc_cf")),
+        "own rules": own_rules(corpus[:60]),
         "strip": normalizers.Strip(),
         "strip left": normalizers.Strip(left=True, right=False),
         "strip right": normalizers.Strip(left=False, right=True),
@@ -200,6 +246,140 @@ def make_steps(corpus):
         show = pre_tokenizers.Sequence([step, byte_level(add_prefix_space=True)])
         made["pre-tokenizer: " + name] = train(corpus[:60], 600, None, show, decoders.ByteLevel(), alphabet=byte_level().alphabet())
     return made
+
+
+def make_patterns(corpus):
+    made = {}
+    for pattern in PATTERNS:
+        # A blank in front of each word shows where it was cut.
+        steps = pre_tokenizers.Sequence([split(pattern), byte_level(add_prefix_space=True)])
+        made["pattern: " + pattern] = train(corpus[:3], 300, None, steps, decoders.ByteLevel(), alphabet=byte_level().alphabet())
+    return made
+
+
+def without_bulk(characters):
+    """Of large blocks of ideographs, syllables and private characters every 61st, and those at their edges."""
+    blocks = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xE000, 0xF8FF), (0x17000, 0x18CFF), (0x20000, 0x323AF)]
+    edges = [0x187F7, 0x18CD5, 0x2A6DF, 0x2B739, 0x2B81D, 0x2CEA1, 0x2EBE0, 0x2EE5D, 0x2F800, 0x2FA1D, 0x3134A, *(edge for block in blocks for edge in block)]
+    keeps = lambda c: not any(a <= c <= b for a, b in blocks) or c % 61 == 0 or any(abs(c - edge) < 5 for edge in edges)
+    return "".join(c for c in characters if keeps(ord(c)))
+
+
+def charsmap(corpus, **options):
+    """A table of rules as SentencePiece makes it."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus), model_writer=model, vocab_size=500, minloglevel=2,
+                                             hard_vocab_limit=False, **options)
+    return sentencepiece_model_pb2.ModelProto.FromString(model.getvalue()).normalizer_spec.precompiled_charsmap
+
+
+def own_rules(corpus):
+    """Rules for characters that stand in clusters, and for clusters."""
+    rules = {"a": "<a>", "a\u0300": "<grave>", "e\u0301": "<acute>", "\r": "<cr>", "\u00a9": "<c>", "\u0600": "<sign>", "\u0300": "<mark>", "\u0e33": "", "b\u200d": "<join>"}
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        for what, with_ in rules.items():
+            file.write(" ".join(f"{ord(c):X}" for c in what) + "\t" + " ".join(f"{ord(c):X}" for c in with_) + "\n")
+        file.flush()
+        return normalizers.Precompiled(charsmap(corpus, normalization_rule_tsv=file.name))
+
+
+def make_unigram(corpus):
+    """T5, XLM-RoBERTa, ALBERT."""
+    rules = normalizers.Precompiled(charsmap(corpus, normalization_rule_name="nmt_nfkc"))
+    albert = normalizers.Sequence([normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents(),
+                                   normalizers.Lowercase(), rules, normalizers.Replace(Regex(" {2,}"), " ")])
+    words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    metaspace = pre_tokenizers.Metaspace
+    made = {}
+    for name, (normalizer, pre_tokenizer, pieces) in {
+        "t5": (rules, words, []), "xlm-roberta": (normalizers.Sequence([rules]), metaspace(), []), "albert": (albert, metaspace(), []),
+        "t5, not legacy": (normalizers.Sequence([rules, normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")]), metaspace(prepend_scheme="first"), []),
+        "unigram, whole texts": (None, metaspace(split=False), []), "unigram, bytes": (rules, metaspace(), BYTES),
+    }.items():
+        tokenizer = Tokenizer(models.Unigram())
+        if normalizer is not None:
+            tokenizer.normalizer = normalizer
+        tokenizer.pre_tokenizer = pre_tokenizer
+        tokenizer.decoder = decoders.Metaspace()
+        tokenizer.train_from_iterator(corpus, trainers.UnigramTrainer(vocab_size=2000, show_progress=False, unk_token="<unk>",
+                                                                      special_tokens=["<pad>", "</s>", "<unk>", *pieces]))
+        if pieces:
+            tokenizer = edited(tokenizer, lambda content: content["model"].update(byte_fallback=True) or content.update(added_tokens=[]))
+            tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+        else:
+            template(tokenizer, "$A </s>", ["</s>"])
+            tokenizer.enable_padding()
+        made[name] = tokenizer
+    return made
+
+
+def make_word_pieces(corpus):
+    """BERT, cased and not."""
+    made = {}
+    for name, (options, most) in {"bert": ({}, 100), "bert, cased": (dict(lowercase=False), 100), "bert, accents": (dict(strip_accents=False), 8)}.items():
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=most))
+        tokenizer.normalizer = normalizers.BertNormalizer(**options)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece(cleanup=most == 100)
+        tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(vocab_size=2500, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"]))
+        tokenizer = edited(tokenizer, lambda content, most=most: content["model"].update(max_input_chars_per_word=most))
+        template(tokenizer, "[CLS] $A [SEP]", ["[CLS]", "[SEP]"])
+        tokenizer.enable_padding()
+        made[name] = tokenizer
+    return made
+
+
+class Ranks(Reference):
+    """Llama 3's tokenizer.model by the rule of the package `tiktoken`."""
+
+    def __init__(self, ranks):
+        self.ranks, self.tokens = ranks, {rank: token for token, rank in ranks.items()}
+        self.pieces = pre_tokenizers.Split(Regex(LLAMA3_PATTERN), "isolated")
+        names = [SPECIAL[0], SPECIAL[1]]
+        self.special = {name: len(ranks) + i for i, name in enumerate(names)}
+
+    def merge(self, piece):
+        parts = [piece] if piece in self.ranks else [bytes([byte]) for byte in piece]
+        while True:
+            pairs = [(self.ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in self.ranks]
+            if not pairs:
+                return [self.ranks[part] for part in parts]
+            at = min(pairs)[1]
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+
+    def encode(self, text):
+        ids = []
+        for part in re.split("(" + "|".join(map(re.escape, self.special)) + ")", text):
+            if part in self.special:
+                ids.append(self.special[part])
+            elif part:
+                ids += [id for piece, _ in self.pieces.pre_tokenize_str(part) for id in self.merge(piece.encode())]
+        return [self.special[SPECIAL[0]], *ids, self.special[SPECIAL[1]]]
+
+    def decode(self, ids):
+        return b"".join(self.tokens.get(id, b"") for id in ids).decode(errors="replace")
+
+    def id_to_token(self, id):
+        return self.tokens.get(id)
+
+
+def compare_ranks(comparison, corpus, texts):
+    model = json.loads(train(corpus, 2500, None, byte_level(use_regex=True), alphabet=byte_level().alphabet()).to_str())["model"]
+    byte_of = {character: byte for byte, character in enumerate(byte_characters())}
+    ranks = {bytes(byte_of[c] for c in token): rank for token, rank in model["vocab"].items()}
+    for n in range(2, 9):  # many ways to the same bytes
+        ranks.setdefault(b"a" * n, len(ranks))
+        ranks.setdefault(b"ab" * n, len(ranks))
+    lines = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items())
+    repeats = [("a" * n + "b" * (n % 3) + "aab" * (n % 5)).encode() for n in range(200)]
+    compare_files(comparison, "llama 3, ranks", {"tokenizer.model": lines}, Ranks(ranks), texts + repeats)
+
+
+def byte_characters():
+    """GPT-2's character for each byte."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
 def make_others(corpus):
@@ -226,11 +406,11 @@ def make_marks(rng):
     return texts
 
 
-def compare_files(comparison, name, files, reference, texts):
+def compare_files(comparison, name, files, reference, texts, decodes=True):
     with tempfile.TemporaryDirectory() as folder:
         for file, content in files.items():
             (Path(folder) / file).write_text(content)
-        comparison.run(name, folder, reference, texts)
+        comparison.run(name, folder, reference, texts, decodes)
 
 
 def compare_vocabulary_files(comparison, corpus, texts):
@@ -263,7 +443,7 @@ def main():
     rng = random.Random(21)
     corpus = read_corpus(shipped)
     texts = make_texts(rng, corpus)
-    texts = [text.encode() for text in texts + ["the cat the catch", " <s>a<s> b</s>", "▁ ▁▁a ▁", "Thé ÉTHÉ É"]] + make_invalid_utf8(rng)
+    texts = [text.encode() for text in texts + ["the cat the catch", " <s>a<s> b</s>", "▁ ▁▁a ▁", "Thé ÉTHÉ É", "\x01\x02abc \x01", "\u200bThe cat", "\xadThe", "<s>\x01The"]] + make_invalid_utf8(rng)
     marks = [text.encode() for text in make_marks(rng)]
     forms = (" nfc", " nfd", "nfkc", "nfkd")
     everything = [all_characters().encode()]
@@ -271,13 +451,21 @@ def main():
     megabytes = [text.encode() for text in make_long_texts(rng, corpus)[1::5]]
     some = corpus[:300] + [mixture(random.Random(1), 2000)]
     made = make_byte_level(some) | make_sentencepiece_like(some) | make_steps(some) | make_others(corpus)
+    made |= make_unigram(some) | make_word_pieces(some) | make_patterns(corpus)
+    most = [without_bulk(all_characters()).encode()]
+    clusters = [f"a{c} {c}a {c}\u0300b{c}a\u0301{c} e\u0301{c}\r{c}\n\xa9{c}\u200d{c}".encode() for c in all_characters()]
     for name, tokenizer in made.items():
+        if name.startswith("pattern:"):
+            compare_files(comparison, name, {"tokenizer.json": tokenizer.to_str()}, Reference(tokenizer), texts[::20] + most, decodes=False)
+            continue
         is_step = "normalizer:" in name or "tokenizer:" in name
         own = texts[::20] + everything if is_step else texts[::5] + long_texts
+        own = own + (clusters if name.endswith("own rules") else [])
         own = own + (marks if name[-4:] in forms else marks[:1500] if name == "qwen" else [])
         own = own + (megabytes if name in ("qwen", "llama 2") else [])
         compare_files(comparison, name, {"tokenizer.json": tokenizer.to_str()}, Reference(tokenizer), own)
     compare_vocabulary_files(comparison, some, texts[::3])
+    compare_ranks(comparison, some, texts[::3])
     comparison.report()
 
 

@@ -53,6 +53,17 @@ void fuse(std::vector<std::string>& tokens) {
   tokens = {std::move(all)};
 }
 
+void clean_up(std::string& token) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [what, with] : kRules) {
+    for (std::size_t at = 0; (at = token.find(what, at)) != std::string::npos; at += with.size())
+      token.replace(at, what.size(), with);
+  }
+}
+
 std::string replaced(const std::string& text, const Regex& pattern, const std::string& with) {
   RegexWorkspace workspace;
   std::string out;
@@ -64,7 +75,13 @@ std::string replaced(const std::string& text, const Regex& pattern, const std::s
 
 }  // namespace
 
-Decoder::Decoder(const JsonPlace& place) : joins_with_blanks_(false) { add(place); }
+Decoder::Decoder(const JsonPlace& place) : joins_with_blanks_(false) {
+  try {
+    add(place);
+  } catch (const RunError& error) {
+    refusal_ = error.what();
+  }
+}
 
 void Decoder::add(const JsonPlace& place) {
   const std::string& type = place.at("type").text();
@@ -89,6 +106,8 @@ void Decoder::add(const JsonPlace& place) {
     add_metaspace(place);
   } else if (type == "BPEDecoder") {
     add_word_ends(place);
+  } else if (type == "WordPiece") {
+    add_word_pieces(place);
   } else {
     place.refuse(concat("the decoder ", type));
   }
@@ -162,7 +181,28 @@ void Decoder::add_word_ends(const JsonPlace& place) {
   });
 }
 
+// A blank in front of each token that does not go on with a word; before English punctuation it is
+// taken back.
+void Decoder::add_word_pieces(const JsonPlace& place) {
+  place.expect_keys({"type", "prefix", "cleanup"});
+  const auto prefix_place = place.find("prefix");
+  const std::string prefix = prefix_place ? prefix_place->text() : "##";
+  const bool cleans_up = place.flag_or("cleanup", true);
+  steps_.push_back([prefix, cleans_up](Tokens& tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0 && token.starts_with(prefix)) {
+        token.erase(0, prefix.size());
+      } else if (i > 0) {
+        token.insert(0, 1, ' ');
+      }
+      if (cleans_up) clean_up(token);
+    }
+  });
+}
+
 std::string Decoder::decode(std::vector<std::string> tokens) const {
+  if (refusal_) throw RunError(concat("cannot decode: ", *refusal_));
   for (const Step& step : steps_) step(tokens);
   std::string text;
   for (std::size_t i = 0; i < tokens.size(); ++i) {

@@ -13,15 +13,25 @@ namespace {
 
 JsonPlace root_of(const TokenizerFile& file) { return JsonPlace(file.document, file.path); }
 
+// Padding to the longest of several texts leaves a single one as it is.
+void refuse_padding(const JsonPlace& padding) {
+  padding.expect_keys(
+      {"strategy", "direction", "pad_to_multiple_of", "pad_id", "pad_type_id", "pad_token"});
+  const JsonPlace strategy = padding.at("strategy");
+  if (strategy.value() != "BatchLongest") strategy.refuse("padding to a fixed length");
+  constexpr const char* kMultiple = "pad_to_multiple_of";
+  if (const auto multiple = padding.find(kMultiple); multiple && multiple->count() > 1)
+    multiple->refuse("padding to a multiple");
+}
+
 void refuse_unsupported(const JsonPlace& root) {
   root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer",
                     "pre_tokenizer", "post_processor", "decoder", "model"});
   if (const auto version = root.find("version"); version && version->text() != "1.0") {
     version->refuse(concat("version ", version->text()));
   }
-  for (const char* step : {"truncation", "padding"}) {
-    if (const auto place = root.find(step)) place->refuse(step);
-  }
+  if (const auto place = root.find("truncation")) place->refuse("truncation");
+  if (const auto place = root.find("padding")) refuse_padding(*place);
 }
 
 // A step of the file, or one that does nothing where the file has none.
@@ -31,9 +41,20 @@ Step read_step(const JsonPlace& root, const char* name) {
   return place ? Step(*place) : Step();
 }
 
+// Adds tokens that `place` lists; a complaint names it and the vocabulary.
+void add_tokens(const std::vector<AddedToken>& tokens, const std::string& place,
+                const TokenizerFile& file, AddedTokens& added) {
+  try {
+    added.add(tokens);
+  } catch (const RunError& error) {
+    throw RunError(
+        concat(error.what(), " (", place, "; the vocabulary is in ", file.vocabulary_place(), ")"));
+  }
+}
+
 // Gives the tokens of /added_tokens their ids.
-void add_listed_tokens(const JsonPlace& root, AddedTokens& added) {
-  const auto list = root.find("added_tokens");
+void add_listed_tokens(const TokenizerFile& file, AddedTokens& added) {
+  const auto list = root_of(file).find("added_tokens");
   if (!list) return;
   list->expect_array();
   std::vector<AddedToken> tokens;
@@ -41,7 +62,7 @@ void add_listed_tokens(const JsonPlace& root, AddedTokens& added) {
     tokens.push_back(AddedToken::read(
         list->at(i), AddedToken{.content = "", .normalized = true, .special = false}));
   }
-  added.add(tokens);
+  add_tokens(tokens, file.path + ": /added_tokens", file, added);
   for (std::size_t i = 0; i < list->size(); ++i) {
     const JsonPlace id = list->at(i).at("id");
     const auto given = added.find(tokens[i].content);
@@ -88,11 +109,15 @@ HfTokenizer::HfTokenizer(TokenizerFile file, const TokenizerConfig& config)
   }
   if (pre_tokenizer_.words_are_bytes() && !model_.works_on_bytes) pre_tokenizer_.write_bytes_out();
   if (model_.may_cut_before_metaspace) pre_tokenizer_.add_cuts_before(std::string(kBlankMark));
-  add_listed_tokens(root, added_tokens_);
+  add_listed_tokens(file, added_tokens_);
   if (const auto post_processor = root.find("post_processor")) {
     special_ids_ = read_post_processor(*post_processor);
   }
-  added_tokens_.add(config.special_tokens);
+  add_tokens(config.special_tokens, config.path, file, added_tokens_);
+  if (decoder_.refusal()) {
+    tools::log_warning("The tokenizer can encode but not decode, which generate and samples need: ",
+                       *decoder_.refusal());
+  }
   if (config.bos) bos_ = token_to_id(*config.bos);
   if (config.eos) eos_ = token_to_id(*config.eos);
   post_processor_adds_bos_ = contains(special_ids_, bos_);

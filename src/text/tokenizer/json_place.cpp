@@ -52,8 +52,10 @@ bool JsonPlace::flag_or(std::string_view key, bool otherwise) const {
 void JsonPlace::expect_keys(std::initializer_list<std::string_view> known) const {
   if (!value_.is_object()) fail("must be an object");
   for (const auto& [key, member] : value_.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      refuse(concat("the key '", key, "'"));
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const auto type = value_.find("type");
+    const bool has_type = type != value_.end() && type->is_string();
+    refuse(concat("the key '", key, "'", has_type ? " of " + type->get<std::string>() : ""));
   }
 }
 

@@ -6,6 +6,8 @@
 #include "text/tokenizer/byte_pair_encoder.h"
 #include "text/tokenizer/json_place.h"
 #include "text/tokenizer/metaspace.h"
+#include "text/tokenizer/unigram_encoder.h"
+#include "text/tokenizer/word_piece_encoder.h"
 #include "titan/base/errors.h"
 
 namespace titan::text {
@@ -98,7 +100,9 @@ Merges read_merges(const TokenizerFile& file, const Vocabulary& vocabulary) {
     const TokenId left = id_of(halves[2 * i]);
     const TokenId right = id_of(halves[2 * i + 1]);
     whole.assign(halves[2 * i]).append(halves[2 * i + 1]);
-    merges.table.set(left, right, {static_cast<std::uint32_t>(i), id_of(whole)});
+    const auto rank =
+        file.merge_ranks.empty() ? static_cast<std::uint32_t>(i) : file.merge_ranks[i];
+    merges.table.set(left, right, {rank, id_of(whole)});
     merges.cross_metaspaces = merges.cross_metaspaces || has_inner_metaspace(whole);
   }
   return merges;
@@ -136,6 +140,44 @@ Model make_word_level(const JsonPlace& place, const Vocabulary& vocabulary) {
   return model;
 }
 
+Model make_word_piece(const JsonPlace& place, const Vocabulary& vocabulary) {
+  place.expect_keys(
+      {"type", "vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"});
+  expect_table(place, "vocab");
+  WordPieceEncoder::Options options;
+  if (const auto unknown = place.find("unk_token")) options.unknown = unknown->text();
+  if (const auto prefix = place.find("continuing_subword_prefix")) options.prefix = prefix->text();
+  if (const auto most = place.find("max_input_chars_per_word"))
+    options.max_characters = most->count();
+  Model model;
+  model.encoder = std::make_unique<WordPieceEncoder>(vocabulary, std::move(options));
+  return model;
+}
+
+Model make_unigram(TokenizerFile& file, const JsonPlace& place, const Vocabulary& vocabulary) {
+  place.expect_keys({"type", "vocab", "unk_id", "byte_fallback"});
+  const JsonPlace pieces = place.at("vocab");
+  if (pieces.value() != kPiecesMark) pieces.fail("must be a list of tokens and scores");
+  if (file.scores.empty()) pieces.fail("is empty");
+  UnigramEncoder::Options options;
+  options.byte_fallback = place.flag_or("byte_fallback", false);
+  if (const auto unknown = place.find("unk_id")) {
+    if (unknown->count() >= file.scores.size()) unknown->fail("no token has this id");
+    options.unknown = static_cast<TokenId>(unknown->count());
+  }
+  Model model;
+  model.encoder = std::make_unique<UnigramEncoder>(vocabulary, std::move(file.scores), options);
+  return model;
+}
+
+// Files from before tokenizers 0.9 do not say the type.
+std::string model_type(const JsonPlace& place) {
+  if (const auto type = place.find("type")) return type->text();
+  if (place.find("merges")) return "BPE";
+  if (place.find("unk_id")) return "Unigram";
+  return place.find("continuing_subword_prefix") ? "WordPiece" : "WordLevel";
+}
+
 }  // namespace
 
 Vocabulary take_vocabulary(TokenizerFile& file) {
@@ -146,12 +188,14 @@ Vocabulary take_vocabulary(TokenizerFile& file) {
   }
 }
 
-Model make_model(const TokenizerFile& file, const Vocabulary& vocabulary, bool words_are_bytes) {
+Model make_model(TokenizerFile& file, const Vocabulary& vocabulary, bool words_are_bytes) {
   const JsonPlace place = JsonPlace(file.document, file.path).at("model");
-  const auto type = place.find("type");
-  if (type && type->text() == "WordLevel") return make_word_level(place, vocabulary);
-  if (type && type->text() != "BPE") type->refuse(concat("the model ", type->text()));
-  return make_bpe(file, place, vocabulary, words_are_bytes);
+  const std::string type = model_type(place);
+  if (type == "BPE") return make_bpe(file, place, vocabulary, words_are_bytes);
+  if (type == "Unigram") return make_unigram(file, place, vocabulary);
+  if (type == "WordPiece") return make_word_piece(place, vocabulary);
+  if (type == "WordLevel") return make_word_level(place, vocabulary);
+  place.at("type").refuse(concat("the model ", type));
 }
 
 }  // namespace titan::text

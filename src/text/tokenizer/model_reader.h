@@ -22,9 +22,10 @@ struct Model {
   bool may_cut_before_metaspace = false;
 };
 
-/// Makes the model: BPE or WordLevel. `words_are_bytes`: the pre-tokenizer can hand out words as
-/// bytes, if the encoder takes them. Throws RunError when it is another one, or a merge names a
-/// token that is not in `vocabulary`, which must outlive the encoder.
-Model make_model(const TokenizerFile& file, const Vocabulary& vocabulary, bool words_are_bytes);
+/// Makes the model: BPE, Unigram, WordPiece or WordLevel; takes the scores of `file`.
+/// `words_are_bytes`: the pre-tokenizer can hand out words as bytes, if the encoder takes them. Throws
+/// RunError when it is another one, or a merge names a token that is not in `vocabulary`, which must
+/// outlive the encoder.
+Model make_model(TokenizerFile& file, const Vocabulary& vocabulary, bool words_are_bytes);
 
 }  // namespace titan::text

@@ -5,6 +5,7 @@
 
 #include "text/tokenizer/byte_alphabet.h"
 #include "text/tokenizer/normalization_form.h"
+#include "text/tokenizer/precompiled_charsmap.h"
 #include "text/tokenizer/regex_parts.h"
 #include "text/tokenizer/text_pattern.h"
 #include "text/tokenizer/unicode_sets.h"
@@ -54,6 +55,33 @@ bool strip_accents(std::string_view text, std::string& out) {
   });
 }
 
+bool strip_nonspacing_marks(std::string_view text, std::string& out) {
+  return rewrite_characters(text, out, [](char32_t value, std::string& to) {
+    if (value < 0x300 || !is_stripped_nonspacing_mark(value)) append_utf8(value, to);
+  });
+}
+
+bool clean_text(std::string_view text, std::string& out) {
+  return rewrite_characters(text, out, [](char32_t value, std::string& to) {
+    if (value == 0 || value == 0xFFFD || is_cleaned_control(value)) return;
+    append_utf8(is_white_space(value) ? U' ' : value, to);
+  });
+}
+
+// Blanks around the characters that Chinese is written with.
+bool set_ideographs_apart(std::string_view text, std::string& out) {
+  return rewrite_characters(text, out, [](char32_t value, std::string& to) {
+    const bool is_ideograph =
+        (value >= 0x3400 && value <= 0x4DBF) || (value >= 0x4E00 && value <= 0x9FFF) ||
+        (value >= 0xF900 && value <= 0xFAFF) || (value >= 0x20000 && value <= 0x2A6DF) ||
+        (value >= 0x2A700 && value <= 0x2B81F) || (value >= 0x2B920 && value <= 0x2CEAF) ||
+        (value >= 0x2F800 && value <= 0x2FA1F);
+    if (is_ideograph) to += ' ';
+    append_utf8(value, to);
+    if (is_ideograph) to += ' ';
+  });
+}
+
 // The rules of the WMT shared tasks: control characters vanish, odd blanks become blanks.
 bool nmt(std::string_view text, std::string& out) {
   return rewrite_characters(text, out, [](char32_t value, std::string& to) {
@@ -99,7 +127,6 @@ bool replace_matches(std::string_view text, const Regex& pattern, const std::str
 Normalizer::Normalizer(const JsonPlace& place) { add(place); }
 
 void Normalizer::add(const JsonPlace& place) {
-  using Kind = NormalizationForm::Kind;
   const std::string& type = place.at("type").text();
   if (steps_.size() >= kMaxSteps) place.fail(concat("more than ", kMaxSteps, " normalizers"));
   if (type == "Sequence") {
@@ -118,14 +145,22 @@ void Normalizer::add(const JsonPlace& place) {
     });
     return;
   }
+  if (type == "BertNormalizer") return add_bert(place);
+  if (type == "Precompiled") return add_precompiled(place);
+  if (!add_simple(type)) place.refuse(concat("the normalizer ", type));
   place.expect_keys({"type"});
+}
+
+// Those without options; false for another type.
+bool Normalizer::add_simple(const std::string& type) {
+  using Kind = NormalizationForm::Kind;
   for (const auto& [name, kind] :
        {std::pair("NFC", Kind::kNfc), std::pair("NFD", Kind::kNfd), std::pair("NFKC", Kind::kNfkc),
         std::pair("NFKD", Kind::kNfkd)}) {
     if (type != name) continue;
     steps_.push_back([form = std::make_shared<const NormalizationForm>(kind)](
                          auto text, auto&, auto& out) { return form->apply(text, out); });
-    return;
+    return true;
   }
   if (type == "ByteLevel") {
     steps_.push_back([](auto text, auto&, auto& out) {
@@ -142,7 +177,37 @@ void Normalizer::add(const JsonPlace& place) {
     may_drop_the_beginning_ = true;
     steps_.push_back([](auto text, auto&, auto& out) { return nmt(text, out); });
   } else {
-    place.refuse(concat("the normalizer ", type));
+    return false;
+  }
+  return true;
+}
+
+// Devlin et al. 2019, in the order of the package.
+void Normalizer::add_bert(const JsonPlace& place) {
+  place.expect_keys({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
+  const bool lowers = place.flag_or("lowercase", true);
+  may_drop_the_beginning_ = true;
+  if (place.flag_or("clean_text", true))
+    steps_.push_back([](auto text, auto&, auto& out) { return clean_text(text, out); });
+  if (place.flag_or("handle_chinese_chars", true))
+    steps_.push_back([](auto text, auto&, auto& out) { return set_ideographs_apart(text, out); });
+  if (place.flag_or("strip_accents", lowers)) {
+    add_simple("NFD");
+    steps_.push_back([](auto text, auto&, auto& out) { return strip_nonspacing_marks(text, out); });
+  }
+  if (lowers) add_simple("Lowercase");
+}
+
+void Normalizer::add_precompiled(const JsonPlace& place) {
+  place.expect_keys({"type", "precompiled_charsmap"});
+  const auto table = place.find("precompiled_charsmap");
+  if (!table || table->text().empty()) return;
+  // What it drops in front, the package still counts: what follows is the beginning to it.
+  try {
+    steps_.push_back([map = std::make_shared<const PrecompiledCharsmap>(table->text())](
+                         auto text, auto&, auto& out) { return map->apply(text, out); });
+  } catch (const RunError& error) {
+    table->fail(error.what());
   }
 }
 

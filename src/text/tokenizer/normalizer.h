@@ -23,8 +23,8 @@ class Normalizer {
 
   /// Leaves every text as it is.
   Normalizer() = default;
-  /// Reads NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Nmt, Prepend, Replace, ByteLevel
-  /// or a Sequence of these. Throws RunError.
+  /// Reads NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Nmt, Prepend, Replace, ByteLevel,
+  /// BertNormalizer, Precompiled or a Sequence of these. Throws RunError.
   explicit Normalizer(const JsonPlace& place);
 
   bool empty() const { return steps_.empty(); }
@@ -40,6 +40,9 @@ class Normalizer {
   using Step = std::function<bool(std::string_view, RegexWorkspace&, std::string&)>;
 
   void add(const JsonPlace& place);
+  void add_bert(const JsonPlace& place);
+  void add_precompiled(const JsonPlace& place);
+  bool add_simple(const std::string& type);
   void add_strip(const JsonPlace& place);
   void add_replace(const JsonPlace& place);
 

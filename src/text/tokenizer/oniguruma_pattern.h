@@ -1,16 +1,11 @@
 #pragma once
 
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
-namespace titan::text {
+#include "text/tokenizer/regex_error.h"
 
-/// A pattern that we cannot take. The message says what and at which character of the pattern.
-class RegexError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+namespace titan::text {
 
 /// Rewrites a regular expression in Oniguruma's Ruby syntax with its Unicode 16 tables (the engine
 /// of the `tokenizers` package) into one that PCRE2 10.42 with its Unicode 14 tables matches alike.

@@ -82,6 +82,8 @@ void PreTokenizer::add(const JsonPlace& place) {
     if (delimiter.text().empty()) delimiter.fail("must be one character");
     return add_pattern(literal_pattern(delimiter.text()), SplitBehavior::kRemoved, place);
   }
+  if (type != "WhitespaceSplit" && type != "Whitespace" && type != "BertPreTokenizer")
+    place.refuse(concat("the pre-tokenizer ", type));
   place.expect_keys({"type"});
   if (type == "WhitespaceSplit") return add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
   if (type == "Whitespace") {
@@ -90,11 +92,8 @@ void PreTokenizer::add(const JsonPlace& place) {
     stages_.back().invert = true;
     return;
   }
-  if (type == "BertPreTokenizer") {
-    add_pattern(R"(\s)", SplitBehavior::kRemoved, place);
-    return add_pattern(punctuation_class(), SplitBehavior::kIsolated, place);
-  }
-  place.refuse(concat("the pre-tokenizer ", type));
+  add_pattern(R"(\s)", SplitBehavior::kRemoved, place);  // BertPreTokenizer
+  add_pattern(punctuation_class(), SplitBehavior::kIsolated, place);
 }
 
 void PreTokenizer::add_pattern(std::string_view pattern, SplitBehavior behavior,

@@ -6,6 +6,7 @@
 
 #include "text/tokenizer/hf_tokenizer.h"
 #include "text/tokenizer/load_sentencepiece.h"
+#include "text/tokenizer/tiktoken_file.h"
 #include "text/tokenizer/vocabulary_files.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_kind.h"
@@ -45,7 +46,7 @@ class Folder {
   }
 
   /// `tokenizer.model`, else the only file *.model.
-  std::optional<std::string> sentencepiece_model() const {
+  std::optional<std::string> model_file() const {
     if (has("tokenizer.model")) return "tokenizer.model";
     std::vector<std::string> models;
     for (const std::string& name : files_.list_directory(path_))
@@ -83,9 +84,35 @@ TokenizerFile load_vocabulary_files(const Folder& folder) {
                   has_merges ? " and merges.txt" : "");
   const std::string vocabulary = folder.read(name);
   const std::string merges = has_merges ? folder.read("merges.txt") : "";
-  return parse_vocabulary_files(
+  TokenizerFile file = parse_vocabulary_files(
       {folder.path_of(name), vocabulary},
       has_merges ? std::optional(NamedBytes{folder.path_of("merges.txt"), merges}) : std::nullopt);
+  if (!has_merges && looks_like_word_pieces(file)) {
+    tools::log_warning(
+        folder.path_of(name),
+        " looks like the vocabulary of a WordPiece model (BERT), but alone it is read as whole "
+        "words, as the original does: a text that is no word of it becomes [UNK] as a whole. Put "
+        "the model's tokenizer.json beside it.");
+  }
+  return file;
+}
+
+/// A `*.model` is SentencePiece's, or Llama 3's ranks.
+std::unique_ptr<protocols::Tokenizer> load_model(const Folder& folder, const std::string& name) {
+  const std::string bytes = folder.read(name);
+  const std::string path = folder.path_of(name);
+  if (!is_tiktoken_file(bytes)) {
+    tools::log_info("Loading SentencePiece tokenizer from ", name);
+    return load_sentencepiece(bytes, path);
+  }
+  TokenizerFile file = parse_tiktoken_file(bytes, path);
+  tools::log_info("Loading tiktoken tokenizer from ", name,
+                  ", with the pattern and the special tokens of Llama 3");
+  TokenizerConfig config = llama3_special_tokens();
+  const TokenizerConfig own = folder.read_config();
+  if (own.bos) config.bos = own.bos;
+  if (own.eos) config.eos = own.eos;
+  return std::make_unique<HfTokenizer>(std::move(file), config);
 }
 
 }  // namespace
@@ -101,10 +128,7 @@ std::unique_ptr<protocols::Tokenizer> build_hf_tokenizer(base::FileSystem& files
   }
   if (folder.has("vocab.json") || folder.has("vocab.txt"))
     return std::make_unique<HfTokenizer>(load_vocabulary_files(folder), folder.read_config());
-  if (const auto name = folder.sentencepiece_model()) {
-    tools::log_info("Loading SentencePiece tokenizer from ", *name);
-    return load_sentencepiece(folder.read(*name), folder.path_of(*name));
-  }
+  if (const auto name = folder.model_file()) return load_model(folder, *name);
   folder.fail_without_tokenizer();
 }
 

@@ -31,6 +31,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view bytes, const std::string
   const Json document = builder.take();
   const JsonPlace root(document, path);
   TokenizerConfig config;
+  config.path = path;
   for (const char* name : {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token",
                            "cls_token", "mask_token"}) {
     const auto place = root.find(name);

@@ -11,6 +11,8 @@ namespace titan::text {
 
 /// What a `tokenizer_config.json` says about special tokens.
 struct TokenizerConfig {
+  /// What says so, for messages.
+  std::string path;
   std::optional<std::string> bos;
   std::optional<std::string> eos;
   /// In the order in which they are to be added: the named ones (`bos_token`, ...), then

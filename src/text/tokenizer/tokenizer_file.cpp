@@ -26,6 +26,7 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
   bool number_unsigned(number_unsigned_t value) override {
     if (table_ == Table::kNone) return JsonDocumentBuilder::number_unsigned(value);
     if (table_ == Table::kMerges) fail_merge();
+    if (table_ == Table::kPieces) return push_score(static_cast<double>(value));
     if (value >= kMaxTokenIds) fail_token(concat("the id ", value, " is not below ", kMaxTokenIds));
     file_.token_ids.push_back(static_cast<TokenId>(value));
     return true;
@@ -34,6 +35,7 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
   bool string(string_t& value) override {
     if (table_ == Table::kNone) return JsonDocumentBuilder::string(value);
     if (table_ == Table::kVocabulary) fail_value();
+    if (table_ == Table::kPieces) return push_piece(value);
     if (in_pair_) {
       if (++halves_ > 2) fail_merge();
       file_.merge_halves.push_back(value);
@@ -53,20 +55,25 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
 
   bool start_array(std::size_t size) override {
     if (table_ == Table::kVocabulary || in_pair_) fail_value();
-    if (table_ == Table::kMerges) {
+    if (table_ == Table::kMerges || table_ == Table::kPieces) {
       in_pair_ = true;
       halves_ = 0;
       return true;
     }
-    if (!is_model_member("merges")) return JsonDocumentBuilder::start_array(size);
-    begin_table(Table::kMerges, merges_seen_);
+    if (is_model_member("merges")) {
+      begin_table(Table::kMerges, merges_seen_);
+    } else if (is_model_member("vocab")) {
+      begin_table(Table::kPieces, vocabulary_seen_);
+    } else {
+      return JsonDocumentBuilder::start_array(size);
+    }
     return true;
   }
 
   bool end_array() override {
     if (table_ == Table::kNone) return JsonDocumentBuilder::end_array();
     if (!in_pair_) return end_table();
-    if (halves_ != 2) fail_merge();
+    if (halves_ != 2) fail_value();
     in_pair_ = false;
     return true;
   }
@@ -77,11 +84,15 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
 
   bool null() override { return put_scalar(nullptr); }
   bool boolean(bool value) override { return put_scalar(value); }
-  bool number_integer(number_integer_t value) override { return put_scalar(value); }
-  bool number_float(number_float_t value, const string_t&) override { return put_scalar(value); }
+  bool number_integer(number_integer_t value) override {
+    return table_ == Table::kPieces ? push_score(static_cast<double>(value)) : put_scalar(value);
+  }
+  bool number_float(number_float_t value, const string_t&) override {
+    return table_ == Table::kPieces ? push_score(value) : put_scalar(value);
+  }
 
  private:
-  enum class Table { kNone, kVocabulary, kMerges };
+  enum class Table { kNone, kVocabulary, kPieces, kMerges };
 
   bool is_model_member(std::string_view name) const {
     return in_model_ && depth() == 2 && last_key() == name;
@@ -91,12 +102,26 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
   void begin_table(Table table, bool& seen) {
     if (seen) throw RunError(concat("comes twice: /model/", last_key()));
     seen = true;
-    put(true);
+    put(table == Table::kPieces ? Json(kPiecesMark) : Json(true));
     table_ = table;
   }
 
   bool end_table() {
     table_ = Table::kNone;
+    return true;
+  }
+
+  bool push_piece(std::string_view token) {
+    if (!in_pair_ || halves_++ != 0) fail_piece();
+    if (file_.tokens.size() >= kMaxTokenIds) fail_piece();
+    file_.token_ids.push_back(static_cast<TokenId>(file_.tokens.size()));
+    file_.tokens.push_back(token);
+    return true;
+  }
+
+  bool push_score(double score) {
+    if (!in_pair_ || halves_++ != 1) fail_piece();
+    file_.scores.push_back(score);
     return true;
   }
 
@@ -116,11 +141,16 @@ class TokenizerFileReader final : public JsonDocumentBuilder {
 
   [[noreturn]] void fail_value() const {
     if (table_ == Table::kMerges) fail_merge();
+    if (table_ == Table::kPieces) fail_piece();
     fail_token("the id must be a whole number, not negative");
   }
   [[noreturn]] void fail_merge() const {
     throw RunError(concat("a merge must be [\"left\", \"right\"] or \"left right\" (/model/merges/",
                           file_.merge_halves.size() / 2, ")"));
+  }
+  [[noreturn]] void fail_piece() const {
+    throw RunError(concat("a token must be [\"text\", score], of which there are fewer than ",
+                          kMaxTokenIds, " (/model/vocab/", file_.scores.size(), ")"));
   }
   [[noreturn]] void fail_token(std::string_view message) const {
     const std::string_view token = file_.tokens[file_.tokens.size() - 1];

@@ -70,6 +70,24 @@ constexpr Range kStrippedAccents[] = {
     {0x1E026, 0x1E02A}, {0x1E8D0, 0x1E8D6}, {0x1E944, 0x1E94A}, {0xE0100, 0xE01EF},
 };
 
+// Non-spacing marks among them that came with Unicode 9, or changed to it later.
+constexpr Range kLaterMarks[] = {
+    {0x8D4, 0x8E1}, {0x1885, 0x1886}, {0x1DFB, 0x1DFB}, {0xA8C5, 0xA8C5}, {0xA9BD, 0xA9BD},
+    {0x1123E, 0x1123E}, {0x11438, 0x1143F}, {0x11442, 0x11444}, {0x11446, 0x11446},
+    {0x11C30, 0x11C36}, {0x11C38, 0x11C3D}, {0x11C3F, 0x11C3F}, {0x11C92, 0x11CA7},
+    {0x11CAA, 0x11CB0}, {0x11CB2, 0x11CB3}, {0x11CB5, 0x11CB6}, {0x1E000, 0x1E006},
+    {0x1E008, 0x1E018}, {0x1E01B, 0x1E021}, {0x1E023, 0x1E024}, {0x1E026, 0x1E02A},
+    {0x1E944, 0x1E94A},
+};
+
+constexpr Range kCleanedControls[] = {
+    {0x0, 0x8}, {0xB, 0xC}, {0xE, 0x1F}, {0x7F, 0x9F}, {0xAD, 0xAD}, {0x600, 0x605},
+    {0x61C, 0x61C}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x180E, 0x180E}, {0x200B, 0x200F},
+    {0x202A, 0x202E}, {0x2060, 0x2064}, {0x2066, 0x206F}, {0xE000, 0xF8FF}, {0xFEFF, 0xFEFF},
+    {0xFFF9, 0xFFFB}, {0x110BD, 0x110BD}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A},
+    {0xE0001, 0xE0001}, {0xE0020, 0xE007F}, {0xF0000, 0xFFFFD}, {0x100000, 0x10FFFD},
+};
+
 constexpr Range kPunctuation[] = {
     {0x21, 0x2F}, {0x3A, 0x40}, {0x5B, 0x60}, {0x7B, 0x7E}, {0xA1, 0xA1}, {0xA7, 0xA7},
     {0xAB, 0xAB}, {0xB6, 0xB7}, {0xBB, 0xBB}, {0xBF, 0xBF}, {0x37E, 0x37E}, {0x387, 0x387},
@@ -107,6 +125,14 @@ constexpr Range kPunctuation[] = {
 // clang-format on
 
 template <std::size_t kCount>
+bool is_in(const Range (&ranges)[kCount], char32_t value) {
+  const auto after =
+      std::upper_bound(std::begin(ranges), std::end(ranges), value,
+                       [](char32_t point, const Range& range) { return point < range.first; });
+  return after != std::begin(ranges) && value <= std::prev(after)->last;
+}
+
+template <std::size_t kCount>
 std::string class_of(const Range (&ranges)[kCount]) {
   std::string items = "[";
   for (const Range& range : ranges) {
@@ -119,12 +145,16 @@ std::string class_of(const Range (&ranges)[kCount]) {
 
 }  // namespace
 
-bool is_stripped_accent(char32_t value) {
-  const auto after =
-      std::upper_bound(std::begin(kStrippedAccents), std::end(kStrippedAccents), value,
-                       [](char32_t point, const Range& range) { return point < range.first; });
-  return after != std::begin(kStrippedAccents) && value <= std::prev(after)->last;
+bool is_stripped_accent(char32_t value) { return is_in(kStrippedAccents, value); }
+
+bool is_stripped_nonspacing_mark(char32_t value) {
+  if (!is_stripped_accent(value) || is_in(kLaterMarks, value)) return false;
+  constexpr char32_t kPamudpod = 0x1734;  // a spacing mark since Unicode 14
+  return value == kPamudpod ||
+         utf8proc_category(static_cast<utf8proc_int32_t>(value)) == UTF8PROC_CATEGORY_MN;
 }
+
+bool is_cleaned_control(char32_t value) { return is_in(kCleanedControls, value); }
 
 const std::string& punctuation_class() {
   static const std::string text = class_of(kPunctuation);

@@ -10,6 +10,13 @@ namespace titan::text {
 /// A character that the StripAccents normaliser removes: general category M as of Unicode 9.
 bool is_stripped_accent(char32_t value);
 
+/// A character that the BertNormalizer removes with accents: general category Mn as of Unicode 8.
+bool is_stripped_nonspacing_mark(char32_t value);
+
+/// A character that the BertNormalizer removes when it cleans text: categories Cc, Cf and Co as of
+/// Unicode 8, but for tab and line ends.
+bool is_cleaned_control(char32_t value);
+
 /// The characters that the Punctuation pre-tokeniser cuts at - ASCII punctuation and symbols, and
 /// category P as of Unicode 8 - as a character class "[...]".
 const std::string& punctuation_class();

@@ -112,4 +112,14 @@ TokenizerFile parse_vocabulary_files(const NamedBytes& vocabulary,
   return file;
 }
 
+bool looks_like_word_pieces(const TokenizerFile& file) {
+  std::size_t pieces = 0;
+  for (std::size_t i = 0; i < file.tokens.size(); ++i) {
+    const std::string_view token = file.tokens[i];
+    if (token == "[CLS]" || (token.starts_with("##") && token.size() > 2 && ++pieces > 1))
+      return true;
+  }
+  return false;
+}
+
 }  // namespace titan::text

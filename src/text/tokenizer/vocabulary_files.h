@@ -22,4 +22,8 @@ struct NamedBytes {
 TokenizerFile parse_vocabulary_files(const NamedBytes& vocabulary,
                                      const std::optional<NamedBytes>& merges);
 
+/// Whether the tokens look like those of a WordPiece model (BERT's `vocab.txt`), which these files do
+/// not tell from whole words.
+bool looks_like_word_pieces(const TokenizerFile& file);
+
 }  // namespace titan::text

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +19,15 @@ class WordEncoder {
     PairMerger::Workspace merger;
     std::vector<TokenId> symbols;
     std::string characters;
+    /// The best way to get to a byte of the word: over the token that begins at `begin`.
+    struct End {
+      double score = 0;
+      std::size_t begin = 0;
+      TokenId id = 0;
+      bool is_reached = false;
+    };
+    std::vector<End> best_ends;
+    std::vector<std::size_t> cuts;
   };
 
   virtual ~WordEncoder() = default;

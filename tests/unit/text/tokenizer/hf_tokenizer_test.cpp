@@ -86,6 +86,59 @@ TEST(HfTokenizer, SpecialTokensAroundAndInside) {
   EXPECT_EQ(tokenizer->id_to_token(99), std::nullopt);
 }
 
+TEST(HfTokenizer, WordPieces) {
+  Json json = small_tokenizer();
+  json["normalizer"] = {{"type", "BertNormalizer"},
+                        {"clean_text", true},
+                        {"handle_chinese_chars", true},
+                        {"strip_accents", nullptr},
+                        {"lowercase", true}};
+  json["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  json["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  json["padding"] = {{"strategy", "BatchLongest"},
+                     {"direction", "Right"},
+                     {"pad_to_multiple_of", nullptr},
+                     {"pad_id", 0},
+                     {"pad_type_id", 0},
+                     {"pad_token", "[PAD]"}};
+  json["model"] = {{"type", "WordPiece"},
+                   {"unk_token", "[UNK]"},
+                   {"continuing_subword_prefix", "##"},
+                   {"max_input_chars_per_word", 6}};
+  json["model"]["vocab"] = {{"[UNK]", 0}, {"un", 1}, {"##aff", 2}, {"##able", 3}, {"##a", 4},
+                            {"a", 5},     {"漢", 6}, {".", 7},     {"##", 8}};
+  json["added_tokens"][0]["id"] = 9;
+  const auto tokenizer = build_tokenizer(json);
+  EXPECT_EQ(tokenizer->encode("Unaffa", false, false), (Ids{1, 2, 4}));
+  EXPECT_EQ(tokenizer->encode("unaffaa a", false, false), (Ids{0, 5})) << "seven characters";
+  EXPECT_EQ(tokenizer->encode("unb a", false, false), (Ids{0, 5}))
+      << "a word is known as a whole or not";
+  EXPECT_EQ(tokenizer->encode("\u00c1\u200b漢a.", false, false), (Ids{5, 6, 5, 7}));
+  EXPECT_EQ(tokenizer->decode({1, 2, 4, 5, 7, 6}, true), "unaffa a. 漢");
+  json["model"]["vocab"].erase("[UNK]");
+  json["model"]["vocab"]["b"] = 0;
+  EXPECT_THROW(build_tokenizer(json)->encode("c", false, false), RunError);
+}
+
+TEST(HfTokenizer, UnigramTakesTheBestCut) {
+  Json json = small_tokenizer();
+  json["pre_tokenizer"] = nullptr;
+  json["decoder"] = nullptr;
+  json["added_tokens"] = Json::array();
+  json["model"] = Json::parse(R"({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab":
+      [["<unk>", 0], ["a", -1], ["b", -2.5], ["ab", -4], ["bc", -3], ["c", -1e0], ["abc", -4.5], ["<0x78>", -9]]})");
+  EXPECT_EQ(encode(json, "ab"), (Ids{1, 2})) << "-3.5";
+  EXPECT_EQ(encode(json, "abc"), (Ids{1, 4})) << "-4, not -4.5";
+  EXPECT_EQ(encode(json, "xyaxé"), (Ids{0, 1, 0})) << "one for a run";
+  EXPECT_EQ(encode(json, ""), Ids{});
+  json["model"]["byte_fallback"] = true;
+  EXPECT_EQ(encode(json, "xaxx"), (Ids{7, 1, 7, 7}));
+  EXPECT_EQ(encode(json, "xy"), Ids{0}) << "not all bytes have a token";
+  json["model"]["unk_id"] = nullptr;
+  EXPECT_EQ(encode(json, "ab"), (Ids{1, 2}));
+  EXPECT_THROW(encode(json, "y"), RunError);
+}
+
 TEST(HfTokenizer, WithoutBosAndEos) {
   const auto tokenizer = build_tokenizer(small_tokenizer());
   EXPECT_EQ(tokenizer->bos_id(), std::nullopt);

@@ -62,23 +62,26 @@ TEST(TokenizerErrors, FilesThatAreSomethingElse) {
 
 TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
   const std::string refusal = "not available in this build yet: ";
-  EXPECT_EQ(error_with("/normalizer", {{"type", "Precompiled"}}),
-            refusal + "the normalizer Precompiled (tokenizer.json: /normalizer)");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "Other"}, {"option", 1}}),
+            refusal + "the normalizer Other (tokenizer.json: /normalizer)");
+  EXPECT_EQ(error_with("/normalizer", {{"type", "NFC"}, {"option", 1}}),
+            refusal + "the key 'option' of NFC (tokenizer.json: /normalizer)");
   EXPECT_EQ(error_with("/truncation", {{"max_length", 3}}),
             refusal + "truncation (tokenizer.json: /truncation)");
-  EXPECT_EQ(error_with("/padding", Json::object()), refusal + "padding (tokenizer.json: /padding)");
+  EXPECT_EQ(error_with("/padding", {{"strategy", {{"Fixed", 16}}}}),
+            refusal + "padding to a fixed length (tokenizer.json: /padding/strategy)");
+  EXPECT_EQ(error_with("/padding", {{"strategy", "BatchLongest"}, {"pad_to_multiple_of", 8}}),
+            refusal + "padding to a multiple (tokenizer.json: /padding/pad_to_multiple_of)");
   EXPECT_EQ(error_with("/version", "2.0"), refusal + "version 2.0 (tokenizer.json: /version)");
   EXPECT_EQ(error_with("/surprise", 1), refusal + "the key 'surprise' (tokenizer.json: /)");
-  EXPECT_EQ(error_with("/model/type", "Unigram"),
-            refusal + "the model Unigram (tokenizer.json: /model/type)");
+  EXPECT_EQ(error_with("/model/type", "Other"),
+            refusal + "the model Other (tokenizer.json: /model/type)");
   EXPECT_EQ(error_with("/model/dropout", 0.1),
             refusal + "dropout (tokenizer.json: /model/dropout)");
   EXPECT_EQ(
       error_with("/model/continuing_subword_prefix", "##"),
       refusal + "continuing_subword_prefix (tokenizer.json: /model/continuing_subword_prefix)");
-  EXPECT_EQ(error_with("/decoder/type", "CTC"),
-            refusal + "the decoder CTC (tokenizer.json: /decoder)");
-  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}}),
+  EXPECT_EQ(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}, {"option", 1}}),
             refusal + "the pre-tokenizer UnicodeScripts (tokenizer.json: /pre_tokenizer)");
   EXPECT_EQ(error_with("/pre_tokenizer/pretokenizers/1",
                        {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "first"}}),
@@ -87,9 +90,85 @@ TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
                 "/pre_tokenizer/pretokenizers/1)");
   EXPECT_EQ(error_with("/post_processor", {{"type", "Other"}}),
             refusal + "a post-processor Other (tokenizer.json: /post_processor)");
-  EXPECT_NE(error_with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a\\b")
+  EXPECT_NE(error_with("/pre_tokenizer/pretokenizers/0/pattern/Regex", "a\\X")
                 .find("(tokenizer.json: /pre_tokenizer/pretokenizers/0/pattern/Regex)"),
             std::string::npos);
+}
+
+TEST(TokenizerErrors, ADecoderThatIsNotBuiltMattersToDecodingOnly) {
+  Json json = small_tokenizer();
+  json["decoder"] = {{"type", "CTC"}, {"pad_token", "<pad>"}};
+  const auto tokenizer = build_tokenizer(json);
+  EXPECT_EQ(tokenizer->encode("ab", false, false), std::vector<std::int64_t>{5});
+  EXPECT_EQ(
+      message_of<RunError>([&] { tokenizer->decode({}, true); }),
+      "cannot decode: not available in this build yet: the decoder CTC (tokenizer.json: /decoder)");
+}
+
+TEST(TokenizerErrors, GapsInTheVocabularyNameTheFiles) {
+  EXPECT_EQ(
+      error_with("/model/vocab", {{"a", 0},
+                                  {"b", 1},
+                                  {"c", 2},
+                                  {"d", 3},
+                                  {"Ġ", 4},
+                                  {"ab", 5},
+                                  {"cd", 6},
+                                  {"abcd", 7},
+                                  {"Ġa", 9}}),
+      "the added token '<s>' gets the next id, 9, which the vocabulary uses: its ids have gaps "
+      "(tokenizer.json: /added_tokens; the vocabulary is in tokenizer.json: /model/vocab)");
+  Json json = small_tokenizer();
+  json["model"]["vocab"]["e"] = 10;
+  json["model"]["vocab"].erase("Ġa");
+  json["model"]["merges"].erase(3);
+  json["added_tokens"] = Json::array();
+  json["model"]["vocab"]["f"] = 9;
+  EXPECT_EQ(
+      message_of<RunError>([&] {
+        build_tokenizer(json, Json{{"eos_token", "</s>"}});
+      }),
+      "the added token '</s>' gets the next id, 10, which the vocabulary uses: its ids have gaps "
+      "(config.json; the vocabulary is in tokenizer.json: /model/vocab)");
+}
+
+TEST(TokenizerErrors, Unigram) {
+  Json json = small_tokenizer();
+  const auto error = [&](const Json& vocabulary, const Json& unknown) {
+    json["model"] = {{"type", "Unigram"}, {"unk_id", unknown}, {"vocab", vocabulary}};
+    return error_of(json);
+  };
+  EXPECT_EQ(error(Json::parse(R"([["a", -1], ["a", 0.5]])"), 0),
+            "token 'a' comes twice (tokenizer.json: /model/vocab)");
+  EXPECT_EQ(error(Json::parse(R"([["a", -1]])"), 1),
+            "no token has this id (tokenizer.json: /model/unk_id)");
+  EXPECT_EQ(error(Json::array(), nullptr), "is empty (tokenizer.json: /model/vocab)");
+  EXPECT_EQ(error(Json::parse(R"([["a", 0]])"), -1),
+            "must be a whole number, not negative (tokenizer.json: /model/unk_id)");
+  for (const Json& piece : {Json{"a"}, Json{"a", "b"}, Json{1, "a"}, Json{"a", 1, 2}, Json("a"),
+                            Json(nullptr), Json{"a", {1}}}) {
+    EXPECT_EQ(
+        error(Json::array({piece}), nullptr).find("cannot read tokenizer.json: a token must be"),
+        0u)
+        << piece;
+  }
+  EXPECT_EQ(error(Json::object(), nullptr),
+            "must be a list of tokens and scores (tokenizer.json: /model/vocab)");
+}
+
+TEST(TokenizerErrors, RulesOfANormalizer) {
+  const auto error = [&](const std::string& table) {
+    return error_with("/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", table}});
+  };
+  EXPECT_EQ(error("*"),
+            "the table of rules is no base64 (tokenizer.json: /normalizer/precompiled_charsmap)");
+  EXPECT_EQ(error("AAA="),
+            "the table of rules is cut off (tokenizer.json: /normalizer/precompiled_charsmap)");
+  EXPECT_EQ(error("CAAAAAAAAAA="),
+            "the table of rules is damaged (tokenizer.json: /normalizer/precompiled_charsmap)");
+  EXPECT_EQ(error("BAAAAAAAAAD/"),
+            "the table of rules has replacements that are no UTF-8 (tokenizer.json: "
+            "/normalizer/precompiled_charsmap)");
 }
 
 TEST(TokenizerErrors, DamagedTables) {

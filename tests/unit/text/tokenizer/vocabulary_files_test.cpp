@@ -63,6 +63,20 @@ TEST(VocabularyFiles, ErrorsNameFileAndPlace) {
   EXPECT_EQ(error("vocab.json", "7"), "must be an object of tokens and their ids (vocab.json)");
 }
 
+TEST(VocabularyFiles, WordPiecesReadAsWordsAreSaid) {
+  test::TemporaryFolder folder;
+  const auto log_with = [&](const std::string& vocabulary) {
+    test::write_file(folder / "vocab.txt", vocabulary);
+    testing::internal::CaptureStdout();
+    build_hf_tokenizer(base::posix_file_system(), folder.path());
+    return testing::internal::GetCapturedStdout();
+  };
+  const std::string warning = "looks like the vocabulary of a WordPiece model (BERT)";
+  EXPECT_NE(log_with("[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n##s\n").find(warning), std::string::npos);
+  EXPECT_NE(log_with("the\n##s\n##ing\n").find(warning), std::string::npos);
+  EXPECT_EQ(log_with("[UNK]\nthe\n##\n").find(warning), std::string::npos);
+}
+
 TEST(VocabularyFiles, TokenizerJsonComesFirstThenVocabJson) {
   test::TemporaryFolder folder;
   const auto vocab_size = [&] {
