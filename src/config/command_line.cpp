@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "config/overrides.h"
+#include "config/path_problems.h"
 #include "config/program_arguments.h"
 #include "config/toml_file.h"
 #include "titan/base/errors.h"
@@ -158,7 +159,9 @@ JobConfig judged_config(Action action, const JobConfig& config) {
 void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& problems) {
   const std::string& path = result.config.model.hf_assets_path;
   if (!files.exists(path)) {
-    result.warnings.push_back(concat("HF assets path ", path, " does not exist!"));
+    if (result.action != Action::kCheck) {  // which reports every path
+      result.warnings.push_back(concat("HF assets path ", path, " does not exist!"));
+    }
   } else if (path.ends_with("tokenizer.model")) {
     problems.push_back({result.origins.of("model.hf_assets_path"),
                         concat("model.hf_assets_path names an old tokenizer.model: download the "
@@ -196,8 +199,8 @@ std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated
 }  // namespace
 
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
-                               std::int64_t world_size,
-                               std::optional<std::int64_t> simulated_ranks) {
+                               std::int64_t world_size, std::optional<std::int64_t> simulated_ranks,
+                               const ModelJudge& model_problems) {
   CommandLine result;
   Problems problems;
   const ProgramArguments program = read_program_arguments(args, problems);
@@ -239,6 +242,10 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
     const JobConfig judged = judged_config(result.action, result.config);
     append(problems, cross_field_problems(judged, result.origins, result.world_size));
     append(problems, availability_problems(judged, result.origins, result.world_size));
+  }
+  if (result.action == Action::kCheck) {
+    append(problems, path_problems(result.config, result.origins, files));
+    if (model_problems) append(problems, model_problems(result.config, result.origins));
   }
   throw_if_any(problems);
   return result;

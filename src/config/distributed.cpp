@@ -110,7 +110,9 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
       .at_least(0)
       .or_exactly(-1);
   option("exclude_from_loading", &Checkpoint::exclude_from_loading,
-         "Parts of a checkpoint not to load, such as optimizer or dataloader.");
+         "Parts of a checkpoint not to load, such as optimizer or dataloader.")
+      .each_of({"model", "optimizer", "lr_scheduler", "dataloader", "train_state", "validation",
+                "job_config"});
   option("enable_first_step_checkpoint", &Checkpoint::enable_first_step_checkpoint,
          "Save after step 1 as well.");
   option("create_seed_checkpoint", &Checkpoint::create_seed_checkpoint,

@@ -21,7 +21,7 @@ struct NamedDataset {
 };
 
 constexpr NamedDataset kNamedDatasets[] = {{"c4", "", "c4-train."},
-                                           {"c4_test", "tests/assets/c4_test", ""},
+                                           {"c4_test", config::kShippedData, ""},
                                            {"c4_validation", "", "c4-validation."}};
 
 std::string to_lower(std::string text) {

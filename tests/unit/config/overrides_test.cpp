@@ -56,12 +56,11 @@ TEST(Overrides, EverySpellingOfASwitch) {
 }
 
 TEST(Overrides, AListIsOneArgumentAndBlanksCount) {
-  EXPECT_THAT(given({"--checkpoint.exclude_from_loading", "a, b"}).checkpoint.exclude_from_loading,
-              ElementsAre("a", " b"));
-  EXPECT_THAT(given({"--checkpoint.exclude_from_loading="}).checkpoint.exclude_from_loading,
-              ElementsAre(""));
-  EXPECT_EQ(ConfigFiles().problems({"--checkpoint.exclude_from_loading", "a", "b"}),
-            "  b: unexpected argument");
+  const std::string option = "--quantize.linear.mx.filter_fqns";
+  const auto list = [](const JobConfig& config) { return config.quantize.linear.mx.filter_fqns; };
+  EXPECT_THAT(list(given({option, "a, b"})), ElementsAre("a", " b"));
+  EXPECT_THAT(list(given({option + "="})), ElementsAre(""));
+  EXPECT_EQ(ConfigFiles().problems({option, "a", "b"}), "  b: unexpected argument");
 }
 
 TEST(Overrides, AListOfListsTakesSeveralArguments) {
