@@ -110,6 +110,9 @@ int run(std::span<const std::string> args) {
     case config::Action::kVersion:
       tools::print(version_text());
       return 0;
+    case config::Action::kCompletion:
+      tools::print(config::completion_script(command.shell));
+      return 0;
     case config::Action::kPrintConfig:
       tools::print(config::print_config(command.config, command.origins));
       return 0;

@@ -101,7 +101,7 @@ std::vector<std::string> modernize(JobConfig& config, Origins& origins) {
 
 bool reads_config(Action action) {
   return action != Action::kPlot && action != Action::kHelp && action != Action::kHelpMarkdown &&
-         action != Action::kVersion;
+         action != Action::kVersion && action != Action::kCompletion;
 }
 
 void load_files(std::span<const Assignment> overrides, Loader& loader) {
@@ -212,7 +212,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.convert = program.convert;
   result.json = program.json;
   result.nproc = program.nproc;
-  if (result.action == Action::kPlot) {
+  result.shell = program.shell;
+  if (result.action == Action::kPlot || result.action == Action::kCompletion) {
     throw_if_any(problems);
   }
   if (!reads_config(result.action)) {

@@ -101,7 +101,7 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
   option("last_save_in_hf", &Checkpoint::last_save_in_hf,
          "Save the model in Hugging Face format at the end.");
   option("export_dtype", &Checkpoint::export_dtype, "Type of a model-only save at the end.");
-  option("async_mode", &Checkpoint::async_mode, "Save while training goes on.");
+  option("async_mode", &Checkpoint::async_mode, "Save while training goes on.").in_any_case();
   option("keep_latest_k", &Checkpoint::keep_latest_k,
          "Checkpoints to keep; 0 keeps all. 1 is refused: the one would go before its successor "
          "is whole.")
@@ -150,7 +150,8 @@ void FaultTolerance::describe(Describer<FaultTolerance>& option) {
          "Replica groups without which no step is made.")
       .at_least(1);
   option("semi_sync_method", &FaultTolerance::semi_sync_method,
-         "Synchronize the groups only every sync_steps steps, by this method.");
+         "Synchronize the groups only every sync_steps steps, by this method.")
+      .in_any_case();
   option("sync_steps", &FaultTolerance::sync_steps, "Steps between synchronizations.").at_least(1);
   option("should_quantize", &FaultTolerance::should_quantize, "Quantize what the groups exchange.");
   option("fragment_sync_delay", &FaultTolerance::fragment_sync_delay,

@@ -92,9 +92,10 @@ void Training::describe(Describer<Training>& option) {
          "Sequences per data-parallel rank and microbatch.")
       .at_least(1);
   option("global_batch_size", &Training::global_batch_size,
-         "Sequences per step, over all ranks and accumulated microbatches; -1 accumulates none.")
+         "Sequences per step, over all ranks and accumulated microbatches; a negative number "
+         "accumulates none.")
       .at_least(1)
-      .or_exactly(-1);
+      .or_negative();
   option("seq_len", &Training::seq_len, "Tokens per sequence.").at_least(1);
   option("max_norm", &Training::max_norm,
          "Gradients are scaled down to this norm; inf never scales.")

@@ -29,7 +29,7 @@ std::string lower(std::string text) {
 void global_batch_divides(const Rules& rules) {
   const Training& training = rules.config.training;
   const auto degrees = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size);
-  if (training.global_batch_size == -1 || !degrees) {
+  if (training.global_batch_size < 0 || !degrees) {
     return;
   }
   const std::int64_t ranks = degrees->dp_replicate * degrees->dp_shard;

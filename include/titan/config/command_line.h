@@ -34,6 +34,8 @@ struct CommandLine {
   bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
   std::optional<std::int64_t> nproc;
+  /// `--completion`.
+  Shell shell = Shell::kBash;
   /// Ranks the config was validated for: `--world-size` of `--check` and `--estimate`, `--nproc`, else what the
   /// caller gave.
   std::int64_t world_size = 1;

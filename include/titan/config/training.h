@@ -88,7 +88,7 @@ struct Training {
   std::string dataset = "c4_test";
   std::optional<std::string> dataset_path;
   std::int64_t local_batch_size = 8;
-  std::int64_t global_batch_size = -1;  ///< -1: local_batch_size * data-parallel degree
+  std::int64_t global_batch_size = -1;  ///< negative: local_batch_size * data-parallel degree
   std::int64_t seq_len = 2048;
   double max_norm = 1.0;
   std::int64_t steps = 10000;
