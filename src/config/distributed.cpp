@@ -17,7 +17,8 @@ mesh::Degrees Parallelism::degrees() const {
           .tp = tensor_parallel_degree,
           .pp = pipeline_parallel_degree,
           .ep = expert_parallel_degree,
-          .etp = expert_tensor_parallel_degree};
+          // Without expert parallelism it has no effect, as in the original.
+          .etp = expert_parallel_degree > 1 ? expert_tensor_parallel_degree : 1};
 }
 
 void Parallelism::describe(Describer<Parallelism>& option) {
@@ -76,7 +77,8 @@ void Parallelism::describe(Describer<Parallelism>& option) {
          "Ranks that share the experts. Uses the ranks of the other degrees.")
       .at_least(1);
   option("expert_tensor_parallel_degree", &Parallelism::expert_tensor_parallel_degree,
-         "Ranks that share each expert: 1, or tensor_parallel_degree.")
+         "Ranks that share each expert: 1, or tensor_parallel_degree. Inert without experts' "
+         "parallelism.")
       .at_least(1);
   option("expert_parallel_comm_backend", &Parallelism::expert_parallel_comm_backend,
          "How tokens travel to the experts.");

@@ -71,7 +71,7 @@ at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid
   at::Tensor loss;
   {
     const Phase phase(setup_.context, "forward", step);
-    loss = loss_sum(batch) / valid_tokens;
+    loss = loss_sum(batch, setup_.config.training.dataloader.pin_memory) / valid_tokens;
   }
   const Phase phase(setup_.context, "backward", step);
   loss.backward();
@@ -79,7 +79,11 @@ at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid
 }
 
 at::Tensor OneModel::loss_sum(protocols::Batch& batch) {
-  const BatchTensors tensors = to_tensors(batch, setup_.context.device);
+  return loss_sum(batch, setup_.config.validation.dataloader.pin_memory);
+}
+
+at::Tensor OneModel::loss_sum(protocols::Batch& batch, bool pinned) {
+  const BatchTensors tensors = to_tensors(batch, setup_.context.device, pinned);
   nn::SequenceInfo sequence;
   if (attends_within_documents()) mask_documents(sequence, documents_of(batch, tensors.input));
   const parallel::AutocastScope autocast(setup_.context.device.type(), precision_.autocast,

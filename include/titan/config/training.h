@@ -70,6 +70,9 @@ struct DataLoader {
   bool pin_memory = false;
   std::optional<std::int64_t> prefetch_factor;
 
+  /// Batches to have ready before they are asked for.
+  std::int64_t batches_ahead() const;
+
   static void describe(Describer<DataLoader>& option);
   bool operator==(const DataLoader&) const = default;
 };

@@ -24,6 +24,7 @@ class OneModel : public protocols::StepRunner {
   bool keeps_keys_and_values() const override { return true; }
 
  private:
+  at::Tensor loss_sum(protocols::Batch& batch, bool pinned);
   bool attends_within_documents() const;
   at::Tensor documents_of(protocols::Batch& batch, const at::Tensor& tokens) const;
   void mask_documents(nn::SequenceInfo& sequence, const at::Tensor& documents) const;
