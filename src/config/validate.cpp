@@ -206,7 +206,7 @@ void dataset_has_a_place(const Rules& rules, const std::string& section, const s
   } else if (name != "c4_test" && !has_path) {
     rules.broken({option}, "the dataset ", name,
                  " is read from a local folder of its .json.gz files: name it with ", section,
-                 ".dataset_path");
+                 ".dataset_path; scripts/download_c4.py fetches as many of them as you like");
   }
 }
 
