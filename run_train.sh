@@ -6,6 +6,7 @@
 #                     itself where there is no Python
 #   NNODES=1          machines; each runs this script, with MASTER_ADDR and MASTER_PORT (or RDZV_ENDPOINT) naming the first of them
 #   LOG_RANK=0        ranks of this machine whose output is shown: 0,1
+#   TITAN_JOB_SECRET  of several machines: what only this job's ranks know, the same on every machine (docs/launch.md)
 #   MAX_RESTARTS=0    how often torchrun starts all ranks anew when one fails
 #   LOG_DIR           where torchrun keeps what each rank printed, by default outputs/torchrun
 #   CONFIG_FILE       the TOML to train from; by default the Llama 3 debug model, sized for a GPU where one is visible
@@ -49,7 +50,7 @@ trains() {
   [[ ! "${1:-}" =~ ^(tokenize|generate|convert|plot)$ ]] || return 1
   for argument in "$@"; do
     case "${argument//_/-}" in
-      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --completion*) return 1 ;;
+      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate | --completion*) return 1 ;;
     esac
   done
 }
@@ -58,8 +59,8 @@ trains() {
 rendezvous_endpoint() {
   local endpoint="${RDZV_ENDPOINT:-${MASTER_ADDR:-}:${MASTER_PORT:-}}"
   if [[ "$NNODES" == 1 ]]; then
-    echo localhost:0
-  elif [[ "$endpoint" =~ ^(localhost|127\.|\[?::1) ]]; then
+    echo this machine
+  elif [[ "$endpoint" =~ ^(localhost|127\.[0-9.]*|\[?::1]?)(:[0-9]*)?$ ]]; then
     refuse "$NNODES machines cannot meet at $endpoint, which is each machine itself: name the first one"
   elif [[ "$endpoint" == :* || "$endpoint" == *: ]]; then
     refuse "NNODES=$NNODES machines need a place to meet: set MASTER_ADDR to a name of the first machine that all can reach, and" \
@@ -76,13 +77,31 @@ choose_launcher() {
   python="$(scripts/bootstrap.sh --print-python)"
   if [[ -x "${python%/*}/torchrun" ]]; then
     launcher=("$python" -m torch.distributed.run --nnodes="$NNODES" --nproc_per_node="$NGPU" --max-restarts="$MAX_RESTARTS"
-      --rdzv_backend c10d --rdzv_endpoint="$endpoint" --rdzv_id="${RDZV_ID:-titan_train}" --local-ranks-filter "$LOG_RANK"
-      --role rank --tee 3 --log-dir "${LOG_DIR:-outputs/torchrun}" --no-python)
+      --rdzv_backend c10d --rdzv_id="${RDZV_ID:-titan_train}" --local-ranks-filter "$LOG_RANK"
+      --role rank --tee 3 --log-dir "${LOG_DIR:-outputs/torchrun}" --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2,SIGXCPU)
+    if [[ "$NNODES" == 1 ]]; then
+      meet_on_this_machine
+    else
+      launcher+=(--rdzv_endpoint="$endpoint")
+    fi
+    launcher+=(--no-python)
   elif [[ "$NNODES" == 1 ]]; then
     arguments+=("--nproc=$NGPU")
   else
     refuse "several machines need torchrun, which is not beside this LibTorch; srun and mpirun need no Python (docs/launch.md)"
   fi
+}
+
+# torchrun's own store would listen on every interface. So it meets itself in a file, which has no name and ends with it, and
+# rank 0 serves the ranks at the loopback address, where they tell strangers by a secret.
+meet_on_this_machine() {
+  local file meeting
+  file="$(mktemp)"
+  exec {meeting}<>"$file"
+  rm "$file"
+  launcher+=(--rdzv_endpoint="/dev/fd/$meeting" --rdzv_conf store_type=file --local-addr 127.0.0.1)
+  export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+  export TITAN_JOB_SECRET="${TITAN_JOB_SECRET:-$(</proc/sys/kernel/random/uuid)}"
 }
 
 threads_of_a_rank() {

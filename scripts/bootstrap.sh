@@ -15,7 +15,12 @@ readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb transfo
 readonly kOldestCompiler=12
 
 cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or TITAN_CACHE}/.cache}/titan_train}"
-venv="$cache/python"
+# One environment for each pair of versions, so that another version is installed beside what programs run with.
+venv="$cache/python-$kTorchVersion-$kArrowVersion"
+if [[ -e "$cache/python/.installed-torch-$kTorchVersion" ]] &&
+  { [[ -e "$cache/python/.installed-arrow-$kArrowVersion" ]] || ! compgen -G "$cache/python/.installed-arrow-*" >/dev/null; }; then
+  venv="$cache/python" # has these versions under a name without them
+fi
 
 usage() {
   cat <<EOF
@@ -133,6 +138,15 @@ torch_under() {
   return 1
 }
 
+# Who sets Torch_DIR wants that LibTorch and no other.
+check_torch_dir() {
+  if [[ -n "${Torch_DIR:-}" && ! -r "$Torch_DIR/TorchConfig.cmake" ]]; then
+    say "Torch_DIR is '$Torch_DIR', where there is no TorchConfig.cmake. Set it to <torch>/share/cmake/Torch of LibTorch $kTorchVersion, or" \
+      "unset it: then the active environment's is used, or one in $cache."
+    exit 1
+  fi
+}
+
 # The torch to build against: Torch_DIR, else the active environment's, else the cache's once its installation was completed.
 torch_root() {
   local prefix
@@ -202,8 +216,25 @@ install_torch() {
     return 0
   fi
   say "installing LibTorch $kTorchVersion, once per user: about 5 GB in $venv"
-  python3 -m venv --clear "$venv"
+  make_environment_anew
+}
+
+# Replaces $venv by one with torch, which is made beside it and gets the name when it is whole. Programs may run with what has the
+# name: they keep the files that they have open, and find the same versions under the same names.
+make_environment_anew() {
+  local final="$venv" venv="$venv.new"
+  rm -rf "$venv" "$final.old"
+  python3 -m venv "$venv"
   pip_install torch "torch==$kTorchVersion"
+  # Its own scripts name the folder that they were made in.
+  { grep -rlIF "${venv##*/}" "$venv/bin" "$venv/pyvenv.cfg" || true; } | while read -r script; do
+    sed -i "s|${venv##*/}|${final##*/}|g" "$script"
+  done
+  if [[ -e "$final" ]]; then
+    mv -T "$final" "$final.old"
+  fi
+  mv -T "$venv" "$final"
+  rm -rf "$final.old"
 }
 
 # It goes into our own environment only.
@@ -221,7 +252,7 @@ install_test_packages() {
   if [[ "$python" == "$venv/bin/python" ]]; then
     if [[ ! -e "$(stamp tests)" ]]; then
       say "installing ${kTestPackages[*]} in $venv"
-      [[ -e "$(stamp torch)" ]] || python3 -m venv --clear "$venv"
+      [[ -x "$venv/bin/python" ]] || python3 -m venv "$venv"
       pip_install tests "${kTestPackages[@]}"
     fi
     return 0
@@ -261,12 +292,13 @@ for argument in "$@"; do
   case "$argument" in
     --tests) with_tests=yes ;;
     --fuzz) with_fuzz=yes ;;
-    --print-torch-root) torch_root; exit ;;
-    --print-arrow-root) arrow_root || true; exit ;;
-    --print-python) test_python; exit ;;
+    --print-torch-root) check_torch_dir; torch_root; exit ;;
+    --print-arrow-root) check_torch_dir; arrow_root || true; exit ;;
+    --print-python) check_torch_dir; test_python; exit ;;
     --print-cache) echo "$cache"; exit ;;
     -h | --help) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
 done
+check_torch_dir
 install_all

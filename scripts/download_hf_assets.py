@@ -369,7 +369,8 @@ def add_arguments(parser):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repo_id", required=True, help="the repository, as ORGANISATION/NAME")
-    parser.add_argument("--local_dir", default="assets/hf/", help="where the folder NAME goes (default: %(default)s)")
+    parser.add_argument("--local_dir", type=os.path.expanduser, default="assets/hf/",
+                        help="where the folder NAME goes (default: %(default)s)")
     parser.add_argument("--assets", nargs="+", default=[], choices=ASSETS, help="kinds of files")
     parser.add_argument("--additional_patterns", nargs="+", default=[], help="further files, by name, * and ?")
     parser.add_argument("--all", action="store_true", help="every file of the repository")

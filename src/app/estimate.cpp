@@ -19,7 +19,7 @@ namespace titan::app {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-/// Of the machine's memory, for a dry run.
+/// Of the memory that is left to the program, for a dry run.
 constexpr double kMemoryShare = 0.7;
 /// Of one CPU core, roughly: to tell seconds from hours.
 constexpr double kOperationsPerSecond = 2e10;
@@ -49,10 +49,10 @@ forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t wo
 
 std::string obstacle_to_a_step(const forecast::Forecast& forecast, bool may_take_long) {
   const auto peak = static_cast<double>(forecast.memory.front().peak);
-  const auto memory = static_cast<double>(tools::total_memory_bytes());
+  const auto memory = static_cast<double>(tools::unused_memory_bytes());
   if (peak > kMemoryShare * memory) {
     return concat("it needs ", tools::fixed(peak / kGiB, 1), " GiB of the ",
-                  tools::fixed(memory / kGiB, 1), " GiB of this machine");
+                  tools::fixed(memory / kGiB, 1), " GiB that this process may still take here");
   }
   const auto tokens =
       static_cast<double>(forecast.microbatches * forecast.local_batch_size * forecast.seq_len);

@@ -13,10 +13,12 @@
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "titan/components/generate/decode_continuation.h"
 #include "titan/components/generate/generate.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
 #include "titan/parallel/dtype.h"
+#include "titan/protocols/encode_text.h"
 #include "titan/step/build_step_runner.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -38,8 +40,8 @@ std::vector<Prompt> read_prompts(const config::CommandLine& command,
   const std::int64_t context = command.config.training.seq_len;
   std::vector<Prompt> prompts;
   for (const std::string& text : command.generate.prompts) {
-    Prompt prompt = {text, tokenizer.encode(text, /*add_bos=*/true, /*add_eos=*/false)};
-    if (!prompt.ids.empty() && prompt.ids.back() == tokenizer.eos_id()) prompt.ids.pop_back();
+    Prompt prompt = {text,
+                     protocols::encode_text(tokenizer, text, /*begins=*/true, /*ends=*/false)};
     if (prompt.ids.empty()) throw ConfigError(concat("--prompt: '", text, "' has no tokens"));
     const auto length = static_cast<std::int64_t>(prompt.ids.size());
     if (length > context || command.generate.max_tokens > context - length) {
@@ -113,8 +115,8 @@ void generate_texts(const config::CommandLine& command, const std::vector<Prompt
     const std::vector<std::int64_t> ids =
         components::generate(model, prompt.ids, sampling, generator);
     tokens += static_cast<std::int64_t>(ids.size());
-    tools::print(
-        shown(prompt, ids, tokenizer.decode(ids, /*skip_special_tokens=*/true), command.json));
+    tools::print(shown(prompt, ids, components::decode_continuation(tokenizer, prompt.ids, ids),
+                       command.json));
   }
   const double seconds = base::monotonic_seconds() - start;
   tools::log_info("Made ", tokens, " tokens in ", tools::fixed(seconds, 2),

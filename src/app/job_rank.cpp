@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <numeric>
 #include <random>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 #include "titan/comm/agreement.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/gloo_backend.h"
@@ -38,7 +40,10 @@ Host parse_host(const std::string& text) {
   Host host;
   std::istringstream fields(text);
   fields >> host.first_rank >> host.ranks >> host.name;
-  if (!fields || host.ranks < 1) throw RunError(concat("the store holds no host in '", text, "'"));
+  if (!fields || host.ranks < 1) {
+    throw RunError(concat("the store holds no host in '", base::printable(text, 80), "'"));
+  }
+  host.name = base::printable(host.name, 255);
   return host;
 }
 
@@ -120,12 +125,12 @@ watch::WatchSetup watch_setup(const JobSetup& setup, std::int64_t rank,
 }
 
 std::unique_ptr<comm::Backend> make_backend(const JobSetup& setup, comm::Store& store) {
-  const std::int64_t rank = setup.launch.rank;
-  if (!setup.device.is_cuda()) return comm::make_gloo_backend(store, rank, setup.world_size);
+  if (!setup.device.is_cuda()) return comm::make_gloo_backend(store, setup.launch);
   const config::Comm& comm = setup.config.comm;
   const auto traces = std::filesystem::path(setup.config.job.dump_folder) /
                       comm.save_traces_folder / comm.save_traces_file_prefix;
-  return comm::make_nccl_backend(store, rank, setup.device, {comm.trace_buf_size, traces.string()});
+  return comm::make_nccl_backend(store, setup.launch.rank, setup.device,
+                                 {comm.trace_buf_size, traces.string()});
 }
 
 void make_groups(const JobSetup& setup, JobRank& rank) {
@@ -136,16 +141,38 @@ void make_groups(const JobSetup& setup, JobRank& rank) {
   tools::log_info(mesh::created_text(rank.context.dims));
 }
 
-/// For checkpoints, which are saved while collectives of training are under way. Nobody watches it.
+/// Of the group for checkpoints. A rank that is lost is a matter for the watch; storage that is slow ends
+/// a save and not the job.
+class HostGroupObserver : public comm::CollectiveObserver {
+ public:
+  explicit HostGroupObserver(watch::Watch& watch) : watch_(watch) {}
+  std::uint64_t started(const comm::CollectiveCall& call) override { return watch_.started(call); }
+  void finished(std::uint64_t id) override { watch_.finished(id); }
+  std::string explain(std::uint64_t id, const comm::CollectiveCall& call,
+                      std::string_view error) override {
+    const bool slow = error.find("imed out") != std::string_view::npos ||
+                      error.find("imeout") != std::string_view::npos;
+    if (!slow) return watch_.explain(id, call, error);
+    watch_.finished(id);
+    return concat(call.operation, " #", call.sequence, " of ", call.group, " failed: ", error);
+  }
+
+ private:
+  watch::Watch& watch_;
+};
+
+/// For checkpoints, which are saved while collectives of training are under way.
 void make_host_group(const JobSetup& setup, JobRank& rank) {
   if (!setup.config.checkpoint.enable) return;
   if (setup.device.is_cuda()) {
-    rank.host_backend = comm::make_gloo_backend(*rank.store, rank.context.rank, setup.world_size);
+    rank.host_backend = comm::make_gloo_backend(*rank.store, setup.launch);
   }
   comm::Backend& backend = rank.host_backend ? *rank.host_backend : *rank.backend;
   std::vector<std::int64_t> all(static_cast<std::size_t>(setup.world_size));
   std::iota(all.begin(), all.end(), 0);
-  rank.host_group = backend.make_group("checkpoint", all, init_timeout(setup), nullptr);
+  rank.host_observer = std::make_unique<HostGroupObserver>(*rank.watch);
+  rank.host_group =
+      backend.make_group("checkpoint", all, init_timeout(setup), rank.host_observer.get());
   rank.host_group->set_timeout(kHostTimeout);
   rank.context.host_group = rank.host_group.get();
 }
@@ -154,7 +181,13 @@ void make_host_group(const JobSetup& setup, JobRank& rank) {
 std::int64_t common_seed(const JobSetup& setup, std::int64_t rank, comm::Store& store) {
   if (setup.config.debug.seed) return *setup.config.debug.seed;
   if (rank == 0) store.set(kSeedKey, std::to_string(seed_of(setup.config)));
-  return std::stoll(store.wait(kSeedKey, init_timeout(setup)));
+  const std::string text = store.wait(kSeedKey, init_timeout(setup));
+  std::int64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw RunError(concat("the store holds no seed in '", base::printable(text, 80), "'"));
+  }
+  return seed;
 }
 
 }  // namespace

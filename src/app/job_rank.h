@@ -17,6 +17,7 @@ struct JobRank {
   std::shared_ptr<comm::Store> store;  // null where there is nobody to tell
   std::unique_ptr<comm::Backend> backend;
   std::unique_ptr<titan::watch::Watch> watch;
+  std::unique_ptr<comm::CollectiveObserver> host_observer;
   std::unique_ptr<comm::Backend> host_backend;  // where `backend` is a GPU's
   std::unique_ptr<comm::ProcessGroup> host_group;
   comm::RankContext context;

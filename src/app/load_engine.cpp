@@ -18,6 +18,12 @@ std::string loader_error() {
 
 Engine& load_engine() {
   std::error_code failed;
+  // LibTorch's libraries cannot be loaded from a folder that is gone, and say something else.
+  std::filesystem::current_path(failed);
+  if (failed) {
+    throw RunError(concat("the working directory cannot be used (", failed.message(),
+                          "): it was removed, or moved out of reach; change to another one"));
+  }
   const auto program = std::filesystem::read_symlink("/proc/self/exe", failed);
   const std::string path = program.parent_path() / "libtitan_engine.so";
   void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ int main(int argc, char** argv) {
   std::signal(SIGUSR1,
               SIG_IGN);  // asks for a trace (tools/signals.h); before that can be, for nothing
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, not the end
+  constexpr const char* kOutOfMemory =
+      "out of memory. Lower training.local_batch_size or training.seq_len, choose a "
+      "smaller model.flavor, or checkpoint "
+      "activations (activation_checkpoint.mode).";
   try {
     return titan::app::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const titan::ConfigError& error) {
@@ -35,10 +40,9 @@ int main(int argc, char** argv) {
   } catch (const titan::InternalError& error) {
     return fail(kInternalError, error.what());
   } catch (const std::bad_alloc&) {
-    return fail(kRunFailed,
-                "out of memory. Lower training.local_batch_size or training.seq_len, choose a "
-                "smaller model.flavor, or checkpoint "
-                "activations (activation_checkpoint.mode).");
+    return fail(kRunFailed, kOutOfMemory);
+  } catch (const std::length_error&) {  // more than any memory has
+    return fail(kRunFailed, kOutOfMemory);
   } catch (const std::exception& error) {
     return fail(kRunFailed, error.what());
   }

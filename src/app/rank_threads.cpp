@@ -6,6 +6,8 @@
 #include <exception>
 #include <mutex>
 #include <set>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -55,8 +57,15 @@ void run_rank_threads(const JobSetup& setup, const std::function<void(JobRank&)>
     }
   };
   std::vector<std::thread> threads;
-  for (std::int64_t number = 0; number < setup.world_size; ++number) {
-    threads.emplace_back(run, number);
+  try {
+    for (std::int64_t number = 0; number < setup.world_size; ++number) {
+      threads.emplace_back(run, number);
+    }
+  } catch (const std::system_error& error) {
+    const std::string why = concat("no thread to be had for rank ", threads.size(), " of ",
+                                   setup.world_size, ": ", error.code().message());
+    first_failure.record(std::make_exception_ptr(RunError(why)));
+    world.abort(why);
   }
   for (std::thread& thread : threads) thread.join();
   first_failure.rethrow();

@@ -3,12 +3,14 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/loss/loss.h"
+#include "titan/components/loss/vocabulary_parallel_loss.h"
 #include "titan/components/lr_scheduler/lr_scheduler.h"
 #include "titan/components/metrics/metrics.h"
 #include "titan/components/optimizer/optimizer.h"
 #include "titan/components/validate/validate.h"
 #include "titan/config/job_config.h"
 #include "titan/config/print.h"
+#include "titan/parallel/tensor_parallel.h"
 #include "titan/text/data/text_dataset.h"
 #include "titan/text/tokenizer/tokenizer.h"
 
@@ -48,6 +50,18 @@ std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose p
   return text::build_text_dataloader(options, *tokenizer, base::posix_file_system());
 }
 
+protocols::LossFunction build_loss(const comm::RankContext& context, const JobConfig& config) {
+  if (!parallel::computes_loss_in_parts(context.dims, config.parallelism)) {
+    return components::cross_entropy_loss;
+  }
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  return [vocab_size = args->vocab_size(), &group = context.group(mesh::MeshDim::kTp)](
+             const at::Tensor& prediction, const at::Tensor& labels) {
+    return components::vocabulary_parallel_cross_entropy_loss(prediction, labels, vocab_size,
+                                                              group);
+  };
+}
+
 }  // namespace
 
 text::TextDataOptions training_data(const JobConfig& config) {
@@ -75,9 +89,7 @@ protocols::TextBuilders text_builders() {
   builders.build_tokenizer = [](const JobConfig& config) {
     return text::build_hf_tokenizer(base::posix_file_system(), config.model.hf_assets_path);
   };
-  builders.build_loss = [](const comm::RankContext&, const JobConfig&) {
-    return components::cross_entropy_loss;
-  };
+  builders.build_loss = build_loss;
   builders.build_validator = [](protocols::ValidatorSetup setup, const JobConfig& config) {
     return components::build_validator(std::move(setup), config.validation);
   };

@@ -4,6 +4,8 @@
 #include <c10/util/Exception.h>
 
 #include <filesystem>
+#include <memory>
+#include <string>
 
 #include "app/estimate.h"
 #include "app/hardware.h"
@@ -89,6 +91,17 @@ void report_config(const config::CommandLine& command) {
   }
 }
 
+/// Against a second job in the same folder, which would write into the same metrics, traces and
+/// checkpoints. Within the folder, so that it is the same by whatever path a job names it.
+std::unique_ptr<base::FileLock> lock_dump_folder(const std::string& dump_folder) {
+  /// A job that is started anew may find its last processes ending.
+  constexpr double kPatienceSeconds = 10;
+  base::FileSystem& files = base::posix_file_system();
+  files.create_directories(dump_folder);
+  return files.lock_file((std::filesystem::path(dump_folder) / ".run.lock").string(),
+                         kPatienceSeconds);
+}
+
 /// A rank's work, from building its trainer to the last step.
 class Training {
  public:
@@ -166,7 +179,11 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
   startup_times.finish("libraries");
   tools::log_info("titan_train version: ", version());
   const tools::LaunchEnvironment launch = tools::read_launch_environment();
-  if (launch.rank == 0) report_config(command);
+  std::unique_ptr<base::FileLock> dump_folder_lock;
+  if (launch.rank == 0) {
+    dump_folder_lock = lock_dump_folder(config.job.dump_folder);
+    report_config(command);
+  }
 
   const Hardware hardware = choose_hardware(config, launch);
   const JobSetup setup = {config, command.world_size, hardware.device, launch};

@@ -167,7 +167,8 @@ class PosixFileSystem : public FileSystem {
     while (!lock->try_lock()) {
       if (monotonic_seconds() > end) {
         throw RunError(concat("'", path, "' is locked by ", lock->name_left(),
-                              ": two jobs would overwrite each other's files"));
+                              ": two jobs would overwrite each other's files. Give each a folder "
+                              "of its own, or wait until the other has ended"));
       }
       ::usleep(100'000);
     }

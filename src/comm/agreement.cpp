@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 #include "titan/base/sha256.h"
 
 namespace titan::comm {
@@ -28,6 +29,15 @@ std::string values_key(std::int64_t rank) { return concat("titan/config/values/"
 
 std::string text_of(const Values& values) {
   return Json(values).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Throws RunError where a stranger has written something else.
+Values values_of(const std::string& text, std::int64_t rank) {
+  try {
+    return Json::parse(text).get<Values>();
+  } catch (const Json::exception&) {
+    throw RunError(concat("the store holds no config of rank ", rank));
+  }
 }
 
 std::string shown(const Values& values, const std::string& name) {
@@ -100,8 +110,9 @@ std::string judge(Store& store, std::int64_t world_size, const Values& mine,
   std::size_t count = 0;
   for (const Camp& camp : camps) {
     const std::int64_t speaker = camp.ranks.front();
-    const auto theirs = Json::parse(wait_for(store, values_key(speaker), speaker, timeout));
-    for (const std::string& line : differences(mine, theirs.get<Values>(), camp.ranks)) {
+    const Values theirs =
+        values_of(wait_for(store, values_key(speaker), speaker, timeout), speaker);
+    for (const std::string& line : differences(mine, theirs, camp.ranks)) {
       if (++count <= kMostLines) message += "\n  " + line;
     }
   }
@@ -138,7 +149,7 @@ void check_same_config(Store& store, std::int64_t rank, std::int64_t world_size,
     }
     if (!verdict.empty()) {
       announce(store, world_size - 1, verdict);
-      throw ConfigError(verdict);
+      throw ConfigError(base::printable_lines(verdict));
     }
     store.set(kVerdictKey, kSame);
     return;
@@ -147,8 +158,10 @@ void check_same_config(Store& store, std::int64_t rank, std::int64_t world_size,
   // Rank 0 may still be waiting for another rank, which it will name.
   const std::string verdict = wait_for(store, kVerdictKey, 0, 2 * timeout + kMargin);
   if (verdict != kSame) store.add(kHeardKey, 1);
-  if (verdict.starts_with(kMissing)) throw RunError(verdict.substr(kMissing.size()));
-  if (verdict != kSame) throw ConfigError(verdict);
+  if (verdict.starts_with(kMissing)) {
+    throw RunError(base::printable_lines(verdict.substr(kMissing.size())));
+  }
+  if (verdict != kSame) throw ConfigError(base::printable_lines(verdict));
 }
 
 }  // namespace titan::comm

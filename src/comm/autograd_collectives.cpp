@@ -19,27 +19,26 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// The kernels. They work along the first dimension, where parts are contiguous.
+// The kernels. What is sent and received lies rank by rank, each part contiguous.
 
 Tensor gather_parts(const Tensor& part, std::int64_t dim, const Group& group) {
-  const Tensor input = part.movedim(dim, 0).contiguous();
+  const Tensor input = part.contiguous();
   std::vector<std::int64_t> sizes = input.sizes().vec();
-  sizes[0] *= group->group.size();
-  const Tensor output = at::empty(sizes, input.options());
-  group->group.all_gather(output, input).wait();
-  return output.movedim(0, dim);
+  sizes.insert(sizes.begin(), group->group.size());
+  const Tensor by_rank = at::empty(sizes, input.options());
+  group->group.all_gather(by_rank, input).wait();
+  return by_rank.movedim(0, dim).flatten(dim, dim + 1).contiguous();
 }
 
 Tensor sum_of_parts(const Tensor& whole, std::int64_t dim, const Group& group) {
   const std::int64_t ranks = group->group.size();
-  const Tensor input = whole.movedim(dim, 0).contiguous();
-  std::vector<std::int64_t> sizes = input.sizes().vec();
-  TITAN_CHECK(sizes[0] % ranks == 0, "a dimension of ", sizes[0], " cannot be cut for ", ranks,
-              " ranks");
-  sizes[0] /= ranks;
-  const Tensor output = at::empty(sizes, input.options());
-  group->group.reduce_scatter(output, input).wait();
-  return output.movedim(0, dim);
+  TITAN_CHECK(whole.size(dim) % ranks == 0, "a dimension of ", whole.size(dim),
+              " cannot be cut for ", ranks, " ranks");
+  const Tensor by_rank =
+      whole.unflatten(dim, {ranks, whole.size(dim) / ranks}).movedim(dim, 0).contiguous();
+  const Tensor output = at::empty(by_rank.sizes().slice(1), by_rank.options());
+  group->group.reduce_scatter(output, by_rank).wait();
+  return output;
 }
 
 Tensor sum_of_all(const Tensor& part, const Group& group) {

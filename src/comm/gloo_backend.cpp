@@ -1,13 +1,18 @@
 #include "titan/comm/gloo_backend.h"
 
+#include <ATen/ops/empty.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include <climits>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <map>
 
 #include "comm/c10d_store.h"
 #include "comm/error_reason.h"
 #include "comm/gloo_group.h"
+#include "comm/job_secret.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
@@ -22,9 +27,54 @@ void ignore_broken_pipes() {
   }
 }
 
+/// Gloo's own choice is the address of the host's name, which others reach also where no rank is elsewhere, and which
+/// it cannot read where the name has the full length.
+c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> options_for(
+    const tools::LaunchEnvironment& launch, std::chrono::milliseconds timeout) {
+  using Gloo = c10d::ProcessGroupGloo;
+  const bool chosen = std::getenv("GLOO_SOCKET_IFNAME") != nullptr;
+  const bool readable = launch.host.size() < HOST_NAME_MAX;
+  if (chosen || (!launch.on_one_machine() && readable)) {
+    return Gloo::Options::create_default(timeout);
+  }
+  auto options = Gloo::Options::create(timeout);
+  try {
+    options->devices.push_back(
+        Gloo::createDeviceForHostname(launch.on_one_machine() ? "127.0.0.1" : launch.host));
+  } catch (const std::exception& error) {
+    throw RunError(concat("this machine cannot be reached by its name, '", launch.host, "' (",
+                          reason_of(error),
+                          "): set GLOO_SOCKET_IFNAME to the network interface to the others"));
+  }
+  return options;
+}
+
+/// Anybody may connect in a member's place: Gloo asks for eight bytes that can be guessed. Throws RunError
+/// where one of the others does not know the secret.
+void prove_membership(ProcessGroup& group, const JobSecret& secret, const std::string& prefix) {
+  constexpr auto kSize = static_cast<std::int64_t>(JobSecret::kSealSize);
+  const auto proof = [&](std::int64_t from, std::int64_t to) {
+    return secret.seal(concat("member ", from, " to ", to, " of ", prefix));
+  };
+  const at::Tensor sent = at::empty({group.size(), kSize}, at::kByte);
+  const at::Tensor received = at::empty_like(sent);
+  for (std::int64_t to = 0; to < group.size(); ++to) {
+    std::memcpy(sent[to].mutable_data_ptr(), proof(group.rank(), to).data(), JobSecret::kSealSize);
+  }
+  const std::vector<std::int64_t> ones(static_cast<std::size_t>(group.size()), 1);
+  group.all_to_all(received, sent, ones, ones).wait();
+  for (std::int64_t from = 0; from < group.size(); ++from) {
+    const auto* bytes = static_cast<const char*>(received[from].const_data_ptr());
+    if (same_seal({bytes, JobSecret::kSealSize}, proof(from, group.rank()))) continue;
+    throw RunError(concat("what connected as rank ", group.ranks()[static_cast<std::size_t>(from)],
+                          " does not know the secret of this job: it is none of its ranks"));
+  }
+}
+
 class GlooBackend : public Backend {
  public:
-  GlooBackend(Store& store, std::int64_t rank) : store_(store), rank_(rank) {
+  GlooBackend(Store& store, const tools::LaunchEnvironment& launch)
+      : store_(store), launch_(launch), rank_(launch.rank), secret_(launch.secret) {
     ignore_broken_pipes();
   }
 
@@ -40,9 +90,13 @@ class GlooBackend : public Backend {
     try {
       const auto keys = c10::make_intrusive<C10dStore>(store_, prefix);
       keys->setTimeout(timeout);
-      auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-          keys, static_cast<int>(place), static_cast<int>(ranks.size()),
-          c10d::ProcessGroupGloo::Options::create_default(timeout));
+      auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(keys, static_cast<int>(place),
+                                                              static_cast<int>(ranks.size()),
+                                                              options_for(launch_, timeout));
+      if (secret_.is_set()) {
+        const auto unobserved = make_gloo_group({name, ranks, place, nullptr}, gloo, timeout);
+        prove_membership(*unobserved, secret_, prefix);
+      }
       return make_gloo_group({name, ranks, place, observer}, std::move(gloo), timeout);
     } catch (const std::exception& error) {
       throw RunError(concat("rank ", rank_, " cannot join group '", name, "' of ranks ",
@@ -80,16 +134,18 @@ class GlooBackend : public Backend {
   }
 
   Store& store_;
+  tools::LaunchEnvironment launch_;
   std::int64_t rank_;
+  JobSecret secret_;
   std::map<std::string, int> made_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_gloo_backend(Store& store, std::int64_t rank,
-                                           std::int64_t world_size) {
-  TITAN_CHECK(rank >= 0 && rank < world_size, "no rank ", rank, " in a world of ", world_size);
-  return std::make_unique<GlooBackend>(store, rank);
+std::unique_ptr<Backend> make_gloo_backend(Store& store, const tools::LaunchEnvironment& launch) {
+  TITAN_CHECK(launch.rank >= 0 && launch.rank < launch.world_size, "no rank ", launch.rank,
+              " in a world of ", launch.world_size);
+  return std::make_unique<GlooBackend>(store, launch);
 }
 
 }  // namespace titan::comm

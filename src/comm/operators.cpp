@@ -8,6 +8,7 @@ namespace titan::comm {
 TORCH_LIBRARY(titan, library) {
   library.class_<GroupHandle>("Group");
   define_differentiable_operators(library);
+  define_overlapped_operators(library);
   StartOperators::define(library);
 }
 

@@ -37,6 +37,9 @@ std::string with_group(const std::string& name_and_arguments, const char* result
 /// Those of autograd_collectives.h: differentiable, of new tensors.
 void define_differentiable_operators(torch::Library& library);
 
+/// Those of overlapped_products.h.
+void define_overlapped_operators(torch::Library& library);
+
 /// Those of ProcessGroup: asynchronous, into tensors that are there. What is under way stays in the handle.
 struct StartOperators {
   static void define(torch::Library& library);

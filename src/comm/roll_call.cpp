@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 
 namespace titan::comm {
 
@@ -12,6 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr auto kVerdictKey = "roll_call/verdict";
 constexpr auto kComplete = "complete";
 constexpr auto kShortestPause = std::chrono::milliseconds(1);
 constexpr auto kLongestPause = std::chrono::milliseconds(50);
@@ -34,22 +36,22 @@ class RollCall {
   }
 
   /// "complete", a reason to refuse, or nothing yet.
-  std::optional<std::string> verdict() { return store_.find("roll_call/verdict"); }
+  std::optional<std::string> verdict() { return store_.find(kVerdictKey); }
 
   [[noreturn]] void refuse(const std::string& reason) {
     decide(reason);
-    const std::string first = store_.wait("roll_call/verdict", std::chrono::seconds(10));
+    const std::string first = store_.wait(kVerdictKey, std::chrono::seconds(10));
     end(first == kComplete ? reason : first);
   }
 
   [[noreturn]] static void end(const std::string& reason) {
     std::this_thread::sleep_for(kFarewell);
-    throw RunError(reason);
+    throw RunError(base::printable(reason));
   }
 
   /// The first verdict stays.
   void decide(const std::string& verdict) {
-    if (store_.add("roll_call/verdicts", 1) == 1) store_.set("roll_call/verdict", verdict);
+    if (store_.add("roll_call/verdicts", 1) == 1) store_.set(kVerdictKey, verdict);
   }
 
   std::string absence(std::chrono::milliseconds timeout) {
@@ -63,8 +65,9 @@ class RollCall {
     if (absent > kMostNamed) names += concat(" and ", absent - kMostNamed, " more");
     return concat(absent, " of ", me_.world_size, " ranks did not come within ",
                   std::chrono::duration<double>(timeout).count(), " s: rank ", names,
-                  ". Were they started, and can they reach the master? comm.init_timeout_seconds"
-                  " sets the time");
+                  ". Were they started, ",
+                  me_.has_secret ? "have they the TITAN_JOB_SECRET of this one, " : "",
+                  "and can they reach the master? comm.init_timeout_seconds sets the time");
   }
 
  private:

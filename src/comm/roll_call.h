@@ -14,6 +14,8 @@ struct Attendee {
   std::int64_t world_size = 1;
   /// Where it runs, for messages: "host a, process 17".
   std::string where;
+  /// Whether only those who know the job's secret are heard, for messages.
+  bool has_secret = false;
 };
 
 /// Returns when all ranks have come to this store. Throws RunError with one message for all ranks:

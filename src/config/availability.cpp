@@ -41,8 +41,6 @@ constexpr Missing kMissing[] = {
      "quantized Hugging Face checkpoints"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
-    {"parallelism.tensor_parallel_degree",
-     [](const C& c) { return c.parallelism.tensor_parallel_degree > 1; }, "tensor parallelism"},
     {"parallelism.pipeline_parallel_degree",
      [](const C& c) { return c.parallelism.pipeline_parallel_degree > 1; }, "pipeline parallelism"},
     {"parallelism.context_parallel_degree",
@@ -60,20 +58,17 @@ constexpr Missing kMissing[] = {
 constexpr Missing kReplaced[] = {
     {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
      "it has PyTorch record the operators of a recomputation. Here a block that saves other "
-     "tensors "
-     "when it is run again ends the run by itself, and --debug.log_hashes finds the first tensor "
-     "that differs between two runs. Leave it out"},
+     "tensors when it is run again ends the run by itself, and --debug.log_hashes finds the first "
+     "tensor that differs between two runs. Leave it out"},
     {"memory_estimation.disable_fake_mode",
      [](const C& c) { return c.memory_estimation.disable_fake_mode; },
      "a forecast allocates nothing here. To measure with real tensors, train a step "
      "(--training.steps=1): its log line has the peak, and out of memory the forecast stands "
-     "beside "
-     "it. Leave it out"},
+     "beside it. Leave it out"},
     {"job.custom_config_module", [](const C& c) { return !c.job.custom_config_module.empty(); },
      "a Python module cannot be imported here. Options of the original's experiments are among "
-     "this "
-     "program's own where it has them (--help), a model is chosen with model.name, and one of your "
-     "own is registered in C++ (docs/design.md, \"Where is it?\"). Leave it out"},
+     "this program's own where it has them (--help), a model is chosen with model.name, and one of "
+     "your own is registered in C++ (docs/design.md, \"Where is it?\"). Leave it out"},
     {"experimental.custom_import", [](const C& c) { return !c.experimental.custom_import.empty(); },
      "a Python module cannot be imported here. A model is chosen with model.name, a converter with "
      "model.converters, and those of your own are registered in C++ (docs/design.md, \"Where is "

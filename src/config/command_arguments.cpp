@@ -4,6 +4,7 @@
 #include <array>
 
 #include "config/argument_value.h"
+#include "config/home_folder.h"
 #include "titan/base/errors.h"
 #include "titan/config/option.h"
 
@@ -136,7 +137,8 @@ GenerateOptions read_generate(const CLI::App& app, const CommandWords& words, Ac
     given.refuse(kGenerate, "generate");
     return options;
   }
-  options.checkpoint = words.checkpoint;
+  options.checkpoint =
+      path_argument("--checkpoint=" + words.checkpoint, words.checkpoint, problems);
   options.prompts = words.prompts;
   given.need("generate", "--checkpoint", words.checkpoint, "PATH: where the weights are");
   if (options.prompts.empty()) {
@@ -171,8 +173,8 @@ ConvertOptions read_convert(const CLI::App& app, const CommandWords& words,
                                           positional.size() == 1 ? " path" : " paths")});
     return options;
   }
-  options.source = positional[0];
-  options.destination = positional[1];
+  options.source = path_argument(positional[0], positional[0], problems);
+  options.destination = path_argument(positional[1], positional[1], problems);
   return options;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "config/home_folder.h"
 #include "config/overrides.h"
 #include "config/path_problems.h"
 #include "config/program_arguments.h"
@@ -27,7 +28,7 @@ class Loader {
 
   /// Loads the file and, before it, its chain of `base` files. `named_by` tells who asked for it.
   void load_file(const std::string& given_path, const std::string& named_by) {
-    const std::string path = normal(given_path);
+    const std::string path = normal(with_home(given_path));
     const bool circle = std::ranges::find(chain_, path) != chain_.end();
     if (circle || chain_.size() == kMaxChain) {
       problems_.push_back(
@@ -53,7 +54,9 @@ class Loader {
   }
 
   void apply(const Assignment& assignment) {
-    assignment.option->set(config, assignment.value);
+    const auto* text = std::get_if<std::string>(&assignment.value);
+    const bool is_path = assignment.option->is_path && text != nullptr;
+    assignment.option->set(config, is_path ? Value(with_home(*text)) : assignment.value);
     origins.set(assignment.option->full_name(), assignment.origin);
   }
 
@@ -63,7 +66,7 @@ class Loader {
  private:
   void load_base(const TomlFile& file, const std::string& path) {
     const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    load_file((folder / *file.base).string(), file.base_origin);
+    load_file((folder / with_home(*file.base)).string(), file.base_origin);
   }
 
   base::FileSystem& files_;

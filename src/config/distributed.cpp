@@ -59,7 +59,8 @@ void Parallelism::describe(Describer<Parallelism>& option) {
          "InterleavedZeroBubble, ZBVZeroBubble, DualPipeV, PipelineScheduleSingle, "
          "PipelineScheduleMulti.");
   option("pipeline_parallel_schedule_csv", &Parallelism::pipeline_parallel_schedule_csv,
-         "CSV file with a schedule to run instead.");
+         "CSV file with a schedule to run instead.")
+      .path();
   option("pipeline_parallel_microbatch_size", &Parallelism::pipeline_parallel_microbatch_size,
          "Sequences per pipeline microbatch; divides training.local_batch_size.")
       .at_least(1);
@@ -88,10 +89,11 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
   option("enable", &Checkpoint::enable, "Save and load checkpoints.");
   option("enable_ft_dataloader_checkpoints", &Checkpoint::enable_ft_dataloader_checkpoints,
          "Save the data position of every replica under fault tolerance.");
-  option("folder", &Checkpoint::folder, "Folder of the checkpoints, under dump_folder.");
+  option("folder", &Checkpoint::folder, "Folder of the checkpoints, under dump_folder.").path();
   option("interval", &Checkpoint::interval, "Save every n-th step.").at_least(1);
   option("initial_load_path", &Checkpoint::initial_load_path,
-         "Checkpoint to start from when the folder holds none.");
+         "Checkpoint to start from when the folder holds none.")
+      .path();
   option("initial_load_model_only", &Checkpoint::initial_load_model_only,
          "Take only the model from the initial checkpoint.");
   option("initial_load_in_hf", &Checkpoint::initial_load_in_hf,
@@ -133,7 +135,8 @@ void Comm::describe(Describer<Comm>& option) {
          "Collectives the flight recorder remembers; 0 turns it off.")
       .at_least(0);
   option("save_traces_folder", &Comm::save_traces_folder,
-         "Folder of the flight recorder's files, under dump_folder.");
+         "Folder of the flight recorder's files, under dump_folder.")
+      .path();
   option("save_traces_file_prefix", &Comm::save_traces_file_prefix,
          "Start of the names of those files.");
   option("mode", &Comm::mode,

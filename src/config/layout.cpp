@@ -209,7 +209,7 @@ void replicas_alone_or_sharded(const Rules& rules, const Degrees& degrees) {
   if (!mesh::replicas_fit(degrees)) {
     rules.broken({"parallelism.data_parallel_replicate_degree"},
                  "DDP (data_parallel_replicate_degree without data_parallel_shard_degree) does not "
-                 "combine with tensor or pipeline parallelism: shard as well");
+                 "combine with pipeline parallelism: shard as well");
   }
 }
 

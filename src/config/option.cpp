@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "config/home_folder.h"
 #include "config/nearest.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
@@ -75,6 +76,10 @@ std::string Option::complaint_about(const Value& value) const {
   for (const std::string& word : words) {
     if (word.find('\0') != std::string::npos || !is_utf8(word)) {
       return "must be UTF-8 text without NUL";
+    }
+    if (const std::string complaint = is_path ? complaint_about_home(word) : "";
+        !complaint.empty()) {
+      return complaint;
     }
     if (!choices.empty() && std::ranges::find(choices, word) == choices.end() &&
         !(open && did_you_mean(word, choices).empty())) {
@@ -153,6 +158,11 @@ Option& Option::or_registered() {
 Option& Option::must(bool (*predicate)(const std::string&), std::string in_words) {
   holds = predicate;
   rule = std::move(in_words);
+  return *this;
+}
+
+Option& Option::path() {
+  is_path = true;
   return *this;
 }
 

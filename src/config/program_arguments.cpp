@@ -5,6 +5,7 @@
 
 #include "config/argument_value.h"
 #include "config/command_arguments.h"
+#include "config/home_folder.h"
 #include "titan/base/errors.h"
 #include "titan/config/options.h"
 
@@ -173,11 +174,11 @@ Action action_of(const CLI::App& app, const Words& words, Action command) {
 
 /// `plot` takes files and folders where others take options of the config.
 void take_inputs(ProgramArguments& result, Problems& problems) {
-  for (std::string& argument : result.rest) {
+  for (const std::string& argument : result.rest) {
     if (argument.starts_with("--")) {
       problems.push_back({argument, "is not an option of plot"});
     } else {
-      result.inputs.push_back(std::move(argument));
+      result.inputs.push_back(path_argument(argument, argument, problems));
     }
   }
   result.rest.clear();
@@ -242,7 +243,7 @@ void read_output(const CLI::App& app, const Words& words, ProgramArguments& resu
   const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot ||
                       result.action == Action::kEstimate;
   if (app.count("--output") > 0) {
-    result.output = words.output;
+    result.output = path_argument("--output=" + words.output, words.output, problems);
     if (!wanted || words.output.empty()) {
       problems.push_back(
           {"--output=" + words.output,

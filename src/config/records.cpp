@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "config/home_folder.h"
 #include "config/nearest.h"
 #include "titan/base/errors.h"
 #include "titan/config/data_format.h"
@@ -25,7 +26,8 @@ std::string complaint_about_pattern(const std::string& pattern) {
 }
 
 std::string complaint_about_path(const std::string& path) {
-  return path.empty() || path.find('\0') != std::string::npos ? "must be a file or a folder" : "";
+  return path.empty() || path.find('\0') != std::string::npos ? "must be a file or a folder"
+                                                              : complaint_about_home(path);
 }
 
 std::string complaint_about_format(const std::string& format) {
@@ -40,7 +42,7 @@ constexpr std::array kParamGroupFields = {
     RecordField<ParamGroup>{"lr_scale", &ParamGroup::lr_scale}};
 
 constexpr std::array kMixturePartFields = {
-    RecordField<MixturePart>{"path", &MixturePart::path, true, complaint_about_path},
+    RecordField<MixturePart>{"path", &MixturePart::path, true, complaint_about_path, true},
     RecordField<MixturePart>{"weight", &MixturePart::weight},
     RecordField<MixturePart>{"format", &MixturePart::format, false, complaint_about_format}};
 

@@ -19,6 +19,7 @@ struct RecordField {
   bool required = false;
   /// What is wrong with a text; empty when nothing is.
   std::string (*complaint_about)(const std::string&) = nullptr;
+  bool is_path = false;  ///< as that of an `Option`
 };
 
 /// The keys of a `[[optimizer.param_groups]]` table.

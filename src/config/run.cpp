@@ -7,12 +7,14 @@ namespace titan::config {
 void Job::describe(Describer<Job>& option) {
   option("config_file", &Job::config_file,
          "TOML file to load. May be repeated: a later file outranks an earlier one.")
+      .path()
       .only_on_command_line();
-  option("dump_folder", &Job::dump_folder, "Folder of everything the run writes.");
+  option("dump_folder", &Job::dump_folder, "Folder of everything the run writes.").path();
   option("description", &Job::description, "Free text for the log's first line.");
   option("print_config", &Job::print_config, "Log the whole config as JSON at the start.");
   option("save_config_file", &Job::save_config_file,
-         "File under dump_folder to save the config to, as JSON.");
+         "File under dump_folder to save the config to, as JSON.")
+      .path();
   option("custom_config_module", &Job::custom_config_module,
          "Python module with more options, in the Python original.");
 }
@@ -20,7 +22,8 @@ void Job::describe(Describer<Job>& option) {
 void Profiling::describe(Describer<Profiling>& option) {
   option("enable_profiling", &Profiling::enable_profiling, "Write profiler traces.");
   option("save_traces_folder", &Profiling::save_traces_folder,
-         "Folder of the traces, under dump_folder.");
+         "Folder of the traces, under dump_folder.")
+      .path();
   option("profile_freq", &Profiling::profile_freq,
          "Length of a profiling cycle in steps, for traces and memory snapshots.")
       .at_least(1);
@@ -29,7 +32,8 @@ void Profiling::describe(Describer<Profiling>& option) {
   option("enable_memory_snapshot", &Profiling::enable_memory_snapshot,
          "Write snapshots of the CUDA allocator.");
   option("save_memory_snapshot_folder", &Profiling::save_memory_snapshot_folder,
-         "Folder of the memory snapshots, under dump_folder.");
+         "Folder of the memory snapshots, under dump_folder.")
+      .path();
 }
 
 void Metrics::describe(Describer<Metrics>& option) {
@@ -37,7 +41,8 @@ void Metrics::describe(Describer<Metrics>& option) {
   option("enable_tensorboard", &Metrics::enable_tensorboard, "Write TensorBoard event files.");
   option("disable_color_printing", &Metrics::disable_color_printing, "Log without colors.");
   option("save_tb_folder", &Metrics::save_tb_folder,
-         "Folder of the TensorBoard files, under dump_folder.");
+         "Folder of the TensorBoard files, under dump_folder.")
+      .path();
   option("save_for_all_ranks", &Metrics::save_for_all_ranks,
          "Write TensorBoard and Weights & Biases metrics from every rank, not from one.");
   option("enable_wandb", &Metrics::enable_wandb, "Report to Weights & Biases.");

@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "config/argument_value.h"
+#include "config/home_folder.h"
 #include "config/nearest.h"
 #include "config/records.h"
+#include "config/toml_depth.h"
 #include "config/value_text.h"
 #include "titan/base/errors.h"
 #include "titan/config/options.h"
@@ -129,6 +131,11 @@ class TomlReader {
     if (!node.is_string() || node.as_string()->get().empty() ||
         node.as_string()->get().find('\0') != std::string::npos) {
       report(node, concat("base must be the path of a TOML file, got ", in_words(node)));
+      return;
+    }
+    const std::string complaint = complaint_about_home(node.as_string()->get());
+    if (!complaint.empty()) {
+      report(node, "base " + complaint);
       return;
     }
     file_.base = node.as_string()->get();
@@ -300,7 +307,9 @@ class TomlReader {
     const std::string complaint = field.complaint_about(text);
     if (!complaint.empty()) {
       report(node, concat(option.full_name(), ": ", field.name, " ", complaint));
+      return;
     }
+    if (field.is_path) text = with_home(text);
   }
 
   template <class Record, class Number>
@@ -324,6 +333,11 @@ class TomlReader {
 
 TomlFile read_toml(std::string_view text, const std::string& path, Problems& problems) {
   TomlFile file;
+  if (const std::optional<DeepKey> deep = find_deep_key(text)) {
+    problems.push_back({concat(path, ":", deep->line, ":", deep->column),
+                        "a key of more parts than any option has"});
+    return file;
+  }
   try {
     const toml::table table = toml::parse(text, path);
     TomlReader reader(path, file);

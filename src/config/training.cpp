@@ -14,8 +14,9 @@ void Model::describe(Describer<Model>& option) {
   option("name", &Model::name, "Which model to train: the name of a train spec.");
   option("flavor", &Model::flavor, "Size of the model, such as debugmodel or 8B.");
   option("hf_assets_path", &Model::hf_assets_path,
-         "Folder in Hugging Face layout: tokenizer files, config.json, safetensors.");
-  option("tokenizer_path", &Model::tokenizer_path, "Deprecated: use hf_assets_path.");
+         "Folder in Hugging Face layout: tokenizer files, config.json, safetensors.")
+      .path();
+  option("tokenizer_path", &Model::tokenizer_path, "Deprecated: use hf_assets_path.").path();
   option("converters", &Model::converters,
          "Converters applied to the model, in order. \"float8\" is an old name of "
          "\"quantize.linear.float8\".")
@@ -96,7 +97,8 @@ void Training::describe(Describer<Training>& option) {
   option(
       "dataset_path", &Training::dataset_path,
       "Where the data is, if not in its usual place: a file, or a folder whose files are read in "
-      "order of their names. See [data] for the formats.");
+      "order of their names. See [data] for the formats.")
+      .path();
   option("local_batch_size", &Training::local_batch_size,
          "Sequences per data-parallel rank and microbatch.")
       .at_least(1);
@@ -127,6 +129,7 @@ void Validation::describe(Describer<Validation>& option) {
   option("enable", &Validation::enable, "Validate during training.");
   option("dataset", &Validation::dataset, "Name of the validation data.");
   option("dataset_path", &Validation::dataset_path, "Where the data is, if not in its usual place.")
+      .path()
       .must(is_not_empty, "a path");
   option("local_batch_size", &Validation::local_batch_size, "Sequences per data-parallel rank.")
       .at_least(1);

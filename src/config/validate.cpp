@@ -40,6 +40,17 @@ void global_batch_divides(const Rules& rules) {
                  "training.global_batch_size (", training.global_batch_size,
                  ") must be a multiple of local_batch_size (", training.local_batch_size,
                  ") * data-parallel ranks (", ranks, ")");
+    return;
+  }
+  // A step holds all its microbatches.
+  constexpr std::int64_t kMostMicrobatches = 1'000'000;
+  const std::int64_t microbatches =
+      training.global_batch_size / (training.local_batch_size * ranks);
+  if (microbatches > kMostMicrobatches) {
+    rules.broken({"training.global_batch_size"}, "training.global_batch_size (",
+                 training.global_batch_size, ") is ", microbatches, " microbatches of ",
+                 training.local_batch_size, " on each data-parallel rank; at most are ",
+                 kMostMicrobatches);
   }
 }
 
@@ -51,6 +62,16 @@ void microbatch_is_addressable(const Rules& rules) {
     rules.broken({"training.local_batch_size", "training.seq_len"}, "training.local_batch_size (",
                  training.local_batch_size, ") * seq_len (", training.seq_len,
                  ") is more than 2^31 tokens");
+  }
+}
+
+void validation_batch_is_addressable(const Rules& rules) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+  const Validation& validation = rules.config.validation;
+  if (validation.enable && validation.local_batch_size > kMostTokens / validation.seq_len) {
+    rules.broken({"validation.local_batch_size", "validation.seq_len"},
+                 "validation.local_batch_size (", validation.local_batch_size, ") * seq_len (",
+                 validation.seq_len, ") is more than 2^31 tokens");
   }
 }
 
@@ -110,16 +131,6 @@ void deepep_has_experts(const Rules& rules) {
     rules.broken({"parallelism.expert_parallel_comm_backend"},
                  "expert_parallel_comm_backend \"deepep\" needs expert_parallel_degree > 1 and "
                  "expert_tensor_parallel_degree = 1");
-  }
-}
-
-void async_tensor_parallel_is_compiled(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  if (parallelism.enable_async_tensor_parallel && parallelism.tensor_parallel_degree > 1 &&
-      !compiles_model(rules.config)) {
-    rules.broken({"parallelism.enable_async_tensor_parallel"},
-                 "parallelism.enable_async_tensor_parallel needs compile.enable with \"model\" "
-                 "among compile.components");
   }
 }
 
@@ -230,6 +241,16 @@ void validation_fits_the_model(const Rules& rules) {
                  config.validation.seq_len, ") must not be larger than training.seq_len (",
                  config.training.seq_len, ")");
   }
+  const mesh::Degrees degrees = config.parallelism.degrees();
+  const bool is_cut = degrees.tp > 1 || degrees.cp > 1;
+  if (config.validation.enable && is_cut &&
+      !mesh::sequences_divide(degrees, config.validation.seq_len)) {
+    rules.broken({"validation.seq_len", "parallelism.tensor_parallel_degree",
+                  "parallelism.context_parallel_degree"},
+                 "validation.seq_len (", config.validation.seq_len,
+                 ") must be a multiple of 2 * tensor_parallel_degree (", degrees.tp,
+                 ") * context_parallel_degree (", degrees.cp, ")");
+  }
 }
 
 void prompts_have_no_text(const Rules& rules) {
@@ -315,11 +336,11 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   check_layout(rules);
   global_batch_divides(rules);
   microbatch_is_addressable(rules);
+  validation_batch_is_addressable(rules);
   microbatch_divides(rules);
   pipeline_schedule_is_known(rules);
   overlapped_experts_without_recompute(rules);
   deepep_has_experts(rules);
-  async_tensor_parallel_is_compiled(rules);
   memory_budget_is_compiled(rules);
   early_step_is_alone(rules);
   converters_agree(rules);

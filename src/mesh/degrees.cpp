@@ -45,7 +45,7 @@ bool expert_tensor_fits(const Degrees& degrees) {
 
 bool replicas_fit(const Degrees& resolved) {
   const bool shards = resolved.dp_shard > 1 || resolved.cp > 1;
-  return resolved.dp_replicate == 1 || shards || (resolved.tp == 1 && resolved.pp == 1);
+  return resolved.dp_replicate == 1 || shards || resolved.pp == 1;
 }
 
 bool sequences_divide(const Degrees& degrees, std::int64_t seq_len) {

@@ -41,7 +41,7 @@ void add_recompute_shapes(OperatorSavePolicy& policy, const std::string& block_n
       throw ConfigError("activation_checkpoint.per_op_sac_force_recompute_mm_shapes_by_fqns: " +
                         full_name + " is matched, but is not a linear layer.");
     }
-    const std::vector<std::int64_t>& sizes = linear->weight().full_sizes;
+    const at::IntArrayRef sizes = linear->weight().tensor.sizes();
     policy.recompute_mm_shapes.emplace(sizes[1], sizes[0]);
   }
 }

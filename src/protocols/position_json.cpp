@@ -9,14 +9,29 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// An order is the seed, or null for none; it may be left out.
 Json range_json(const UnitRange& range) {
-  return {range.units, range.pass, range.begin, range.end, range.step, range.skip};
+  Json json = {range.units, range.pass, range.begin,  range.end,
+               range.step,  range.skip, range.stride, range.stop};
+  if (range.order) json.push_back(range.order->seed ? Json(*range.order->seed) : Json());
+  return json;
 }
 
+// Older files have the first six only: whole units, read in the order of the run that reads them.
 UnitRange range_from(const Json& json) {
-  if (json.size() != 6) throw RunError("a range of units must be a name and five numbers");
+  if (json.size() != 6 && json.size() != 8 && json.size() != 9) {
+    throw RunError("a range of units must be a name, five or seven numbers, and maybe an order");
+  }
   const auto at = [&](std::size_t i) { return json.at(i).get<std::int64_t>(); };
-  return {json.at(0).get<std::string>(), at(1), at(2), at(3), at(4), at(5)};
+  UnitRange range{json.at(0).get<std::string>(), at(1), at(2), at(3), at(4), at(5)};
+  if (json.size() == 6) return range;
+  range.stride = at(6);
+  range.stop = at(7);
+  if (json.size() == 9) {
+    range.order.emplace();
+    if (!json.at(8).is_null()) range.order->seed = json.at(8).get<std::uint64_t>();
+  }
+  return range;
 }
 
 }  // namespace

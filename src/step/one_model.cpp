@@ -1,6 +1,8 @@
 #include "titan/step/one_model.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
@@ -12,6 +14,9 @@
 #include "titan/config/job_config.h"
 #include "titan/nn/attention_masks.h"
 #include "titan/parallel/autocast.h"
+#include "titan/parallel/placement.h"
+#include "titan/parallel/tensor_parallel.h"
+#include "titan/protocols/train_spec.h"
 #include "titan/step/batch_tensors.h"
 #include "titan/step/phase.h"
 
@@ -92,15 +97,37 @@ at::Tensor OneModel::loss_sum(protocols::Batch& batch, bool pinned) {
 }
 
 at::Tensor OneModel::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) {
+  const mesh::ParallelDims& dims = setup_.context.dims;
+  const std::int64_t length = tokens.size(1);
+  // Between layers tensor parallelism cuts texts into equal parts; tokens behind a text change nothing before.
+  const std::int64_t missing = (dims.degrees().tp - length % dims.degrees().tp) % dims.degrees().tp;
+  const at::Tensor whole = at::constant_pad_nd(tokens, {0, missing}).to(setup_.context.device);
   nn::SequenceInfo sequence;
   // What is kept of a text is one document anyway.
   if (attends_within_documents() && caches == nullptr) {
-    mask_documents(sequence, at::zeros_like(tokens));
+    mask_documents(sequence, at::zeros_like(whole));
   }
-  sequence.caches = std::move(caches);
+  if (caches != nullptr && dims.tp_enabled()) {
+    caches->add_room(dims.degrees().tp - 1);
+    const std::int64_t first = caches->length();
+    // The table of rotations may end with the text.
+    sequence.positions =
+        at::arange(first, first + length + missing, whole.options()).clamp_max(first + length - 1);
+  }
+  sequence.caches = caches;
   const parallel::AutocastScope autocast(setup_.context.device.type(), precision_.autocast,
                                          at::kBFloat16);
-  return run(tokens.to(setup_.context.device), std::move(sequence));
+  at::Tensor logits = run(whole, std::move(sequence)).narrow(1, 0, length);
+  if (caches != nullptr) caches->forget_last(missing);
+  if (!parallel::computes_loss_in_parts(dims, setup_.config.parallelism)) return logits;
+  return parallel::redistribute(logits,
+                                {parallel::Placement::cut(-1), parallel::Placement::whole()},
+                                setup_.context.group(mesh::MeshDim::kTp), vocab_size());
+}
+
+std::int64_t OneModel::vocab_size() const {
+  const config::Model& model = setup_.config.model;
+  return protocols::get_model_args(model.name, model.flavor)->vocab_size();
 }
 
 at::Tensor OneModel::documents_of(protocols::Batch& batch, const at::Tensor& tokens) const {

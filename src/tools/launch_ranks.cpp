@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -17,9 +18,11 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 
 #include "titan/base/errors.h"
+#include "titan/tools/signals.h"
 #include "tools/rank_process.h"
 
 namespace titan::tools {
@@ -47,6 +50,18 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
+/// 128 bits that nobody can guess, as hexadecimal digits.
+std::string random_secret() {
+  std::random_device entropy;
+  std::array<char, 9> digits;
+  std::string secret;
+  for (int word = 0; word < 4; ++word) {
+    std::snprintf(digits.data(), digits.size(), "%08x", entropy());
+    secret += digits.data();
+  }
+  return secret;
+}
+
 std::int64_t usable_cores() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -59,7 +74,8 @@ class SignalInbox {
   SignalInbox() {
     sigset_t wanted;
     sigemptyset(&wanted);
-    for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&wanted, signal);
+    for (const int signal : {SIGCHLD, SIGUSR1}) sigaddset(&wanted, signal);
+    for (const int signal : stop_signals()) sigaddset(&wanted, signal);
     ::sigprocmask(SIG_BLOCK, &wanted, &previous_);
     inbox_ = base::Descriptor(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!inbox_.is_open()) throw RunError(concat("no signalfd: ", std::strerror(errno)));
@@ -98,6 +114,10 @@ class RankLauncher {
                          {"WORLD_SIZE", std::to_string(launch.ranks)},
                          {"LOCAL_WORLD_SIZE", std::to_string(launch.ranks)},
                          {"GROUP_RANK", "0"}};
+    const char* secret = std::getenv("TITAN_JOB_SECRET");
+    if (secret == nullptr || *secret == '\0') {
+      setup.environment["TITAN_JOB_SECRET"] = random_secret();
+    }
     if (std::getenv("OMP_NUM_THREADS") == nullptr) {
       const std::int64_t threads = std::max<std::int64_t>(1, usable_cores() / launch.ranks);
       setup.environment["OMP_NUM_THREADS"] = std::to_string(threads);
@@ -161,9 +181,14 @@ class RankLauncher {
       }
       return;
     }
-    // Who asks twice does not want to wait: a rank that is stopped hears no request.
-    if (signal != SIGUSR1 && asked_to_stop_) deadline_ = Clock::now() + kTimeToObey;
-    if (signal != SIGUSR1) asked_to_stop_ = signal;
+    // Who asks twice does not want to wait: a rank that is stopped hears no request. A scheduler that
+    // warned and now asks has asked once, and a save may be under way.
+    if (signal == SIGINT || signal == SIGTERM) {
+      if (asked_to_stop_.contains(SIGINT) || asked_to_stop_.contains(SIGTERM)) {
+        deadline_ = Clock::now() + kTimeToObey;
+      }
+    }
+    if (signal != SIGUSR1) asked_to_stop_.insert(signal);
     send(signal);
   }
 
@@ -175,7 +200,7 @@ class RankLauncher {
     }
     rank.send(SIGKILL);  // what it has started
     if (failed_ != nullptr) return;
-    const bool as_asked = asked_to_stop_ && rank.exit_status() == 128 + *asked_to_stop_;
+    const bool as_asked = asked_to_stop_.contains(rank.exit_status() - 128);
     if (as_asked) {
       stopped_ = &rank;
       if (!deadline_) deadline_ = Clock::now() + kTimeToFollow;
@@ -201,7 +226,7 @@ class RankLauncher {
 
   SignalInbox signals_;
   std::vector<std::unique_ptr<RankProcess>> ranks_;
-  std::optional<int> asked_to_stop_;
+  std::set<int> asked_to_stop_;  // by these signals
   const RankProcess* failed_ = nullptr;
   const RankProcess* stopped_ = nullptr;
   std::optional<Clock::time_point> deadline_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 
 namespace titan::tools {
 namespace {
@@ -16,10 +17,8 @@ constexpr std::size_t kLongestAddress = 253;   // RFC 1035
 /// Variables may hold anything; a message shows what fits on a line.
 std::string shown(const std::string& value) {
   constexpr std::size_t kLongest = 80;
-  std::string text = value.substr(0, kLongest);
-  std::ranges::replace_if(
-      text, [](unsigned char letter) { return letter < ' ' || letter > '~'; }, '?');
-  return "'" + text + (value.size() > kLongest ? "'..." : "'");
+  const bool whole = value.size() <= kLongest;
+  return "'" + base::printable(value.substr(0, kLongest)) + (whole ? "'" : "'...");
 }
 
 }  // namespace
@@ -77,10 +76,14 @@ void LaunchVariables::read_rank(const char* rank_name, const char* size_name, st
 }
 
 void LaunchVariables::read_master(LaunchEnvironment& environment) const {
-  if (const auto address = find("MASTER_ADDR")) {
+  if (auto address = find("MASTER_ADDR")) {
+    // As in a URL, "[fe80::1]": the resolver knows the address alone.
+    if (address->starts_with('[') && address->ends_with(']')) {
+      address = address->substr(1, address->size() - 2);
+    }
     const bool printable = std::ranges::all_of(
         *address, [](unsigned char letter) { return letter > ' ' && letter <= '~'; });
-    if (!printable || address->size() > kLongestAddress) {
+    if (!printable || address->empty() || address->size() > kLongestAddress) {
       refuse("MASTER_ADDR", "is not a host name or address: " + shown(*address));
     }
     environment.master_address = *address;

@@ -12,6 +12,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
+#include "tools/memory_limit.h"
 
 namespace titan::tools {
 namespace {
@@ -58,15 +59,26 @@ std::optional<double> seconds_since_exec() {
   return end != text && *end == '\0' && seconds >= 0 ? std::optional(seconds) : std::nullopt;
 }
 
+std::uint64_t physical_limit() {
+  const auto machine = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return std::min(machine, cgroup_memory_limit());
+}
+
 }  // namespace
 
 std::uint64_t peak_resident_bytes() { return status_bytes("\nVmHWM:"); }
 
 std::uint64_t resident_bytes() { return status_bytes("\nVmRSS:"); }
 
-std::uint64_t total_memory_bytes() {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+std::uint64_t total_memory_bytes() { return std::min(physical_limit(), address_space_limit()); }
+
+std::uint64_t unused_memory_bytes() {
+  const auto rest = [](std::uint64_t limit, std::uint64_t used) {
+    return limit > used ? limit - used : 0;
+  };
+  return std::min(rest(physical_limit(), resident_bytes()),
+                  rest(address_space_limit(), status_bytes("\nVmSize:")));
 }
 
 double process_age_seconds() {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 #include "tools/launch_variables.h"
 #include "tools/slurm_environment.h"
 
@@ -22,15 +22,15 @@ constexpr std::uint16_t kOpenMpiPort = 29'511;
 std::string host_name() {
   std::array<char, 256> name = {};
   std::string host = ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-  std::ranges::replace_if(
-      host, [](unsigned char c) { return std::isspace(c) != 0; }, '_');  // for lists and messages
+  host = base::printable(host);
+  std::ranges::replace(host, ' ', '_');  // for lists and messages
   return host.empty() ? "unknown" : host;
 }
 
 /// Whether this address only reaches the machine it is used on: "localhost", "127.0.0.1", "::1".
 bool is_loopback(const std::string& address) {
   constexpr std::array<std::string_view, 6> kNames = {
-      "localhost", "localhost.localdomain", "ip6-localhost", "::1", "[::1]", "0.0.0.0"};
+      "localhost", "localhost.localdomain", "ip6-localhost", "::1", "0.0.0.0", "::"};
   return std::ranges::find(kNames, address) != kNames.end() || address.starts_with("127.");
 }
 
@@ -78,7 +78,7 @@ LaunchEnvironment read_open_mpi(const EnvironmentLookup& lookup) {
   variables.read_rank("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
                       environment.local_rank, environment.local_world_size);
   variables.read_master(environment);
-  if (environment.local_world_size == environment.world_size) {
+  if (environment.on_one_machine()) {
     if (environment.master_address.empty()) environment.master_address = "127.0.0.1";
     if (environment.master_port == 0) environment.master_port = kOpenMpiPort;
   } else if (environment.master_address.empty() || environment.master_port == 0) {
@@ -117,6 +117,7 @@ LaunchEnvironment read_launch_environment(const EnvironmentLookup& lookup) {
   }
   refuse_loopback_between_machines(environment);
   environment.host = host_name();
+  environment.secret = variables.find("TITAN_JOB_SECRET").value_or("");
   return environment;
 }
 

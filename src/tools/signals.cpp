@@ -19,8 +19,7 @@ std::atomic<bool> installed = false;
 std::atomic<unsigned> profile_requests = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
 
-struct sigaction previous_interrupt;
-struct sigaction previous_terminate;
+struct sigaction previous[NSIG];  // by signal
 
 void request_stop(int signal) {
   int none = 0;
@@ -50,18 +49,29 @@ void install(int signal, void (*handler)(int), struct sigaction* previous) {
   TITAN_CHECK(::sigaction(signal, &action, previous) == 0, "no handler for signal ", signal);
 }
 
+bool is_ignored(int signal) {
+  struct sigaction now;
+  return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 }  // namespace
+
+std::vector<int> stop_signals() {
+  std::vector<int> signals = {SIGINT, SIGTERM};
+  for (const int signal : {SIGHUP, SIGUSR2, SIGXCPU}) {
+    if (!is_ignored(signal)) signals.push_back(signal);
+  }
+  return signals;
+}
 
 StopSignals::StopSignals() {
   TITAN_CHECK(!installed.exchange(true), "two StopSignals at a time");
   first_signal = 0;
-  install(SIGINT, request_stop, &previous_interrupt);
-  install(SIGTERM, request_stop, &previous_terminate);
+  for (const int signal : heard_) install(signal, request_stop, &previous[signal]);
 }
 
 StopSignals::~StopSignals() {
-  ::sigaction(SIGINT, &previous_interrupt, nullptr);
-  ::sigaction(SIGTERM, &previous_terminate, nullptr);
+  for (const int signal : heard_) ::sigaction(signal, &previous[signal], nullptr);
   installed = false;
 }
 

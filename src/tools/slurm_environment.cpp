@@ -102,8 +102,12 @@ LaunchEnvironment read_slurm(const EnvironmentLookup& lookup) {
   variables.read_master(environment);
   if (environment.world_size == 1) return environment;
   if (environment.master_address.empty()) {
-    environment.master_address = first_host(variables.text(
-        first_set(variables, {"SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"})));
+    const std::string machines = variables.text(
+        first_set(variables, {"SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"}));
+    environment.master_address = first_host(machines);
+    // Nobody else needs to reach a job of one machine.
+    const bool one_name = machines.find_first_of(",[") == std::string::npos;
+    if (one_name && environment.on_one_machine()) environment.master_address = "127.0.0.1";
   }
   if (environment.master_port == 0) environment.master_port = port_of_job(variables);
   return environment;

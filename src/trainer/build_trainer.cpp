@@ -17,6 +17,7 @@
 #include "trainer/nonfinite.h"
 #include "trainer/rank_sums.h"
 #include "trainer/samples.h"
+#include "trainer/validation_position.h"
 
 namespace titan::trainer {
 
@@ -44,6 +45,17 @@ void Trainer::build_data() {
   }
   dataloader_ = build_dataloader(protocols::DataPurpose::kTraining);
   microbatches_.resize(static_cast<std::size_t>(accumulation_steps_));
+  if (config_.validation.enable) build_validation_data();
+}
+
+/// Before checkpoints, which know where validations stand.
+void Trainer::build_validation_data() {
+  if (!spec_.build_validator) {
+    throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
+  }
+  validation_data_ = build_dataloader(protocols::DataPurpose::kValidation);
+  if (config_.validation.steps == -1) return;
+  validation_position_ = std::make_unique<ValidationPosition>(*validation_data_);
 }
 
 std::unique_ptr<protocols::DataLoader> Trainer::build_dataloader(protocols::DataPurpose purpose) {
@@ -84,9 +96,10 @@ void Trainer::build_optimizers() {
 }
 
 void Trainer::build_checkpointer() {
-  checkpointer_ = make_checkpointer({config_, environment_.context, spec_, *model_args_,
-                                     model_.parts, *optimizers_, *lr_schedulers_, *dataloader_,
-                                     tokenizer_.get(), step_, tokens_seen_});
+  checkpointer_ =
+      make_checkpointer({config_, environment_.context, spec_, *model_args_, model_.parts,
+                         *optimizers_, *lr_schedulers_, *dataloader_, tokenizer_.get(),
+                         validation_position_.get(), step_, tokens_seen_});
   if (checkpointer_ == nullptr || config_.checkpoint.create_seed_checkpoint) return;
   const step::Phase phase(environment_.context, "loading", step_);
   const std::optional<std::int64_t> finished_at = checkpointer_->load();
@@ -109,17 +122,16 @@ void Trainer::build_metrics() {
 }
 
 void Trainer::build_validation() {
-  if (!config_.validation.enable) return;
-  if (!spec_.build_validator) {
-    throw ConfigError(concat("validation.enable: ", config_.model.name, " has no validator"));
-  }
-  auto data = build_dataloader(protocols::DataPurpose::kValidation);
+  if (validation_data_ == nullptr) return;
   const auto loss_sum = [this](protocols::Batch& batch) { return runner_->loss_sum(batch); };
   const auto sum_over_ranks = [this](const protocols::RankFigures& mine) {
     return sums_->sum(mine);
   };
-  validator_ =
-      spec_.build_validator({std::move(data), loss_sum, *metrics_, sum_over_ranks}, config_);
+  validator_ = spec_.build_validator(
+      {std::move(validation_data_), loss_sum, *metrics_, sum_over_ranks}, config_);
+  if (validation_position_) {
+    validation_position_->go_on_behind(step_, *validator_, config_.validation.steps);
+  }
   build_samples();
 }
 
@@ -157,6 +169,13 @@ void Trainer::log_ready() const {
   const step::Precision precision = step::precision_of(training, environment_.context.dims);
   tools::log_info("Precision: parameters ", config::to_string(training.dtype), ", compute ",
                   precision.text());
+  const bool wants_half = training.mixed_precision_param == config::DType::kBFloat16;
+  if (wants_half && precision.compute != c10::kBFloat16 && !precision.autocast) {
+    tools::log_warning(
+        "training.mixed_precision_param = \"bfloat16\" has no effect: with tensor or pipeline "
+        "parallelism mixed "
+        "precision comes with sharded parameters (data_parallel_shard_degree > 1)");
+  }
   tools::log_info(
       "Trainer is initialized with local batch size ", training.local_batch_size,
       ", global batch size ", training.local_batch_size * data_ranks_ * accumulation_steps_,

@@ -16,8 +16,8 @@ HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
   if (context.rank != 0) return;
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/hashes.jsonl";
-  components::drop_steps_from(files, path, first_step);
-  file_ = files.open_for_writing(path, /*truncate=*/first_step == 0);
+  components::set_aside_steps_from(files, path, first_step);
+  file_ = std::make_unique<components::SideFile>(files, path, /*append=*/first_step != 0);
 }
 
 void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& model_parts) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "titan/base/file_system.h"
+#include "titan/components/metrics/side_file.h"
 #include "titan/protocols/train_spec.h"
 
 namespace titan::trainer {
@@ -25,7 +26,7 @@ class HashLog {
  private:
   void write(std::int64_t step, const std::string& name, const at::Tensor& tensor);
 
-  std::unique_ptr<base::WritableFile> file_;  // null on the other ranks
+  std::unique_ptr<components::SideFile> file_;  // null on the other ranks
   const comm::RankContext& context_;
 };
 

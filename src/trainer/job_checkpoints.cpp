@@ -12,25 +12,36 @@
 #include "titan/config/print.h"
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
+#include "trainer/validation_position.h"
 
 namespace titan::trainer {
 
 namespace {
 
-std::vector<std::unique_ptr<components::Stateful>> states_of(const CheckpointedJob& job) {
-  const std::int64_t data_ranks = job.context.dims.size(mesh::MeshDim::kBatch);
-  components::DataReader reader{job.dataloader};
+components::DataReader reader_of(const CheckpointedJob& job, protocols::DataLoader& loader,
+                                 std::int64_t batch_rows) {
+  components::DataReader reader{loader};
   reader.rank = job.context.dims.coordinate(mesh::MeshDim::kBatch, job.context.rank);
-  reader.ranks = data_ranks;
-  reader.batch_rows = job.config.training.local_batch_size;
+  reader.ranks = job.context.dims.size(mesh::MeshDim::kBatch);
+  reader.batch_rows = batch_rows;
   if (job.tokenizer != nullptr) reader.bos_id = job.tokenizer->bos_id();
+  return reader;
+}
 
+std::vector<std::unique_ptr<components::Stateful>> states_of(const CheckpointedJob& job) {
+  const components::DataReader reader =
+      reader_of(job, job.dataloader, job.config.training.local_batch_size);
   std::vector<std::unique_ptr<components::Stateful>> states;
   states.push_back(components::model_state(job.model_parts));
   states.push_back(components::optimizer_state(job.optimizers, job.model_parts));
   states.push_back(components::lr_scheduler_state(job.lr_schedulers, job.optimizers));
   states.push_back(components::dataloader_state(reader));
-  states.push_back(components::train_state(job.step, job.tokens_seen, data_ranks));
+  states.push_back(components::train_state(job.step, job.tokens_seen, reader.ranks));
+  if (job.validation != nullptr) {
+    states.push_back(components::validation_state(
+        reader_of(job, job.validation->data(), job.config.validation.local_batch_size),
+        job.validation->progress()));
+  }
   states.push_back(components::rng_state(job.context.generator, job.context.rank));
   states.push_back(components::job_config_state(config::values_by_option(job.config)));
   return states;

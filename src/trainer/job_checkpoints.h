@@ -10,6 +10,8 @@
 
 namespace titan::trainer {
 
+class ValidationPosition;
+
 /// What a job's checkpoints hold. Everything outlives the checkpointer.
 struct CheckpointedJob {
   const config::JobConfig& config;
@@ -21,6 +23,7 @@ struct CheckpointedJob {
   protocols::LRSchedulers& lr_schedulers;
   protocols::DataLoader& dataloader;
   const protocols::Tokenizer* tokenizer;  // null for models without one
+  ValidationPosition* validation;         // null where every validation begins at the start
   std::int64_t& step;
   std::int64_t& tokens_seen;
 };

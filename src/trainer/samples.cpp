@@ -7,7 +7,9 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/mix_bits.h"
+#include "titan/components/generate/decode_continuation.h"
 #include "titan/components/metrics/step_lines.h"
+#include "titan/protocols/encode_text.h"
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {
@@ -17,8 +19,8 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
                  Options options)
     : tokenizer_(tokenizer), model_(model), options_(std::move(options)) {
   for (const std::string& prompt : options_.prompts) {
-    std::vector<std::int64_t> ids = tokenizer_.encode(prompt, /*add_bos=*/true, /*add_eos=*/false);
-    if (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
+    std::vector<std::int64_t> ids =
+        protocols::encode_text(tokenizer_, prompt, /*begins=*/true, /*ends=*/false);
     if (ids.empty()) {
       throw ConfigError(concat("validation.sample_prompts: '", prompt, "' has no tokens"));
     }
@@ -27,8 +29,8 @@ Samples::Samples(base::FileSystem& files, const std::string& dump_folder,
   if (!options_.writes) return;
   files.create_directories(dump_folder);
   const std::string path = dump_folder + "/samples.jsonl";
-  components::drop_steps_from(files, path, options_.first_step);
-  file_ = files.open_for_writing(path, /*truncate=*/options_.first_step == 0);
+  components::set_aside_steps_from(files, path, options_.first_step);
+  file_ = std::make_unique<components::SideFile>(files, path, /*append=*/options_.first_step != 0);
 }
 
 void Samples::write(std::int64_t step) {
@@ -39,7 +41,7 @@ void Samples::write(std::int64_t step) {
         components::generate(model_, prompt_ids_[i], options_.sampling, generator);
     if (!options_.writes) continue;
     const std::string& prompt = options_.prompts[i];
-    const std::string text = tokenizer_.decode(ids, /*skip_special_tokens=*/true);
+    const std::string text = components::decode_continuation(tokenizer_, prompt_ids_[i], ids);
     tools::log_info("Sample at step ", step, ": ",
                     nlohmann::json(prompt + text)
                         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -7,6 +7,7 @@
 
 #include "titan/base/file_system.h"
 #include "titan/components/generate/generate.h"
+#include "titan/components/metrics/side_file.h"
 #include "titan/protocols/tokenizer.h"
 
 namespace titan::trainer {
@@ -34,7 +35,7 @@ class Samples {
   void write(std::int64_t step);
 
  private:
-  std::unique_ptr<base::WritableFile> file_;
+  std::unique_ptr<components::SideFile> file_;
   const protocols::Tokenizer& tokenizer_;
   protocols::StepRunner& model_;
   Options options_;

@@ -23,6 +23,7 @@
 #include "trainer/nonfinite.h"
 #include "trainer/rank_sums.h"
 #include "trainer/samples.h"
+#include "trainer/validation_position.h"
 
 namespace titan::trainer {
 
@@ -78,6 +79,7 @@ Trainer::~Trainer() = default;
 
 void Trainer::train(const tools::StopSignals& stop_signals) try {
   if (hash_log_) hash_log_->write_weights(step_, model_.parts);
+  if (step_ >= config_.training.steps) return end_without_training();
   tools::log_info("Training starts at step ", step_ + 1);
   if (samples_) samples_->write(step_);
   if (profiler_) profiler_->start(step_);
@@ -95,10 +97,10 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
     if (outcome == StepOutcome::kDone) after_step(stop_signals);
     if (profiler_) profiler_->end_step();
   }
+  save_at_end();  // before all that could fail
   if (profiler_) profiler_->finish();
   if (hash_log_) hash_log_->write_weights(step_, model_.parts);
   metrics_->close();
-  save_at_end();
   if (stop_) {
     tools::log_warning("Stopped by a signal after step ", step_);
   } else {
@@ -107,6 +109,13 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
 } catch (const c10::OutOfMemoryError&) {
   if (profiler_) profiler_->out_of_memory();
   throw;
+}
+
+void Trainer::end_without_training() {
+  metrics_->close();
+  if (checkpointer_) checkpointer_->export_loaded(step_);
+  tools::log_warning("Nothing was to be trained: the checkpoint is of step ", step_,
+                     ", and training.steps is ", config_.training.steps, ".");
 }
 
 /// From tokens to new weights: every arrow of a step is a call of this function.
@@ -204,10 +213,9 @@ void Trainer::go_back() {
 }
 
 void Trainer::after_step(const tools::StopSignals& stop_signals) {
-  if (checkpointer_ && step_ < config_.training.steps && checkpointer_->is_due(step_)) {
-    const Phase phase(environment_.context, "checkpoint", step_);
-    checkpointer_->save(step_, components::SaveReason::kInterval);
-    saved_step_ = step_;
+  const bool complete = step_ == config_.training.steps;
+  if (checkpointer_ && (complete || checkpointer_->is_due(step_))) {
+    save(complete ? components::SaveReason::kLast : components::SaveReason::kInterval);
     nonfinite_->checkpoint_made();
   }
   if (validator_ && validator_->should_validate(step_)) validate(stop_signals);
@@ -226,24 +234,28 @@ void Trainer::after_first_step() {
 void Trainer::validate(const tools::StopSignals& stop_signals) {
   const Phase phase(environment_.context, "validation", step_);
   validator_->validate(step_, [&] { return stop_signals.received().has_value(); });
-  if (!samples_ || sums_->any(stop_signals.received().has_value())) return;
-  samples_->write(step_);
+  stop_ = sums_->any(stop_signals.received().has_value());
+  if (stop_) return;  // perhaps it was cut short
+  if (validation_position_) validation_position_->validated(step_);
+  if (samples_) samples_->write(step_);
+}
+
+void Trainer::save(components::SaveReason reason) {
+  const Phase phase(environment_.context, "checkpoint", step_);
+  checkpointer_->save(step_, reason);
+  saved_step_ = step_;
 }
 
 void Trainer::save_at_end() {
   if (checkpointer_ == nullptr) return;
+  if (step_ != saved_step_) save(components::SaveReason::kCutShort);
   const Phase phase(environment_.context, "checkpoint", step_);
-  if (step_ != saved_step_) {
-    const bool complete = step_ == config_.training.steps;
-    checkpointer_->save(
-        step_, complete ? components::SaveReason::kLast : components::SaveReason::kCutShort);
-  }
   checkpointer_->finish();
 }
 
 void Trainer::create_seed_checkpoint() {
   TITAN_CHECK(checkpointer_ != nullptr, "a seed checkpoint is a checkpoint");
-  checkpointer_->save(0, components::SaveReason::kLast);
+  checkpointer_->save(0, components::SaveReason::kSeed);
   checkpointer_->finish();
   tools::log_info("Created seed checkpoint");
 }

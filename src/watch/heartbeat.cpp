@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "titan/base/errors.h"
+#include "titan/base/printable.h"
 #include "watch/peers.h"
 #include "watch/process_state.h"
 
@@ -30,6 +31,22 @@ milliseconds period_of(const WatchSetup& setup) {
   constexpr std::int64_t kRanksPerSecond = 512;
   if (setup.period.count() > 0) return setup.period;
   return milliseconds(std::max<std::int64_t>(1'000, setup.world_size * 1'000 / kRanksPerSecond));
+}
+
+/// Who gave up and why, in text that can be shown; nothing where the store holds something else.
+struct Abort {
+  std::int64_t rank = 0;
+  std::string reason;
+};
+
+std::optional<Abort> parse_abort(const std::string& text) {
+  try {
+    const auto json = nlohmann::json::parse(text);
+    return Abort{json.at("rank").get<std::int64_t>(),
+                 base::printable_lines(json.at("reason").get<std::string>())};
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
 }
 
 std::int64_t unix_milliseconds() {
@@ -165,7 +182,7 @@ class Heartbeat::Loop {
   }
 
   void look_around() {
-    if (const auto abort = setup_.store->find(kAbortKey)) obey(*abort);
+    if (const auto abort = find_abort()) obey(*abort);
     const bool watches_all = setup_.rank == 0;
     const std::int64_t first = watches_all ? 1 : 0;
     const std::int64_t last = watches_all ? setup_.world_size : 1;
@@ -177,16 +194,17 @@ class Heartbeat::Loop {
     silence_log_.finish_round();
   }
 
+  std::optional<Abort> find_abort() {
+    const std::optional<std::string> text = setup_.store->find(kAbortKey);
+    return text ? parse_abort(*text) : std::nullopt;
+  }
+
   /// Another rank has given up (or this one, which knows already).
-  void obey(const std::string& abort) {
+  void obey(const Abort& abort) {
     if (aborted_) return;
     aborted_ = true;
-    std::string reason = "another rank gave up";
-    const auto json = nlohmann::json::parse(abort, nullptr, false);
-    if (json.is_object()) {
-      reason = concat("stopped because rank ", json.value("rank", std::int64_t{-1}),
-                      " gave up: ", json.value("reason", std::string()));
-    }
+    const std::string reason =
+        concat("stopped because rank ", abort.rank, " gave up: ", abort.reason);
     reason_ = reason;
     aborted_at_ = Clock::now();
     dump_for(reason);
@@ -245,7 +263,7 @@ class Heartbeat::Loop {
     const Clock::time_point deadline = Clock::now() + patience_ + kPoll;
     std::map<std::int64_t, std::uint64_t> first_beats;
     for (;;) {
-      if (const auto abort = setup_.store->find(kAbortKey)) {
+      if (const auto abort = find_abort()) {
         obey(*abort);  // those who left after it are no cause
         return {};
       }
@@ -279,9 +297,8 @@ class Heartbeat::Loop {
                         abort.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       return sentence;
     }
-    const auto first =
-        nlohmann::json::parse(setup_.store->wait(kAbortKey, milliseconds(1'000)), nullptr, false);
-    return first.is_object() ? first.value("reason", sentence) : sentence;
+    const auto first = parse_abort(setup_.store->wait(kAbortKey, milliseconds(1'000)));
+    return first ? first->reason : sentence;
   }
 
   /// Gives the other ranks time to dump before the end of this one takes the store or the job away.

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "titan/base/printable.h"
+
 namespace titan::watch {
 namespace {
 
@@ -13,9 +15,11 @@ Json to_json(const GroupProgress& progress) {
   return Json::array({progress.group, progress.operation, progress.sequence});
 }
 
+/// For messages: the store may hold anything.
+std::string word_of(const Json& json) { return base::printable(json.get<std::string>(), 255); }
+
 GroupProgress progress_of(const Json& json) {
-  return {json.at(0).get<std::string>(), json.at(1).get<std::string>(),
-          json.at(2).get<std::uint64_t>()};
+  return {word_of(json.at(0)), word_of(json.at(1)), json.at(2).get<std::uint64_t>()};
 }
 
 }  // namespace
@@ -45,16 +49,16 @@ std::optional<RankReport> parse_rank_report(const std::string& text) {
     const Json json = Json::parse(text);
     RankReport report;
     report.beat = json.at("beat").get<std::uint64_t>();
-    report.host = json.at("host").get<std::string>();
+    report.host = word_of(json.at("host"));
     report.pid = json.at("pid").get<std::int64_t>();
     report.machine = json.at("machine").get<std::string>();
     const int state = json.at("state").get<int>();
     if (state < 0 || state > static_cast<int>(RankReport::State::kFailed)) return std::nullopt;
     report.state = static_cast<RankReport::State>(state);
-    report.error = json.at("error").get<std::string>();
+    report.error = base::printable_lines(json.at("error").get<std::string>());
     report.unix_milliseconds = json.at("time").get<std::int64_t>();
     const Json& phase = json.at("phase");
-    report.phase = {phase.at(0).get<std::string>(), phase.at(1).get<std::int64_t>(),
+    report.phase = {word_of(phase.at(0)), phase.at(1).get<std::int64_t>(),
                     phase.at(2).get<double>()};
     for (const Json& group : json.at("groups")) report.groups.push_back(progress_of(group));
     if (json.contains("pending")) {

@@ -73,11 +73,11 @@ void run_rank(std::int64_t rank, std::uint16_t port, std::int64_t mib) {
   at::set_num_threads(1);
   tools::LaunchEnvironment launch;
   launch.rank = rank;
-  launch.world_size = 2;
+  launch.world_size = launch.local_world_size = 2;
   launch.master_address = "127.0.0.1";
   launch.master_port = port;
   const auto store = connect_store(launch, 60s);
-  const auto ours = make_gloo_backend(*store, rank, 2)->make_group("world", {0, 1}, 60s, nullptr);
+  const auto ours = make_gloo_backend(*store, launch)->make_group("world", {0, 1}, 60s, nullptr);
   const auto plain = test::make_plain_gloo(*store, "world", rank, 2, 60s);
   for (const std::int64_t bytes : {std::int64_t{16} << 10, std::int64_t{1} << 20, mib << 20}) {
     measure("ours", *ours, bytes);

@@ -15,6 +15,23 @@ class BadConfigTest(TitanTest):
             self.assertIn(part, message)
         self.assertFalse(os.path.exists(self.path("dump")))
 
+    def test_a_step_of_more_rows_than_any_memory_holds(self):
+        for rows in (10**18, 2 * 10**12):
+            self.assertIn(f"training.global_batch_size ({rows}) is {rows // 2} microbatches of 2",
+                          self.refused(f"--training.global_batch_size={rows}"))
+
+    def test_a_key_of_fifty_thousand_parts(self):
+        config = self.write("deep.toml", "[" + "a." * 50_000 + "a]\nb = 1\n")
+        self.assertIn("deep.toml:1:33: a key of more parts than any option has", self.refused(config=config, small=False))
+
+    def test_a_working_directory_that_is_gone(self):
+        gone = self.path("gone")
+        os.mkdir(gone)
+        command = f'cd "{gone}" && rmdir "{gone}" && exec "$@"'
+        result = subprocess.run(["bash", "-c", command, "bash", *self.arguments()], text=True, capture_output=True)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("titan_train: the working directory cannot be used (No such file or directory)", result.stderr)
+
     def test_missing_config_file(self):
         self.assertIn("no_such.toml", self.refused(config=self.path("no_such.toml")))
 
@@ -42,13 +59,13 @@ class BadConfigTest(TitanTest):
         self.assertIn("bad.toml:3:10: model.flavor: llama3 has no flavor 9B", self.refused(config=config, small=False))
 
     def test_what_is_not_built_yet_is_refused(self):
-        for argument in ("--parallelism.tensor_parallel_degree=2", "--compile.enable"):
+        for argument in ("--parallelism.context_parallel_degree=2", "--compile.enable"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):
         ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-        self.assertIn("not available in this build yet: tensor parallelism",
-                      self.refused("--parallelism.tensor_parallel_degree=2", env=ranks))
+        self.assertIn("not available in this build yet: pipeline parallelism",
+                      self.refused("--parallelism.pipeline_parallel_degree=2", env=ranks))
 
     def test_a_launcher_that_says_half_or_nonsense(self):
         self.assertIn("WORLD_SIZE", self.refused(env={"WORLD_SIZE": "two"}))

@@ -80,12 +80,25 @@ class WhileTraining(TitanTest):
         self.assertIn("Memory of a rank at the peak of a step", result.stdout)
         self.assertIn("Training completed", result.stdout)
 
+    # The logits alone are 4 GiB.
+    LARGE = ["--training.local_batch_size=8192", "--activation_checkpoint.mode=none"]
+
+    def limited(self, *args, env=None):
+        """With 4 GiB of addresses."""
+        limit = 4 * 1024**3
+        return subprocess.run(self.arguments(*args), cwd=ROOT, env=environment(env), text=True, capture_output=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+
+    def test_a_limit_on_memory_is_all_there_is(self):
+        result = self.limited()
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("with 4.00GiB memory", result.stdout)
+        result = self.limited("--comm.mode=fake_backend", *self.LARGE, env={"NGPU": "2"})
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertRegex(result.stdout, r"No step is run with real numbers: it needs [0-9.]+ GiB of the [0-3]\.\d GiB that this process")
+
     def test_out_of_memory_shows_the_forecast(self):
-        # The logits alone are 4 GiB.
-        command = self.arguments("--training.local_batch_size=8192", "--activation_checkpoint.mode=none")
-        limit = 4 * 1024**3  # of addresses
-        result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, capture_output=True,
-                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        result = self.limited(*self.LARGE)
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertIn("can't allocate memory", result.stderr)
         self.assertIn("Memory in use was", result.stderr)

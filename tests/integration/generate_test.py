@@ -64,6 +64,39 @@ class GenerateTest(TitanTest):
         self.assertEqual(shown, "".join(s["prompt"] + s["text"] + "\n" for s in samples))
         self.assertTrue(all(0 < len(s["ids"]) <= 32 for s in samples))
 
+    def words_tokenizer(self, **other):
+        """Words that begin with the mark of a blank, which decoding drops from the first of a text."""
+        content = {"version": "1.0", "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+                   "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+                   "added_tokens": [{"id": 1, "content": "<s>", "special": True}],
+                   "model": {"type": "WordLevel", "unk_token": "<unk>",
+                             "vocab": {"<unk>": 0, "<s>": 1} | {f"▁w{i}": i for i in range(2, 2048)}}, **other}
+        self.write("assets/tokenizer.json", json.dumps(content))
+        self.write("assets/tokenizer_config.json", json.dumps({"bos_token": "<s>", "eos_token": "<s>"}))
+        return "--model.hf_assets_path=" + self.path("assets")
+
+    def test_the_blank_behind_the_prompt_stays(self):
+        assets = self.words_tokenizer()
+        samples = self.samples("--temperature=0", assets, prompts=("w7 w8", ""))
+        for sample, prompt_ids in zip(samples, ([1, 7, 8], [1])):
+            self.assertEqual(sample["prompt_ids"], prompt_ids)
+            words = [f"w{i}" for i in sample["ids"]]
+            self.assertGreater(len(words), 3)
+            self.assertNotIn(1, sample["ids"])
+            self.assertEqual(sample["prompt"] + sample["text"], " ".join(([sample["prompt"]] if sample["prompt"] else []) + words))
+        shown = self.generate("--temperature=0", assets, prompts=("w7 w8",)).stdout
+        self.assertEqual(shown, "w7 w8" + samples[0]["text"] + "\n")
+
+    def test_samples_of_training_keep_the_blank(self):
+        self.run_command("--job.dump_folder", self.path("dump"), "--training.steps=2", "--training.seq_len=64",
+                         "--training.local_batch_size=2", "--validation.enable", "--validation.steps=1", "--validation.freq=1",
+                         "--validation.seq_len=64", "--validation.dataset=c4_test", "--validation.sample_prompts=w7", self.words_tokenizer())
+        with open(self.path("dump", "samples.jsonl")) as file:
+            samples = [json.loads(line) for line in file]
+        self.assertGreater(len(samples), 1)
+        for sample in samples:
+            self.assertRegex(sample["text"], "^( w[0-9]+|<unk>)+$")
+
     def test_greedy_texts_do_not_depend_on_the_format(self):
         greedy = self.samples("--temperature=0")
         self.convert(self.pt, self.path("hf"), "pt", "hf")

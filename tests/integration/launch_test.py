@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -28,6 +29,34 @@ def rank_processes(launcher):
         except (OSError, KeyError):
             pass  # it has just ended, or has not begun
     return found
+
+
+def sockets(state):
+    """Address, port and inode of the sockets in a state, as /proc numbers it."""
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if os.path.exists(path):
+            with open(path) as table:
+                for words in [line.split() for line in table][1:]:
+                    if words[3] == state:
+                        address, port = words[1].split(":")
+                        yield address, int(port, 16), words[9]
+
+
+def ports_of(processes):
+    """Where these listen."""
+    inodes = set()
+    for pid in processes:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                inodes.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+            except OSError:
+                pass  # it has just been closed
+    return {port for _, port, inode in sockets("0A") if f"socket:[{inode}]" in inodes}
+
+
+def listening(ports):
+    """The addresses at which something listens on one of the ports."""
+    return [address for address, port, _ in sockets("0A") if port in ports]
 
 
 def free_port():
@@ -100,6 +129,16 @@ class NprocTest(TitanTest):
         message = self.refused("--nproc=2", "--training.dataset_path=/no/such", exit_status=1)
         self.assertRegex(message, r"titan_train: rank \d \(pid \d+\) ended with exit status 1:\ntitan_train: [^\n]*/no/such[^\n]*\n$")
 
+    def test_a_rank_without_data_is_what_every_rank_tells(self):
+        data = self.write("one.jsonl", '{"text": "hello"}\n')
+        for more in ([], ["--checkpoint.enable"]):
+            with self.subTest(more=more):
+                message = self.refused("--nproc=2", "--parallelism.data_parallel_shard_degree=2", "--training.dataset_path", data, *more,
+                                       exit_status=1)
+                told = [line for line in message.splitlines() if line.startswith("titan_train: ") and "ended with exit status" not in line]
+                self.assertEqual(len(told), 1, message)
+                self.assertIn("no data for data-parallel rank 1 of 2", told[0])
+
     def test_a_rank_that_is_killed(self):
         run, ranks = self.endless(ranks=3)
         os.kill(ranks[1], signal.SIGKILL)
@@ -140,11 +179,39 @@ class NprocTest(TitanTest):
         self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped .*comm\.train_timeout_seconds")
         self.assert_gone(ranks)
 
+    def test_a_stopped_rank_is_missed_in_the_group_of_tensor_parallelism(self):
+        run, ranks = self.endless("--parallelism.tensor_parallel_degree=2", "--comm.train_timeout_seconds=3")
+        os.kill(ranks[1], signal.SIGSTOP)
+        status, _ = run.finish()
+        self.assertEqual(status, 1)
+        self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped")
+        self.assertRegex(run.text["stderr"], r"[Rr]ank 0 waited \d+ s in \w+ #\d+ of tp")
+        self.assert_gone(ranks)
+
     def test_a_request_to_stop_reaches_all(self):
         run, ranks = self.endless()
         os.kill(run.process.pid, signal.SIGTERM)
         self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
+
+    def test_a_stranger_neither_ends_a_job_nor_writes_into_its_log(self):
+        run, ranks = self.endless()
+        with open(f"/proc/{ranks[1]}/environ") as file:
+            variables = dict(line.partition("=")[::2] for line in file.read().split("\0"))
+        self.assertEqual(listening({int(variables["MASTER_PORT"])}), ["0100007F"], "nothing but loopback")
+        self.assertEqual(set(listening(ports_of(ranks.values()))), {"0100007F"})
+        with socket.create_connection(("127.0.0.1", int(variables["MASTER_PORT"]))) as stranger:
+            stranger.sendall(struct.pack("<BI", 0, 0x3C85F7CE))  # c10d's TCPStore: validate
+            for key in ("watch/abort", "watch/rank/0", "watch/rank/1"):
+                for value in (b'{"rank": 1, "reason": "\x1b[31mred\\nforged"}', b"\x1b[31mred\nforged"):
+                    name = b"titan_train/titan/" + key.encode()
+                    stranger.sendall(struct.pack("<BQ", 1, len(name)) + name + struct.pack("<Q", len(value)) + value)  # set
+            time.sleep(3)  # three looks at the store
+        last = max(map(int, re.findall(r"step: +(\d+) ", run.text["stdout"])))
+        run.wait_for(rf"step: +{last + 3} ")
+        os.kill(run.process.pid, signal.SIGINT)
+        self.assertEqual(run.finish()[0], 130, run.text)
+        self.assertNotIn("red", run.text["stdout"] + run.text["stderr"])
 
     def test_a_second_request_to_stop_ends_a_rank_that_does_not_hear(self):
         run, ranks = self.endless()
@@ -155,6 +222,30 @@ class NprocTest(TitanTest):
         status, _ = run.finish()
         self.assertEqual(status, 137)
         self.assertIn("was killed by signal 9", run.text["stderr"])
+        self.assert_gone(ranks)
+
+    def test_a_warning_and_then_a_request_leave_time_to_save(self):
+        run, ranks = self.endless("--checkpoint.enable", "--checkpoint.interval=1000000")
+        os.kill(ranks[1], signal.SIGSTOP)  # a save that takes longer than a second request would allow
+        os.kill(run.process.pid, signal.SIGUSR2)
+        time.sleep(0.5)
+        os.kill(run.process.pid, signal.SIGTERM)
+        time.sleep(4)
+        os.kill(ranks[1], signal.SIGCONT)
+        self.assertEqual(run.finish()[0], 128 + signal.SIGUSR2)
+        self.assertTrue(any(name.startswith("step-") for name in os.listdir(self.path("dump/checkpoint"))))
+        self.assert_gone(ranks)
+
+    def test_nohup_is_heeded(self):
+        run = Running(self, ["nohup", *self.arguments("--nproc=2", "--training.steps=1000000", "--metrics.log_freq=1")])
+        run.wait_for(r"step: +3 ")
+        ranks = rank_processes(run.process.pid)
+        for pid in [run.process.pid, *ranks.values()]:
+            os.kill(pid, signal.SIGHUP)
+        step = int(re.findall(r"step: +(\d+)", run.text["stdout"])[-1])
+        run.wait_for(rf"step: +{step + 3} ")
+        os.kill(run.process.pid, signal.SIGTERM)
+        self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
 
     def test_the_launcher_is_killed(self):
@@ -209,13 +300,41 @@ class RanksByHandTest(TitanTest):
             self.assertEqual(run.finish()[0], 2, run.text)
             self.assertIn("training.steps is 4 on rank 0 and 7 on rank 1", run.text["stderr"])
 
+    def test_a_master_in_brackets(self):
+        port = free_port()
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", port))
+        except OSError:
+            self.skipTest("no IPv6 here")
+        runs = [self.rank(number, 2, port=port, address="[::1]") for number in (0, 1)]
+        for run in runs:
+            self.assertEqual(run.finish()[0], 0, run.text)
+
+    def test_a_machine_with_the_longest_name(self):
+        name = "n" * 64
+        prefix = ("unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh")
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("needs root, and the commands unshare and hostname")
+        port = free_port()
+        runs = [self.rank(number, 2, port=port, prefix=prefix) for number in (0, 1)]
+        for run in runs:
+            self.assertEqual(run.finish()[0], 0, run.text)
+        self.assertIn(f"Hosts: {name} ranks 0-1", runs[0].text["stdout"])
+        alone = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        runs = [self.rank(number, 2, port=port, address=socket.gethostname(), prefix=prefix, env=alone) for number in (0, 1)]
+        for run in runs:
+            self.assertEqual(run.finish()[0], 1, run.text)
+            self.assertIn(name, run.text["stderr"])
+            self.assertIn("GLOO_SOCKET_IFNAME", run.text["stderr"])
+
     def test_two_machines_are_two_network_namespaces(self):
         names = [f"titan{os.getpid()}{letter}" for letter in "ab"]
         self.make_namespaces(names)
         port = 29511
         runs = []
         for number, name in enumerate(names):
-            local = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "GLOO_SOCKET_IFNAME": f"veth{number}"}
+            local = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "GLOO_SOCKET_IFNAME": f"veth{number}", "TITAN_JOB_SECRET": "a word"}
             runs.append(self.rank(number, 2, port=port, address="10.77.0.1", env=local, prefix=("ip", "netns", "exec", name)))
         for run in runs:
             self.assertEqual(run.finish()[0], 0, run.text)

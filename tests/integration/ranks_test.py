@@ -1,45 +1,14 @@
 """Several ranks: the same numbers on every layout, in one process and in several."""
-import random
-import struct
 import unittest
 
-from titan import TitanTest
-
-SEQ_LEN = 64
-ROWS_PER_RANK = 12
+from ranks import ROWS_PER_RANK, SEQ_LEN, RanksCase, layout
 
 
-def layout(replicate=1, shard=1):
-    return [f"--parallelism.data_parallel_replicate_degree={replicate}", f"--parallelism.data_parallel_shard_degree={shard}"]
-
-
-class RanksTest(TitanTest):
-    def tokens(self, name, windows):
-        return self.write(name, b"".join(struct.pack(f"<{len(w)}H", *w) for w in windows))
-
-    def windows(self, ranks):
-        """Rows of tokens that repeat themselves, so that there is something to learn."""
-        rng = random.Random(7)
-        pattern = [rng.randrange(256) for _ in range(40)]
-        return [[pattern[(i * 3 + j) % 40] for j in range(SEQ_LEN + 1)] for i in range(ranks * ROWS_PER_RANK)]
-
-    def figures(self, *args, env=None):
-        self.train("--debug.log_hashes", "--metrics.log_freq=1", *args, env=env)
-        metrics = [(r["loss"], r["grad_norm"]) for r in self.records() if "loss" in r]
-        hashes = [(h["step"], h["name"], h["sha256"]) for h in self.records("hashes.jsonl")]
-        initial = {name: sha256 for step, name, sha256 in hashes if step == 0}
-        return metrics, initial, hashes
-
-    def on_threads(self, ranks, *args):
-        return self.figures("--comm.mode=local_tensor", "--training.steps=4", *args, env={"NGPU": str(ranks)})
-
+class RanksTest(RanksCase):
     def test_every_layout_agrees_with_one_process_on_the_same_tokens(self):
         for ranks, layouts in ((2, [(1, 2), (2, 1)]), (4, [(1, 4), (2, 2), (4, 1)]), (8, [(1, 8)])):
-            # A rank reads its own contiguous part; one process reads the rows of a step one after the other.
-            windows = self.windows(ranks)
-            in_turn = [windows[r * ROWS_PER_RANK + s * 2 + b]
-                       for s in range(ROWS_PER_RANK // 2) for r in range(ranks) for b in range(2)]
-            one = self.figures("--training.dataset_path", self.tokens("one.u16", in_turn),
+            windows = self.windows(ranks * ROWS_PER_RANK)
+            one = self.figures("--training.dataset_path", self.tokens("one.u16", self.windows_in_turn(windows, ranks)),
                                f"--training.global_batch_size={2 * ranks}")
             data = self.tokens("all.u16", windows)
             for replicate, shard in layouts:
@@ -48,9 +17,7 @@ class RanksTest(TitanTest):
                                                           *layout(replicate, shard))
                     self.assertEqual(initial, one[1])
                     self.assertEqual(len(metrics), 4)
-                    for (loss, norm), (expected_loss, expected_norm) in zip(metrics, one[0]):
-                        self.assertAlmostEqual(loss, expected_loss, delta=1e-6 * expected_loss)
-                        self.assertAlmostEqual(norm, expected_norm, delta=1e-4 * expected_norm)
+                    self.assert_same_training(metrics, one[0])
 
     def test_a_job_gives_the_same_bits_every_time(self):
         first = self.on_threads(4, *layout(2, 2))
@@ -69,17 +36,15 @@ class RanksTest(TitanTest):
         self.assertEqual(self.on_threads(2, *layout(1, 2), "--training.enable_cpu_offload"), expected)
 
     def test_accumulated_microbatches_are_reduced_once(self):
-        data = self.tokens("all.u16", self.windows(2))
+        data = self.tokens("all.u16", self.windows(2 * ROWS_PER_RANK))
         reference = self.on_threads(2, "--training.dataset_path", data, *layout(1, 2), "--training.local_batch_size=4")
         for replicate, shard in ((1, 2), (2, 1)):
             metrics, _, _ = self.on_threads(2, "--training.dataset_path", data, *layout(replicate, shard),
                                             "--training.global_batch_size=8")
-            for (loss, norm), (expected_loss, expected_norm) in zip(metrics, reference[0]):
-                self.assertAlmostEqual(loss, expected_loss, delta=1e-6 * expected_loss)
-                self.assertAlmostEqual(norm, expected_norm, delta=1e-4 * expected_norm)
+            self.assert_same_training(metrics, reference[0])
 
     def test_validation_takes_all_data_of_ranks_with_unequal_shares(self):
-        windows = self.windows(1)[:7]  # one rank gets two batches and a half, the other two
+        windows = self.windows(7)  # one rank gets two batches and a half, the other two
         data = self.tokens("validation.u16", windows)
         validation = ["--validation.enable", "--validation.dataset=c4_validation", "--validation.dataset_path", data,
                       "--validation.steps=-1", "--validation.local_batch_size=1", f"--validation.seq_len={SEQ_LEN}"]
@@ -101,6 +66,17 @@ class RanksTest(TitanTest):
         last = self.records()[-1]
         self.assertIsNone(last["grad_norm"])
         self.assertEqual(last["max_loss"], last["loss"])
+
+    def test_ranks_that_share_tokens_count_them_once(self):
+        for shard, tensor in ((1, 2), (2, 2)):
+            ranks = shard * tensor
+            self.train("--comm.mode=local_tensor", "--training.steps=4", "--metrics.log_freq=2", *layout(1, shard),
+                       f"--parallelism.tensor_parallel_degree={tensor}", env={"NGPU": str(ranks)})
+            last = self.records()[-1]
+            self.assertEqual(last["step"], 4)
+            self.assertEqual(last["n_tokens_seen"], 4 * shard * 2 * SEQ_LEN)
+            # Tokens per second of a device: what a rank reads, shared by the ranks that read the same.
+            self.assertAlmostEqual(last["tps"] * last["end_to_end_s"], 2 * SEQ_LEN / tensor, places=6)
 
     def test_one_step_unless_the_command_line_says_more(self):
         self.train("--comm.mode=local_tensor", env={"NGPU": "2"})

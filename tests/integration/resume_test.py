@@ -27,6 +27,17 @@ class ResumeTest(TitanTest):
     def history(self):
         return [(r["step"], r["loss"], r["grad_norm"], r["n_tokens_seen"]) for r in self.records() if "loss" in r]
 
+    def validations(self):
+        return [(r["step"], r["validation_loss"]) for r in self.records() if "validation_loss" in r]
+
+    def validating(self, steps=2, name="validation"):
+        """Documents by whose loss each can be told from the others."""
+        words = "the quick brown fox jumps over a lazy dog while it rains on hills far away".split()
+        rng = random.Random(7)
+        rows = [json.dumps({"text": " ".join(rng.choices(words, k=rng.randint(30, 200)))}) for _ in range(90)]
+        return ["--validation.enable", f"--validation.steps={steps}", "--validation.seq_len=64", "--validation.local_batch_size=2",
+                "--validation.dataset_path", self.write(f"{name}.jsonl", "\n".join(rows) + "\n")]
+
     def last_weights(self, step):
         return {h["name"]: h["sha256"] for h in self.records("hashes.jsonl") if h["step"] == step and "batch" not in h["name"]}
 
@@ -66,6 +77,42 @@ class ResumeTest(TitanTest):
         expected, resumed = self.unbroken_and_resumed("--data.shuffle", "--training.dtype=bfloat16")
         self.assertEqual(resumed, expected)
 
+    def test_validation_goes_on_where_it_was(self):
+        """Checkpoints of step 3 come before its validation (every 3) or without one (every 2)."""
+        for freq, ranks in ((3, 1), (2, 1), (3, 4)):
+            with self.subTest(freq=freq, ranks=ranks):
+                job = [*SAVING, *self.validating(), f"--validation.freq={freq}", *(FOUR_RANKS if ranks == 4 else [])]
+                env = {"NGPU": str(ranks)}
+                self.train(*job, "--training.steps=8", env=env)
+                expected = self.validations()
+                self.assertEqual([step for step, _ in expected], [1] + list(range(freq, 9, freq)))
+                shutil.rmtree(self.path("dump"))
+                self.train(*job, "--training.steps=5", "--lr_scheduler.total_steps=8", env=env)
+                self.train(*job, "--training.steps=8", env=env)
+                self.assertEqual(self.validations(), expected)
+                shutil.rmtree(self.path("dump"))
+
+    def test_a_validation_that_a_signal_cut_short_is_left_out(self):
+        job = [*SAVING, *self.validating(steps=40), "--validation.freq=2", "--training.steps=8", "--lr_scheduler.warmup_steps=0"]
+        self.train(*job)
+        expected = self.validations()
+        shutil.rmtree(self.path("dump"))
+        process = self.start(*job)
+        while not os.path.exists(self.path("dump/metrics.jsonl")) or len(self.history()) < 2:
+            time.sleep(0.002)
+            self.assertIsNone(process.poll(), "it has ended early")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        self.train(*job)
+        self.assertEqual([pair for pair in self.validations() if pair[0] > 4], [pair for pair in expected if pair[0] > 4])
+
+    def test_other_validation_data_begin_at_their_start(self):
+        job = [*SAVING, "--validation.freq=3"]
+        self.train(*job, *self.validating(), "--training.steps=5")
+        other = self.write("other.jsonl", "\n".join(json.dumps({"text": f"number {i} " * 50}) for i in range(60)) + "\n")
+        result = self.train(*job, *self.validating(), "--training.steps=8", "--validation.dataset_path", other)
+        self.assertIn("Validation begins at the start of its data", result.stdout + result.stderr)
+
     def test_a_run_that_is_over_is_over(self):
         self.train(*SAVING)
         again = self.train(*SAVING)
@@ -79,20 +126,30 @@ class ResumeTest(TitanTest):
         self.assertEqual([step for step, *_ in self.history()], [1, 2, 3, 4, 5, 6])
 
     def test_a_signal_saves_what_was_trained(self):
-        process = self.start(*SAVING, "--checkpoint.interval=100000", "--training.steps=100000")
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU):
+            with self.subTest(signal=number):
+                self.stop_and_go_on(number)
+                shutil.rmtree(self.path("dump"))
+
+    def test_a_signal_to_the_launcher_saves_what_was_trained(self):
+        self.stop_and_go_on(signal.SIGUSR2, "--nproc=2", "--parallelism.data_parallel_shard_degree=2")
+
+    def stop_and_go_on(self, number, *args):
+        process = self.start(*SAVING, *args, "--checkpoint.interval=100000", "--training.steps=100000")
         while not os.path.exists(self.path("dump/metrics.jsonl")) or len(self.history()) < 3:
             time.sleep(0.05)
             self.assertIsNone(process.poll(), "it has ended early")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.communicate(timeout=60)
-        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint"))]
+        self.assertEqual(process.returncode, 128 + number)
+        steps = [int(name[5:]) for name in os.listdir(self.path("dump/checkpoint")) if name != ".lock"]
         self.assertEqual(steps, [self.history()[-1][0]])
-        result = self.train(*SAVING, f"--training.steps={steps[0] + 1}")
+        result = self.train(*SAVING, *args, f"--training.steps={steps[0] + 1}")
         self.assertIn(f"Training starts at step {steps[0] + 1}", result.stdout + result.stderr)
 
     def test_old_checkpoints_go_when_newer_ones_are_safe(self):
         self.train(*SAVING, "--checkpoint.interval=1", "--checkpoint.keep_latest_k=2", "--training.steps=7")
-        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), ["step-5", "step-6", "step-7"])
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), [".lock", "step-5", "step-6", "step-7"])
 
     def test_an_unbroken_run_on_other_ranks(self):
         """Saved by four ranks, the data go on at two without a gap: what they read together is what is left."""

@@ -137,6 +137,10 @@ class EndTest(TitanTest):
     def test_sigterm_ends_after_the_step_with_143(self):
         self.assertEqual(self.stop_by(signal.SIGTERM), 143)
 
+    def test_warnings_of_schedulers_end_after_the_step(self):
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU):
+            self.assertEqual(self.stop_by(number), 128 + number)
+
     def test_a_non_finite_loss_stops_the_run_and_is_explained(self):
         message = self.refused("--optimizer.lr=1e30", "--training.steps=10", exit_status=1)
         self.assertRegex(message, r"Step \d+: loss \S+, gradient norm \S+\. .*[Nn]on-finite")

@@ -5,7 +5,10 @@
 
 On the kind of processor the case was recorded on, losses, gradient norms and weights must be equal bit for bit; elsewhere losses and
 gradient norms within a tolerance, and initial weights are those that PyTorch draws there. Token ids and learning rates are equal
-everywhere.
+everywhere. Runs with tensor parallelism are within a smaller tolerance of the original everywhere.
+
+Cases of tensor parallelism without FSDP end with the first step whose gradients are clipped: the original leaves the gradients of norm
+weights, each rank of which has a part of the sum, as they are, and its later steps follow from that.
 """
 import json
 import os
@@ -21,6 +24,9 @@ ASSETS = "tests/assets/tokenizer"
 # The original computes attention with a dense mask here, we with a fused kernel: equal in exact arithmetic only.
 OTHER_KERNELS = {"llama3_flex_1proc"}
 TOLERANCE = 1e-5
+# With tensor parallelism some sums are taken in another order than in the original, that over parts of the vocabulary for one. The first
+# gradients differ in their last bits, by 1e-8 of their norms.
+TOLERANCE_TENSOR_PARALLEL = 1e-6
 # In bfloat16 another order of additions shows after the first steps: 8 bits, and weights of 8 bits drift.
 TOLERANCE_BFLOAT16 = 2e-3
 # PyTorch's fp32 norm of one large tensor is itself off by up to 6e-5, otherwise on each kind of processor.
@@ -67,7 +73,8 @@ def run(titan_train, case, folder):
     ranks = case.get("ranks", 1)
     if ranks > 1:
         environment["NGPU"] = str(ranks)
-        command += ["--comm.mode=local_tensor", f"--training.steps={case['steps'][-1]['step']}"]
+        steps = re.search(r"^steps = (\d+)", case["toml"], re.MULTILINE)[1]  # what the learning rate depends on
+        command += ["--comm.mode=local_tensor", f"--training.steps={case['steps'][-1]['step']}", f"--lr_scheduler.total_steps={steps}"]
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         sys.exit(f"titan_train exited with {result.returncode}:\n{result.stdout[-4000:]}")
@@ -91,8 +98,18 @@ def initial_weights(case, hashes):
     return case["initial"] | drawn_weights(shapes, lines["output.weight"]["dtype"], seed)
 
 
+def is_tensor_parallel(case):
+    return re.search(r"^tensor_parallel_degree = ([2-9]|1\d)", case["toml"], re.MULTILINE) is not None
+
+
+def tolerance_of(case):
+    if "bf16" in case["case"]:
+        return TOLERANCE_BFLOAT16
+    return TOLERANCE_TENSOR_PARALLEL if is_tensor_parallel(case) else TOLERANCE
+
+
 def compare(case, records, hashes, exact):
-    tolerance = TOLERANCE_BFLOAT16 if "bf16" in case["case"] else TOLERANCE
+    tolerance = tolerance_of(case)
     result = Comparison(exact, tolerance)
     metrics = [record for record in records if "loss" in record]
     validations = [record for record in records if "validation_loss" in record]
@@ -134,7 +151,8 @@ def main():
     titan_train, case_path = sys.argv[1:]
     with open(case_path) as file:
         case = json.load(file)
-    exact = case["cpu"] is not None and case["cpu"] == cpu_kind() and case["case"] not in OTHER_KERNELS
+    same_kernels = case["case"] not in OTHER_KERNELS and not is_tensor_parallel(case)
+    exact = case["cpu"] is not None and case["cpu"] == cpu_kind() and same_kernels
     with tempfile.TemporaryDirectory() as folder:
         metrics, hashes = run(titan_train, case, folder)
         result = compare(case, metrics, hashes, exact)

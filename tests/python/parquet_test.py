@@ -41,9 +41,9 @@ class ParquetTest(unittest.TestCase):
         command = [program, path or self.path, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
-    def read(self, *arguments, path=None):
+    def read(self, *arguments, path=None, units="row groups"):
         """Documents as (unit, text, prompt), bad rows as (unit, message)."""
-        result = self.run_program(*arguments, path=path)
+        result = self.run_program(*arguments, "--units", units, path=path)
         self.assertEqual(result.returncode, 0, result.stderr)
         rows = [json.loads(line) for line in result.stdout.splitlines() if line[0] == "{"]  # no log lines
         return [(row["unit"], row["bad"]) if "bad" in row else (row["unit"], row["text"], row["prompt"]) for row in rows]
@@ -93,9 +93,52 @@ class ParquetTest(unittest.TestCase):
         (self.folder / "README.md").write_text("about")
         rows = self.read(path=self.folder)
         self.assertEqual([row[1] for row in rows if len(row) == 3], ["a", "b", "c", "d"])
-        count = self.run_program("--count", "yes", path=self.folder).stdout.splitlines()[-1]
         groups = 3 + pq.ParquetFile(self.folder / "2.parquet").num_row_groups
-        self.assertEqual(count, f"{groups} row groups")
+        self.assertEqual(self.count("--units", "row groups", path=self.folder), f"{groups} row groups")
+        self.assertEqual(self.count(path=self.folder), "4 rows")
+
+    def count(self, *arguments, path=None):
+        return self.run_program("--count", "yes", *arguments, path=path).stdout.splitlines()[-1]
+
+    def test_a_unit_is_a_row(self):
+        texts = [None if row == 8 else f"text {row}" for row in range(23)]
+        self.write({"text": texts}, row_group_size=5)
+        expected = [(row, text, "") for row, text in enumerate(texts)]
+        expected[8] = (8, f"{self.path}: row group 1, row 3: 'text' is null")
+        self.assertEqual(self.read(units="rows"), expected)
+        for unit in (22, 0, 4, 5, 21, 13):
+            self.assertEqual(self.read("--unit", unit, units="rows"), expected[unit : unit + 1])
+            self.assertEqual(self.read("--unit", unit, "--skip", 1, units="rows"), [])
+        self.assertIn("there is no such unit", self.error("--unit", 23))
+        self.assertEqual(self.count("--ranks", 7), "23 rows")  # five row groups
+
+    def test_a_unit_is_a_block_of_a_row_group(self):
+        texts = [f"text {row}" for row in range(300)]
+        self.write({"text": texts}, row_group_size=150)
+        plain = self.read(units="blocks")
+        self.assertEqual([text for _, text, _ in plain], texts)
+        self.assertEqual([unit for unit, _, _ in plain], [row // 150 * 3 + row % 150 // 64 for row in range(300)])
+        shuffled = self.read("--seed", 4, units="blocks")
+        self.assertNotEqual(shuffled, plain)
+        self.assertEqual(sorted(shuffled), sorted(plain))
+        for unit in (5, 0, 2):
+            whole = [row for row in shuffled if row[0] == unit]
+            for skip in (0, 1, len(whole) - 1, len(whole)):
+                self.assertEqual(self.read("--unit", unit, "--skip", skip, "--seed", 4, units="blocks"), whole[skip:])
+            self.assertIn("there are ", self.error("--unit", unit, "--skip", 65, "--units", "blocks"))
+
+    def test_few_or_empty_row_groups_are_not_dealt_whole(self):
+        def shuffled(ranks):
+            return self.count("--shuffle", "yes", "--ranks", ranks)
+
+        self.write({"text": [str(row) for row in range(6000)]}, row_group_size=2000)
+        self.assertEqual([shuffled(ranks) for ranks in (1, 3, 4, 8)], ["3 row groups"] * 2 + ["96 blocks", "6000 rows"])
+        self.assertEqual(self.count("--ranks", 3), "6000 rows")
+        with pq.ParquetWriter(self.path, pa.schema([("text", pa.string())])) as writer:
+            for texts in (["a"], [], ["b", "c"]):
+                writer.write_table(pa.table({"text": pa.array(texts, pa.string())}))
+        self.assertEqual(shuffled(3), "3 rows")
+        self.assertEqual([text for _, text, _ in self.read(units="rows")], ["a", "b", "c"])
 
     def test_prompts_and_responses(self):
         self.write({"a": ["why?", "how?"], "x": [1, 2], "q": ["so", "thus"]})
@@ -124,7 +167,7 @@ class ParquetTest(unittest.TestCase):
                 self.assertEqual(len(whole), 2500 if unit == 0 else 1500)
                 for skip in (1, 999, 1000, 1001, len(whole) - 1, len(whole)):
                     self.assertEqual(self.read("--unit", unit, "--skip", skip, *seed), whole[skip:])
-                self.assertIn("there are ", self.error("--unit", unit, "--skip", len(whole) + 1, *seed))
+                self.assertIn("there are ", self.error("--unit", unit, "--skip", len(whole) + 1, "--units", "row groups", *seed))
 
     def test_a_seed_gives_an_order(self):
         self.write({"text": [str(row) for row in range(2000)]})

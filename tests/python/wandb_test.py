@@ -113,6 +113,23 @@ class WandbTest(TitanTest):
         self.assertEqual(run.curve("lr")[2], 0.5)
         self.assertTrue(math.isnan(run.curve("lr")[3]))
 
+    def test_signals_to_the_trainer_do_not_end_the_sidecar(self):
+        """A scheduler may send them to every process of a job."""
+        sidecar = subprocess.Popen([sys.executable, os.path.join(ROOT, "scripts/wandb_sidecar.py")], text=True, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **OFFLINE})
+        self.addCleanup(sidecar.communicate)
+        self.addCleanup(sidecar.kill)
+        sidecar.stdin.write(json.dumps({"dir": self.path("board"), "config": {}}) + "\n")
+        sidecar.stdin.flush()
+        self.assertIn("running", sidecar.stdout.readline())
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU):
+            sidecar.send_signal(number)
+        sidecar.stdin.write(json.dumps({"step": 2, "values": {"lr": 0.5}}) + "\n" + json.dumps({"finish": 0}) + "\n")
+        sidecar.stdin.flush()
+        self.assertEqual(sidecar.stdout.readline(), "finished\n")
+        run = Run(glob.glob(self.path("board", "wandb", "offline-run-*", "*.wandb"))[0])
+        self.assertEqual(run.curve("lr"), {2: 0.5})
+
     def test_without_the_package_there_is_one_error_and_the_run_goes_on(self):
         hidden = self.write("hidden/wandb.py", "raise ImportError('No module named wandb')\n")
         output = self.train("--metrics.enable_wandb", env={**OFFLINE, "PYTHONPATH": os.path.dirname(hidden)}).stdout

@@ -5,14 +5,16 @@ import unittest
 from machine import ROOT, Machine, is_running_as_root
 
 BOOTSTRAP = ROOT / "scripts/bootstrap.sh"
-SHELL = ["bash", "env", "awk", "sort", "grep", "cat", "mkdir", "touch", "rm", "flock", "dirname", "readlink"]
+SHELL = ["bash", "env", "awk", "sort", "grep", "cat", "mkdir", "touch", "rm", "mv", "sed", "flock", "dirname", "readlink"]
 TOOLS = ["g++", "make", "cmake", "ninja", "ccache", "ld.lld", "pkg-config", "git", "python3", "as"]
 
-# `python3 -m venv --clear FOLDER` and the `pip install` of the Python it makes.
+ENVIRONMENT = "python-2.11.0-26.0.1"
+
+# `python3 -m venv FOLDER` and the `pip install` of the Python it makes.
 FAKE_PYTHON = r"""
-if [[ "$*" == *venv\ --clear* ]]; then
+if [[ "$*" == *venv\ * ]]; then
   site="${@: -1}/lib/python3.11/site-packages"
-  rm -rf "${@: -1}"; mkdir -p "${@: -1}/bin" "$site"
+  mkdir -p "${@: -1}/bin" "$site"
   {
     echo '#!/bin/bash'
     echo "echo \"pip \$*\" >>\"$HOME/log\""
@@ -35,6 +37,13 @@ def torch_in(prefix, version="2.11.0+cu130"):
     root.mkdir(parents=True)
     (root / "version.py").write_text(f"__version__ = '{version}'\n", encoding="utf-8")
     return root
+
+
+def cmake_folder_of(torch):
+    folder = torch / "share/cmake/Torch"
+    folder.mkdir(parents=True)
+    (folder / "TorchConfig.cmake").touch()
+    return str(folder)
 
 
 class SystemPackages(unittest.TestCase):
@@ -94,13 +103,13 @@ class Torch(unittest.TestCase):
             self.assertEqual(here.run(BOOTSTRAP, "--tests").returncode, 0)
             self.assertEqual(len(self.pip_calls(here)), 3, "the second call installs nothing")
             root = here.run(BOOTSTRAP, "--print-torch-root").stdout.strip()
-            self.assertEqual(root, f"{here.home}/cache/python/lib/python3.11/site-packages/torch")
+            self.assertEqual(root, f"{here.home}/cache/{ENVIRONMENT}/lib/python3.11/site-packages/torch")
 
     def test_an_interrupted_installation_is_done_again(self):
         with machine() as here:
             (here.home / "no_network").touch()
             self.assertNotEqual(here.run(BOOTSTRAP).returncode, 0)
-            torch_in(here.home / "cache/python")  # what pip may have left
+            torch_in(here.home / "cache" / ENVIRONMENT)  # what pip may have left
             self.assertNotEqual(here.run(BOOTSTRAP, "--print-torch-root").returncode, 0)
             (here.home / "no_network").unlink()
             self.assertEqual(here.run(BOOTSTRAP).returncode, 0)
@@ -124,22 +133,81 @@ class Torch(unittest.TestCase):
     def test_torch_dir_is_used(self):
         with machine() as here:
             root = torch_in(here.home / "elsewhere")
-            (root / "share/cmake/Torch").mkdir(parents=True)
-            environment = {"Torch_DIR": str(root / "share/cmake/Torch")}
+            environment = {"Torch_DIR": cmake_folder_of(root)}
             self.assertEqual(here.run(BOOTSTRAP, **environment).returncode, 0)
             self.assertEqual(self.pip_calls(here), [])
             self.assertEqual(here.run(BOOTSTRAP, "--print-torch-root", **environment).stdout, f"{root}\n")
 
+    def files_of(self, here):
+        """Of the cache, with their contents; but not the lock."""
+        return {path: path.read_bytes() for path in (here.home / "cache").rglob("*") if path.is_file() and path.name != "lock"}
+
+    def test_a_torch_dir_that_is_none_is_refused_and_nothing_touched(self):
+        with machine() as here:
+            self.assertEqual(here.run(BOOTSTRAP, "--tests").returncode, 0)
+            before, calls = self.files_of(here), self.pip_calls(here)
+            torch = torch_in(here.home / "elsewhere")  # without TorchConfig.cmake
+            for path in ("/no/such/share/cmake/Torch", str(here.home), str(torch), str(torch / "share/cmake/Torch"), "Torch"):
+                for arguments in ([], ["--tests"], ["--print-torch-root"], ["--print-python"], ["--print-arrow-root"]):
+                    with self.subTest(path=path, arguments=arguments):
+                        result = here.run(BOOTSTRAP, *arguments, Torch_DIR=path)
+                        self.assertEqual((result.returncode, result.stdout), (1, ""))
+                        self.assertIn(f"Torch_DIR is '{path}', where there is no TorchConfig.cmake", result.stderr)
+            self.assertEqual((self.files_of(here), self.pip_calls(here)), (before, calls))
+            self.assertEqual(here.run(BOOTSTRAP, "--print-cache", Torch_DIR="/no/such").returncode, 0)
+
+    def test_what_programs_run_with_stays_whatever_is_installed(self):
+        with machine() as here:
+            other = here.home / "cache/python"  # of a clone that needs another version
+            torch_in(other, version="2.10.0+cu128")
+            (other / ".installed-torch-2.10.0").touch()
+            before = self.files_of(here)
+            (here.home / "no_network").touch()
+            self.assertNotEqual(here.run(BOOTSTRAP).returncode, 0)
+            self.assertEqual(before, {path: text for path, text in self.files_of(here).items() if path in before})
+            (here.home / "no_network").unlink()
+            self.assertEqual(here.run(BOOTSTRAP, "--tests").returncode, 0)
+            self.assertEqual(before, {path: text for path, text in self.files_of(here).items() if path in before})
+            root = here.run(BOOTSTRAP, "--print-torch-root").stdout.strip()
+            self.assertEqual(root, f"{here.home}/cache/{ENVIRONMENT}/lib/python3.11/site-packages/torch")
+
+    def test_an_environment_without_versions_in_its_name_is_used_where_it_has_them(self):
+        for arrow, used in (("26.0.1", True), (None, True), ("25.0.0", False)):
+            with self.subTest(arrow=arrow), machine() as here:
+                python = here.home / "cache/python"
+                torch_in(python)
+                (python / "bin").mkdir()
+                (python / "bin/python").symlink_to(here.bin / "python3")
+                (python / ".installed-torch-2.11.0").touch()
+                if arrow:
+                    (python / f".installed-arrow-{arrow}").touch()
+                self.assertEqual(here.run(BOOTSTRAP).returncode, 0)
+                root = here.run(BOOTSTRAP, "--print-torch-root").stdout.strip()
+                self.assertEqual(root.startswith(f"{here.home}/cache/python/"), used, root)
+
+    def test_an_environment_whose_python_is_gone_is_replaced_when_the_new_one_is_whole(self):
+        with machine() as here:
+            self.assertEqual(here.run(BOOTSTRAP).returncode, 0)
+            python = here.home / "cache" / ENVIRONMENT / "bin/python"
+            python.unlink()
+            version = here.home / "cache" / ENVIRONMENT / "lib/python3.11/site-packages/torch/version.py"
+            (here.home / "no_network").touch()
+            self.assertNotEqual(here.run(BOOTSTRAP).returncode, 0)
+            self.assertTrue(version.exists(), "a program that runs with it finds it")
+            (here.home / "no_network").unlink()
+            self.assertEqual(here.run(BOOTSTRAP).returncode, 0)
+            self.assertTrue(python.exists() and version.exists())
+            self.assertEqual(sorted(path.name for path in (here.home / "cache").iterdir()), ["lock", ENVIRONMENT])
+            self.assertNotIn(".new", python.read_text(encoding="utf-8"))
 
     def test_a_torch_without_python_gets_one_for_the_tests(self):
         with machine() as here:
             root = torch_in(here.home / "elsewhere")
-            (root / "share/cmake/Torch").mkdir(parents=True)
-            environment = {"Torch_DIR": str(root / "share/cmake/Torch")}
+            environment = {"Torch_DIR": cmake_folder_of(root)}
             self.assertEqual(here.run(BOOTSTRAP, "--print-python", **environment).stdout, f"{here.bin}/python3\n")
             self.assertEqual(here.run(BOOTSTRAP, "--tests", **environment).returncode, 0)
             self.assertEqual([call for call in self.pip_calls(here) if "torch==" in call], [])
-            self.assertEqual(here.run(BOOTSTRAP, "--print-python", **environment).stdout, f"{here.home}/cache/python/bin/python\n")
+            self.assertEqual(here.run(BOOTSTRAP, "--print-python", **environment).stdout, f"{here.home}/cache/{ENVIRONMENT}/bin/python\n")
 
     def test_an_active_environment_lacking_test_packages_is_left_alone(self):
         with machine() as here:

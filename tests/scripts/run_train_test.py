@@ -5,7 +5,7 @@ import unittest
 
 from machine import ROOT, Machine
 
-COMMANDS = ["bash", "env", "dirname", "readlink", "realpath", "ldconfig", "pwd", "nproc"]
+COMMANDS = ["bash", "env", "dirname", "readlink", "realpath", "ldconfig", "pwd", "nproc", "mktemp", "rm"]
 CONFIG = ["--job.config_file", "configs/llama3/debug_model_cpu.toml"]
 PROGRAM = '#!/bin/bash\npwd\nprintf "%s\\n" "$@"\nexit "${EXIT_WITH:-0}"\n'
 
@@ -75,7 +75,7 @@ class RunTrain(unittest.TestCase):
         python = self.machine.home / "venv/bin/python"
         python.parent.mkdir(parents=True)
         for path in (python, python.parent / "torchrun"):
-            path.write_text('#!/bin/bash\necho threads $OMP_NUM_THREADS\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+            path.write_text('#!/bin/bash\necho threads $OMP_NUM_THREADS\necho secret $TITAN_JOB_SECRET\nprintf "%s\\n" "$@"\n', encoding="utf-8")
             path.chmod(0o755)
         self.without_torchrun(python)
 
@@ -88,18 +88,27 @@ class RunTrain(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         lines = result.stdout.splitlines()
         program = lines.index("--no-python") + 1
-        self.assertEqual(lines[1:3], ["-m", "torch.distributed.run"])
-        words = "\n".join(lines[3:program - 1]).replace("=", "\n").split("\n")
-        return {"threads": lines[0], **dict(zip(words[::2], words[1::2]))}, lines[program:]
+        self.assertEqual(lines[2:4], ["-m", "torch.distributed.run"])
+        words = [word for line in lines[4:program - 1] for word in (line.split("=", 1) if line.startswith("--") else [line])]
+        return {"threads": lines[0], "secret": lines[1], **dict(zip(words[::2], words[1::2]))}, lines[program:]
 
     def test_several_ranks_are_torchruns(self):
         self.with_torchrun()
         options, command = self.launched(self.run_train("--training.steps=3", NGPU="4", LOG_RANK="0,2", OMP_NUM_THREADS="5"))
         self.assertEqual(command, ["build/release/titan_train", *CONFIG, "--training.steps=3"])
+        self.assertRegex(options.pop("--rdzv_endpoint"), r"^/dev/fd/\d+$")
+        self.assertRegex(options.pop("secret"), r"^secret [0-9a-f-]{36}$")
         self.assertEqual(options, {
             "threads": "threads 5", "--nnodes": "1", "--nproc_per_node": "4", "--max-restarts": "0", "--rdzv_backend": "c10d",
-            "--rdzv_endpoint": "localhost:0", "--rdzv_id": "titan_train", "--local-ranks-filter": "0,2", "--role": "rank",
-            "--tee": "3", "--log-dir": "outputs/torchrun"})
+            "--rdzv_conf": "store_type=file", "--local-addr": "127.0.0.1", "--rdzv_id": "titan_train", "--local-ranks-filter": "0,2",
+            "--role": "rank", "--tee": "3", "--log-dir": "outputs/torchrun",
+            "--signals-to-handle": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2,SIGXCPU"})
+
+    def test_a_secret_of_the_user_is_kept(self):
+        self.with_torchrun()
+        for machines in ({"NNODES": "1"}, {"NNODES": "2", "MASTER_ADDR": "node1", "MASTER_PORT": "1"}):
+            options, _ = self.launched(self.run_train(NGPU="4", TITAN_JOB_SECRET="ours", **machines))
+            self.assertEqual(options["secret"], "secret ours")
 
     def test_ranks_share_the_cores(self):
         self.with_torchrun()
@@ -116,6 +125,8 @@ class RunTrain(unittest.TestCase):
         self.assertEqual((options["--nnodes"], options["--max-restarts"]), ("2", "3"))
         options, _ = self.launched(self.run_train(RDZV_ENDPOINT="other:1", RDZV_ID="7", **two))
         self.assertEqual((options["--rdzv_endpoint"], options["--rdzv_id"]), ("other:1", "7"))
+        options, _ = self.launched(self.run_train(MASTER_ADDR="[fd00::7]", MASTER_PORT="29500", **two))
+        self.assertEqual(options["--rdzv_endpoint"], "[fd00::7]:29500")
 
     def refused(self, **environment):
         result = self.run_train(**environment)
@@ -126,7 +137,7 @@ class RunTrain(unittest.TestCase):
     def test_machines_without_a_place_to_meet(self):
         for environment in ({}, {"MASTER_ADDR": "node1"}, {"MASTER_PORT": "1"}):
             self.assertIn("MASTER_ADDR", self.refused(NNODES="2", **environment))
-        for address in ("localhost", "127.0.0.1", "::1"):
+        for address in ("localhost", "127.0.0.1", "::1", "[::1]"):
             self.assertIn("cannot meet at", self.refused(NNODES="2", MASTER_ADDR=address, MASTER_PORT="1"))
 
     def test_without_python_the_program_starts_its_ranks(self):
@@ -138,6 +149,7 @@ class RunTrain(unittest.TestCase):
         self.with_torchrun()
         self.assert_runs(self.run_train("--check", NGPU="8", NNODES="2"), *CONFIG, "--check")
         self.assert_runs(self.run_train("--print_config", NGPU="8"), *CONFIG, "--print_config")
+        self.assert_runs(self.run_train("--estimate", NGPU="8"), *CONFIG, "--estimate")
         self.assert_runs(self.run_train("plot", "a", NGPU="8"), "plot", "a")
 
     def test_numbers_that_are_none(self):

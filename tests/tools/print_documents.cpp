@@ -6,6 +6,7 @@
 //   --unit N, --skip N      only unit N, from document N on
 //   --seed N                in the order of that seed
 //   --shuffle yes, --ranks N
+//   --units WORD            what a unit is, as a run that is continued asks
 //   --count yes             only: units and their number
 //
 // Standard output gets for each document a line of JSON: {"unit", "prompt", "text"} or {"unit",
@@ -42,6 +43,7 @@ text::SourceOptions read_options(const std::string& path, const Arguments& argum
     if (name == "--text-field") options.text_field = value;
     if (name == "--prompt-field") options.prompt_field = value;
     if (name == "--response-field") options.response_field = value;
+    if (name == "--units") options.units = value;
     if (name == "--shuffle") options.shuffle = value == "yes";
     if (name != "--format") continue;
     for (std::size_t i = 0; i < words(config::DataFormat()).size(); ++i) {

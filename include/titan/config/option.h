@@ -39,6 +39,7 @@ struct Option {
   ValueType type = ValueType::kString;
   bool nullable = false;
   GivenBy given_by = GivenBy::kBoth;
+  bool is_path = false;          ///< "~" at its beginning is the user's home folder
   bool comma_separated = false;  ///< a list that TOML may also give as one string "a,b"
   Range range;
   std::vector<std::string_view> choices;  ///< allowed words, for a list those of each element
@@ -70,6 +71,7 @@ struct Option {
   /// Or a word that is near none of these, and registered by whoever brings what it names.
   Option& or_registered();
   Option& must(bool (*predicate)(const std::string&), std::string in_words);
+  Option& path();
   Option& or_comma_separated();
   Option& only_in_toml();
   Option& only_on_command_line();

@@ -36,7 +36,7 @@ inline std::int64_t expert_ranks(const Degrees& degrees) {
 bool experts_divide(const Degrees& resolved);
 /// Whether expert tensor parallelism is off, without experts, or that of the rest of the model.
 bool expert_tensor_fits(const Degrees& degrees);
-/// Whether replicas without shards (DDP) are the only parallelism, as they must be.
+/// Whether replicas without shards (DDP) go without pipeline stages, as they must.
 bool replicas_fit(const Degrees& resolved);
 /// Whether sequences of `seq_len` tokens split over tensor and twice over context parallelism.
 bool sequences_divide(const Degrees& degrees, std::int64_t seq_len);

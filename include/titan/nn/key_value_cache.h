@@ -24,6 +24,9 @@ class KeyValueCache {
   /// far, as views that stay valid. Throws InternalError when there is no room.
   std::pair<at::Tensor, at::Tensor> append(const at::Tensor& key, const at::Tensor& value);
 
+  /// Drops the last `count` tokens.
+  void forget_last(std::int64_t count) { length_ -= count; }
+
  private:
   std::int64_t capacity_;
   std::int64_t length_ = 0;
@@ -41,6 +44,17 @@ class KeyValueCaches {
   /// The one of an attention layer; made when it is first asked for.
   KeyValueCache& of(const Module& layer) {
     return by_layer_.try_emplace(&layer, capacity_).first->second;
+  }
+
+  /// Tokens kept so far.
+  std::int64_t length() const { return by_layer_.empty() ? 0 : by_layer_.begin()->second.length(); }
+  /// Room for tokens that are appended and forgotten again; before the first call.
+  void add_room(std::int64_t tokens) {
+    if (by_layer_.empty()) capacity_ += tokens;
+  }
+  /// Drops the last `count` tokens of all layers.
+  void forget_last(std::int64_t count) {
+    for (auto& [layer, cache] : by_layer_) cache.forget_last(count);
   }
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,14 @@ struct Batch {
   std::vector<std::uint8_t> document_starts;
 };
 
+/// The order in which passes over the data are read: as the units are numbered, or one that follows
+/// from the seed and the number of the pass.
+struct PassOrder {
+  std::optional<std::uint64_t> seed;
+
+  bool operator==(const PassOrder&) const = default;
+};
+
 /// Units of the data that are read one after the other in one pass.
 struct UnitRange {
   /// What is numbered: "rows", "blocks", "files", ...
@@ -31,6 +40,12 @@ struct UnitRange {
   std::int64_t end = -1;  ///< excluded; -1: the end of the data, wherever that is
   std::int64_t step = 1;
   std::int64_t skip = 0;  ///< documents of the unit `begin` that are consumed
+  /// When not 0, there is one unit, whose documents skip, skip + stride, ... before number `stop` are
+  /// read (-1: as far as the unit goes); ranks share it.
+  std::int64_t stride = 0;
+  std::int64_t stop = -1;
+  /// Nothing: that of the run that reads it.
+  std::optional<PassOrder> order = {};
 
   bool operator==(const UnitRange&) const = default;
 };

@@ -36,6 +36,12 @@ class ModelArgs {
   virtual std::string to_json() const = 0;
   /// Number of rows of the token embedding; token ids must be smaller.
   virtual std::int64_t vocab_size() const = 0;
+  /// Why the model cannot be cut over so many ranks of tensor parallelism: every reason, with its numbers. A
+  /// model that does not say is not cut at all.
+  virtual std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const {
+    return degree == 1 ? std::vector<std::string>{}
+                       : std::vector<std::string>{"the model has no tensor-parallel plan"};
+  }
 };
 
 /// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`} and what

@@ -29,6 +29,7 @@ class OneModel : public protocols::StepRunner {
   at::Tensor documents_of(protocols::Batch& batch, const at::Tensor& tokens) const;
   void mask_documents(nn::SequenceInfo& sequence, const at::Tensor& documents) const;
   at::Tensor run(const at::Tensor& tokens, nn::SequenceInfo sequence);
+  std::int64_t vocab_size() const;
   at::Tensor microbatch(protocols::Batch& batch, const at::Tensor& valid_tokens, std::int64_t step);
 
   protocols::StepSetup setup_;

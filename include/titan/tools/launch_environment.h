@@ -15,6 +15,8 @@ struct LaunchEnvironment {
   /// Where the ranks meet; empty and 0 in a job of one rank that was told nothing.
   std::string master_address;
   std::uint16_t master_port = 0;
+  /// What the ranks of this job know and others do not (TITAN_JOB_SECRET); empty where nobody gave one.
+  std::string secret;
   /// Whether the launcher itself serves the store there, so that rank 0 must not.
   bool agent_store = false;
   /// How often the launcher has started this job anew.
@@ -23,6 +25,9 @@ struct LaunchEnvironment {
   std::string host;
   /// "torchrun", "Slurm" or "Open MPI"; empty without a launcher.
   std::string launcher;
+
+  /// Whether all ranks of the job are on this machine.
+  bool on_one_machine() const { return local_world_size == world_size; }
 };
 
 }  // namespace titan::tools

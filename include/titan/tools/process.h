@@ -10,8 +10,12 @@ std::uint64_t peak_resident_bytes();
 /// The physical memory this process holds now, in bytes; 0 when unknown.
 std::uint64_t resident_bytes();
 
-/// The machine's physical memory in bytes.
+/// The memory that this process may have, in bytes: the least of the machine's, what its control groups
+/// (a container's, a batch job's) allow, and `ulimit -v`.
 std::uint64_t total_memory_bytes();
+
+/// What is left of it to this process, as far as it is in use by itself.
+std::uint64_t unused_memory_bytes();
 
 /// Seconds since the kernel started this process, so that loading of shared libraries before
 /// `main` counts too. Counts from TITAN_EXEC_TIME (seconds since 1970) when that is later: a script

@@ -12,7 +12,8 @@
 
 namespace titan::components {
 class Checkpointer;
-}
+enum class SaveReason;
+}  // namespace titan::components
 namespace titan::profiling {
 class Profiler;
 }
@@ -27,6 +28,7 @@ class HashLog;
 class NonfinitePolicy;
 class RankSums;
 class Samples;
+class ValidationPosition;
 
 /// What the trainer is given from outside: where it runs and who watches. Everything outlives the
 /// trainer.
@@ -48,6 +50,8 @@ class Trainer {
 
   /// Trains from the current step to `training.steps`. Returns early, after a whole step, when a
   /// signal came or the data ran out; what was trained is then saved, where checkpoints are. Throws RunError (data, device, a non-finite loss).
+  /// Where a checkpoint of the last step or a later one was loaded, only says so, and writes the last save
+  /// in Hugging Face's format if that is asked for.
   void train(const tools::StopSignals& stop_signals);
 
   /// Saves the initial weights as step 0, for jobs of any layout to begin with.
@@ -56,6 +60,7 @@ class Trainer {
  private:
   // build_trainer.cpp: in the constructor's order.
   void build_data();
+  void build_validation_data();
   std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose);
   void build_model();
   void build_optimizers();
@@ -66,6 +71,7 @@ class Trainer {
   void log_device() const;
   void log_ready() const;
 
+  void end_without_training();
   enum class StepOutcome { kDone, kNoData, kTakenBack };
   StepOutcome train_step(const tools::StopSignals& stop_signals);
   bool fetch_microbatches();
@@ -79,6 +85,7 @@ class Trainer {
   void after_step(const tools::StopSignals& stop_signals);
   void after_first_step();
   void validate(const tools::StopSignals& stop_signals);
+  void save(components::SaveReason reason);
   void save_at_end();
 
   const config::JobConfig& config_;
@@ -99,6 +106,9 @@ class Trainer {
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
+  std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it
+  std::unique_ptr<ValidationPosition>
+      validation_position_;                          // null where validations begin at the start
   std::unique_ptr<protocols::Validator> validator_;  // null without validation
   std::unique_ptr<Samples> samples_;                 // null without prompts
   std::unique_ptr<HashLog> hash_log_;                // null unless asked for

@@ -7,13 +7,16 @@
 #include <utility>
 
 #include "components/checkpoint/choose_checkpoint.h"
+#include "components/checkpoint/in_thread.h"
 #include "components/checkpoint/run_checkpoints.h"
 #include "components/checkpoint/staging.h"
+#include "components/checkpoint/upkeep.h"
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/process_group.h"
 #include "titan/components/checkpoint/dcp_save.h"
+#include "titan/components/checkpoint/rank_meeting.h"
 #include "titan/parallel/dtype.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/number_text.h"
@@ -38,6 +41,7 @@ void check_writable(base::FileSystem& files, const std::string& folder) {
 
 /// A save under way, and what it has come to.
 struct PendingSave {
+  std::int64_t step = 0;
   std::string folder;
   double started = 0;
   double blocked = 0;               // seconds that training has waited for it
@@ -50,6 +54,7 @@ struct Checkpointer::Inside {
       : setup(std::move(made_for)),
         states(std::move(parts)),
         run(setup.files, setup.folder),
+        upkeep(run, setup.config.keep_latest_k),
         saver(setup.files, setup.ranks),
         last_saver(setup.files, setup.ranks) {}
 
@@ -67,22 +72,24 @@ struct Checkpointer::Inside {
 
   void save_now(const std::string& path, const FlatState& state, DcpSaver& with);
   void make_way(std::int64_t step, SaveReason reason);
-  void start_save(const std::string& path);
+  void start_save(std::int64_t step, const std::string& path);
   void save_last(std::int64_t step, const std::string& path);
+  void save_in_hf(const std::string& path);
+  void save_seed();
   void report(const std::string& path, const SaveFigures& figures, double blocked, double total);
   void settle();
-  void start_purge();
-  void purge();
+  void saved(std::int64_t step);
+  void leave(const std::function<void(Upkeep& upkeep)>& branch);
 
   CheckpointerSetup setup;
   std::vector<std::unique_ptr<Stateful>> states;  // the model first
   RunCheckpoints run;
+  Upkeep upkeep;  // of rank 0
   DcpSaver saver;
   DcpSaver last_saver;  // of another structure
   Staging staging;      // of every rank that does not write from where its tensors are
   std::unique_ptr<base::FileLock> lock;  // of rank 0
   std::optional<PendingSave> pending;
-  std::future<void> purging;
   std::optional<std::int64_t> last_rollback;
   std::set<std::int64_t> bad_steps;  // checkpoints that led to a failure at once
 };
@@ -144,13 +151,14 @@ void Checkpointer::Inside::save_now(const std::string& path, const FlatState& st
 }
 
 /// Removes a checkpoint of this step in the other format, which would stand beside the new one and say
-/// something else. Goes on where that fails: other ranks are on their way to the save, which will say so.
+/// something else, and a link, whose files are somebody's who has put them elsewhere. Goes on where that fails: other ranks are on their way to the save, which will say so.
 void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
   const bool hugging_face = reason == SaveReason::kLast && setup.config.last_save_in_hf;
   try {
     for (const FoundCheckpoint& found : run.complete()) {
-      const bool other_format = hugging_face || run.has_hugging_face(found);
-      if (setup.rank == 0 && found.step == step && other_format) run.remove(found.path);
+      if (setup.rank != 0 || found.step != step) continue;
+      const bool other_format = hugging_face || run.has_hugging_face(found.path);
+      if (other_format || run.is_link(found)) run.remove(found.path);
     }
   } catch (const RunError& error) {
     tools::log_warning("An earlier checkpoint of this step stays: ", error.what());
@@ -158,25 +166,25 @@ void Checkpointer::Inside::make_way(std::int64_t step, SaveReason reason) {
   if (hugging_face && setup.ranks != nullptr) setup.ranks->barrier();
 }
 
-void Checkpointer::Inside::start_save(const std::string& path) {
+void Checkpointer::Inside::start_save(std::int64_t step, const std::string& path) {
   PendingSave save;
+  save.step = step;
   save.folder = path;
   save.started = base::monotonic_seconds();
-  FlatState copies = staging.prepare(everything());
+  const FlatState copies = staging.prepare(everything());
   staging.start();
+  const std::string what = concat("the save of '", path, "'");
+  const auto write = [this, path, copies] { return saver.save(path, copies); };
   if (setup.config.async_mode == config::AsyncMode::kAsync) {
     staging.finish();
-    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies)] {
-      return saver.save(path, copies);
-    });
+    save.written = in_thread<SaveFigures>(what, write);
   } else {
-    std::promise<void> copied;
-    save.copied = copied.get_future().share();
-    save.written = std::async(std::launch::async, [this, path, copies = std::move(copies),
-                                                   done = std::move(copied)]() mutable {
+    const auto copied = std::make_shared<std::promise<void>>();
+    save.copied = copied->get_future().share();
+    save.written = in_thread<SaveFigures>(what, [this, copied, write] {
       staging.finish();
-      done.set_value();
-      return saver.save(path, copies);
+      copied->set_value();
+      return write();
     });
   }
   save.blocked = base::monotonic_seconds() - save.started;
@@ -193,13 +201,32 @@ void Checkpointer::Inside::save_last(std::int64_t step, const std::string& path)
   tools::log_info("Saving a model only checkpoint in ", config::to_string(config.export_dtype),
                   " at last step, step ", step, ".");
   if (config.last_save_in_hf) {
-    const double start = base::monotonic_seconds();
-    setup.save_hf(path);
-    tools::log_info("Saved ", path, " for Hugging Face in ",
-                    seconds_text(base::monotonic_seconds() - start), ".");
-    return;
+    save_in_hf(path);
+  } else {
+    save_now(path, model_only(), last_saver);
   }
-  save_now(path, model_only(), last_saver);
+}
+
+/// Options of the last save do not apply: whoever begins here has to find the very weights.
+void Checkpointer::Inside::save_seed() {
+  if (setup.config.load_only) {
+    throw ConfigError(
+        "checkpoint.create_seed_checkpoint saves, which checkpoint.load_only forbids.");
+  }
+  if (!run.complete().empty()) {
+    throw RunError(concat("'", run.path(), "' holds checkpoints already: a seed checkpoint ",
+                          "is for a folder of its own (checkpoint.folder)."));
+  }
+  FlatState state;
+  model().add_to(state);
+  save_now(run.of_step(0), state, last_saver);
+}
+
+void Checkpointer::Inside::save_in_hf(const std::string& path) {
+  const double start = base::monotonic_seconds();
+  setup.save_hf(path);
+  tools::log_info("Saved ", path, " for Hugging Face in ",
+                  seconds_text(base::monotonic_seconds() - start), ".");
 }
 
 void Checkpointer::Inside::report(const std::string& path, const SaveFigures& figures,
@@ -221,7 +248,7 @@ void Checkpointer::Inside::settle() {
     const SaveFigures figures = save.written.get();
     const double now = base::monotonic_seconds();
     report(save.folder, figures, save.blocked + now - start, now - save.started);
-    start_purge();
+    saved(save.step);
   } catch (const RunError& error) {
     tools::log_error(
         "Checkpoint ", save.folder,
@@ -229,21 +256,17 @@ void Checkpointer::Inside::settle() {
   }
 }
 
-void Checkpointer::Inside::start_purge() {
-  if (setup.rank != 0 || setup.config.keep_latest_k == 0) return;
-  if (purging.valid()) purging.wait();
-  purging = std::async(std::launch::async, [this] { purge(); });
+/// `step` is a checkpoint now: the newest of this run, whatever else is there.
+void Checkpointer::Inside::saved(std::int64_t step) {
+  bad_steps.erase(step);
+  if (setup.rank == 0) upkeep.start(step);
 }
 
-void Checkpointer::Inside::purge() try {
-  for (const std::string& path : run.superfluous(setup.config.keep_latest_k)) {
-    const double start = base::monotonic_seconds();
-    run.remove(path);
-    tools::log_info("Checkpointer deleted ", path, " in ",
-                    seconds_text(base::monotonic_seconds() - start), ".");
-  }
-} catch (const RunError& error) {
-  tools::log_warning("Old checkpoints could not be removed: ", error.what());
+/// Rank 0 sets aside the branch that is left; all ranks wait for it, or throw what it has thrown.
+void Checkpointer::Inside::leave(const std::function<void(Upkeep& upkeep)>& branch) {
+  RankMeeting(setup.ranks).do_together([&] {
+    if (setup.rank == 0) branch(upkeep);
+  });
 }
 
 Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<Stateful>> states)
@@ -256,16 +279,16 @@ Checkpointer::Checkpointer(CheckpointerSetup setup, std::vector<std::unique_ptr<
   }
   if (made_for.rank == 0 && !made_for.config.load_only) {
     check_writable(made_for.files, made_for.folder);
-    inside_->lock = made_for.files.lock_file(made_for.folder + ".lock", kPatienceSeconds);
+    // In the folder, so that it is the same by whatever path a job names it.
+    inside_->lock = made_for.files.lock_file(made_for.folder + "/.lock", kPatienceSeconds);
   }
   tools::log_info("Checkpointing active. Checkpoints will be loaded from and saved to ",
                   made_for.folder);
 }
 
 Checkpointer::~Checkpointer() {
-  // Threads of this object are at work with it.
+  // A thread of this object is at work with it.
   if (inside_->pending) inside_->pending->written.wait();
-  if (inside_->purging.valid()) inside_->purging.wait();
 }
 
 std::optional<std::int64_t> Checkpointer::load() {
@@ -296,6 +319,9 @@ std::optional<std::int64_t> Checkpointer::load() {
   }
   tools::log_info("Finished loading the checkpoint in ",
                   seconds_text(base::monotonic_seconds() - start), ".");
+  if (goes_back(setup.config, setup.last_step)) {
+    inside_->leave([&](Upkeep& upkeep) { upkeep.leave_all_beyond(setup.config.load_step); });
+  }
   return choice.finished_at;
 }
 
@@ -304,15 +330,21 @@ bool Checkpointer::is_due(std::int64_t step) const {
   return step % config.interval == 0 || (step == 1 && config.enable_first_step_checkpoint);
 }
 
+void Checkpointer::export_loaded(std::int64_t step) {
+  const config::Checkpoint& config = inside_->setup.config;
+  if (config.load_only || !config.last_save_model_only || !config.last_save_in_hf) return;
+  const std::string path = inside_->run.of_step(step);
+  bool is_there = false;
+  const RankMeeting ranks(inside_->setup.ranks);
+  ranks.do_together([&] { is_there = ranks.is_root() && inside_->run.has_hugging_face(path); });
+  if (!ranks.any(is_there)) inside_->save_in_hf(path);
+}
+
 void Checkpointer::save(std::int64_t step, SaveReason reason) {
+  if (reason == SaveReason::kSeed) return inside_->save_seed();
   if (inside_->setup.config.load_only) return;
   inside_->settle();
   const std::string path = inside_->run.of_step(step);
-  if (step == 0 && !inside_->run.complete().empty()) {
-    throw RunError(concat("'", inside_->run.path(),
-                          "' holds checkpoints already: a seed checkpoint ",
-                          "is for a folder of its own (checkpoint.folder)."));
-  }
   inside_->make_way(step, reason);
   if (reason == SaveReason::kLast) {
     inside_->save_last(step, path);
@@ -324,12 +356,12 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
   }
   tools::log_info("Saving the checkpoint (or staging if async is enabled).");
   if (inside_->setup.config.async_mode != config::AsyncMode::kDisabled) {
-    inside_->start_save(path);
+    inside_->start_save(step, path);
     return;
   }
   try {
     inside_->save_now(path, inside_->everything(), inside_->saver);
-    inside_->start_purge();
+    inside_->saved(step);
   } catch (const RunError& error) {
     tools::log_error(
         "Checkpoint ", path,
@@ -354,7 +386,7 @@ void Checkpointer::before_change() {
 
 void Checkpointer::finish() {
   inside_->settle();
-  if (inside_->purging.valid()) inside_->purging.wait();
+  inside_->upkeep.wait();
 }
 
 void Checkpointer::roll_back(std::int64_t step) {
@@ -364,14 +396,15 @@ void Checkpointer::roll_back(std::int64_t step) {
       agreed_choice(inside_->setup.ranks, [&] { return inside_->choose_for_rollback(step); });
   std::vector<std::string> names;
   for (const auto& state : inside_->states) {
-    if (state->name() != "dataloader" && state->name() != "job_config") {
-      names.push_back(state->name());
-    }
+    const std::string name = state->name();
+    if (name != "dataloader" && name != "validation" && name != "job_config") names.push_back(name);
   }
   tools::log_warning("Going back to ", choice.path, " (", joined(names),
                      "); the data go on behind the step that failed.");
   inside_->load_states(choice.path, names);
   inside_->last_rollback = choice.finished_at;
+  // A checkpoint that fails again at once would be what the next run begins with.
+  inside_->leave([&](Upkeep& upkeep) { upkeep.leave_full_beyond(*choice.finished_at); });
 }
 
 }  // namespace titan::components

@@ -18,18 +18,22 @@ std::string steps_text(const std::vector<FoundCheckpoint>& found) {
   return "the steps " + joined(found, ", ", &FoundCheckpoint::step);
 }
 
+/// Step 0, whatever it holds: a run that begins with its weights is a new one.
+CheckpointChoice seed(const FoundCheckpoint& found, const std::string& reason) {
+  return {found.hugging_face ? Source::kHuggingFace : Source::kDcp, found.path, true, std::nullopt,
+          reason};
+}
+
 /// A step that the user has named.
 CheckpointChoice choose_step(const RunCheckpoints& run, const std::vector<FoundCheckpoint>& found,
-                             std::int64_t step) {
+                             std::int64_t step, bool goes_back) {
   const auto at = std::ranges::find(found, step, &FoundCheckpoint::step);
   if (at == found.end()) {
     throw RunError(concat("checkpoint.load_step = ", step, ": there is no complete checkpoint '",
                           run.of_step(step), "'; '", run.path(), "' holds ", steps_text(found),
                           "."));
   }
-  const CheckpointContent content = run.content_of(*at);
-  if (content == CheckpointContent::kHuggingFace ||
-      (content == CheckpointContent::kModel && step != 0)) {
+  if (step != 0 && run.content_of(*at) != CheckpointContent::kEverything) {
     throw RunError(concat("checkpoint.load_step = ", step, ": '", at->path,
                           "' holds a model only, as the last save of a run does "
                           "(checkpoint.last_save_model_only): no run can go on from it. Choose an "
@@ -38,23 +42,23 @@ CheckpointChoice choose_step(const RunCheckpoints& run, const std::vector<FoundC
   }
   std::string reason = "checkpoint.load_step asks for it";
   if (at + 1 != found.end()) {
-    reason +=
-        concat("; later checkpoints in '", run.path(), "' stay until this run reaches their steps");
+    reason += goes_back
+                  ? "; later checkpoints are set aside (leave load_step out to resume this run)"
+                  : "; later checkpoints stay as they are";
   }
-  return {Source::kDcp, at->path, content == CheckpointContent::kModel, std::nullopt, reason};
+  if (step == 0) return seed(*at, reason);
+  return {Source::kDcp, at->path, false, std::nullopt, reason};
 }
 
 /// The newest that a run can go on from; what is behind it holds a model only.
 CheckpointChoice choose_newest(const RunCheckpoints& run, const std::vector<FoundCheckpoint>& found,
                                std::int64_t last_step) {
   const FoundCheckpoint& newest = found.back();
+  if (newest.step == 0) return seed(newest, "the seed checkpoint");
   const CheckpointContent content = run.content_of(newest);
   const std::string newest_text = concat("the newest checkpoint in '", run.path(), "'");
   if (content == CheckpointContent::kEverything) {
     return {Source::kDcp, newest.path, false, std::nullopt, newest_text};
-  }
-  if (newest.step == 0 && content == CheckpointContent::kModel) {
-    return {Source::kDcp, newest.path, true, std::nullopt, "the seed checkpoint"};
   }
   if (newest.step >= last_step) {
     const bool hf = content == CheckpointContent::kHuggingFace;
@@ -121,13 +125,17 @@ Json choose_as_json(const std::function<CheckpointChoice()>& choose) {
 
 }  // namespace
 
+bool goes_back(const config::Checkpoint& config, std::int64_t last_step) {
+  return config.load_step >= 0 && config.load_step < last_step && !config.load_only;
+}
+
 CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
                                    const config::Checkpoint& config, std::int64_t last_step,
                                    const std::string& hf_assets_path) {
   const std::vector<FoundCheckpoint> found = run.complete();
   CheckpointChoice choice;
   if (config.load_step >= 0) {
-    choice = choose_step(run, found, config.load_step);
+    choice = choose_step(run, found, config.load_step, goes_back(config, last_step));
   } else if (!found.empty()) {
     choice = choose_newest(run, found, last_step);
   } else {

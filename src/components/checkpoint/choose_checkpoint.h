@@ -32,6 +32,10 @@ CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints
                                    const config::Checkpoint& config, std::int64_t last_step,
                                    const std::string& hf_assets_path);
 
+/// Whether the run begins a new branch at `checkpoint.load_step`. Who only looks at an earlier step -
+/// nothing is left to train there, or nothing is saved - leaves none.
+bool goes_back(const config::Checkpoint& config, std::int64_t last_step);
+
 /// What the choice and `checkpoint.exclude_from_loading` leave of `states`. Throws ConfigError for a name
 /// that is not in `states`.
 std::vector<std::string> states_to_load(const CheckpointChoice& choice,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -52,6 +53,39 @@ std::vector<StepFolder> step_folders(base::FileSystem& files, const std::string&
   return found;
 }
 
+/// Of an entry of a folder, not of a part of the way there.
+bool is_link(base::FileSystem& files, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return files.resolve_links(path) !=
+         files.resolve_links(path.substr(0, slash)) + path.substr(slash);
+}
+
+void remove_folder(base::FileSystem& files, const std::string& folder);
+
+void remove_entry(base::FileSystem& files, const std::string& path) {
+  try {
+    files.remove_file(path);  // of a link, the link; refuses folders
+  } catch (const RunError&) {
+    if (is_link(files, path) || !files.is_directory(path)) throw;
+    remove_folder(files, path);
+  }
+}
+
+/// As `rm -r`: what links name stays, and what cannot be removed does not keep the rest. Throws the first
+/// error in the end.
+void remove_folder(base::FileSystem& files, const std::string& folder) {
+  std::exception_ptr first;
+  for (const std::string& name : files.list_directory(folder)) {
+    try {
+      remove_entry(files, file_in(folder, name));
+    } catch (const RunError&) {
+      if (!first) first = std::current_exception();
+    }
+  }
+  if (first) std::rethrow_exception(first);
+  files.remove_directory(folder);
+}
+
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(base::FileSystem& files, std::string path)
@@ -85,12 +119,38 @@ CheckpointContent RunCheckpoints::content_of(const FoundCheckpoint& checkpoint) 
   }
 }
 
-bool RunCheckpoints::has_hugging_face(const FoundCheckpoint& checkpoint) const {
-  return files_.exists(file_in(checkpoint.path, kHfIndex));
+bool RunCheckpoints::has_hugging_face(const std::string& checkpoint) const {
+  return files_.exists(file_in(checkpoint, kHfIndex));
 }
 
-std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
-  const std::vector<FoundCheckpoint> whole = complete();
+std::vector<FoundCheckpoint> RunCheckpoints::beyond(std::int64_t step) const {
+  std::vector<FoundCheckpoint> found = complete();
+  std::erase_if(found, [&](const FoundCheckpoint& one) { return one.step <= step; });
+  return found;
+}
+
+std::vector<FoundCheckpoint> RunCheckpoints::full_beyond(std::int64_t step) const {
+  std::vector<FoundCheckpoint> found = beyond(step);
+  std::erase_if(found, [&](const FoundCheckpoint& one) {
+    return content_of(one) != CheckpointContent::kEverything;
+  });
+  return found;
+}
+
+std::string RunCheckpoints::set_aside(const FoundCheckpoint& checkpoint) const {
+  // A sibling, so that a link to another folder stays true. Python's TorchTitan takes every name with
+  // "step-N" in it for step N.
+  const std::string name = concat(path_, "/abandoned-", checkpoint.step);
+  std::string path = name;
+  for (int n = 2; files_.exists(path); ++n) path = concat(name, ".", n);
+  files_.rename(checkpoint.path, path);
+  files_.sync_directory(path_);
+  return path;
+}
+
+std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep, std::int64_t newest) const {
+  std::vector<FoundCheckpoint> whole = complete();
+  std::erase_if(whole, [&](const FoundCheckpoint& one) { return one.step > newest; });
   if (keep <= 0 || whole.empty()) return {};
   const std::size_t kept = std::min(whole.size(), static_cast<std::size_t>(keep));
   const std::int64_t oldest_kept = whole[whole.size() - kept].step;
@@ -103,21 +163,21 @@ std::vector<std::string> RunCheckpoints::superfluous(std::int64_t keep) const {
   return result;
 }
 
+bool RunCheckpoints::is_link(const FoundCheckpoint& checkpoint) const {
+  return titan::components::is_link(files_, checkpoint.path);
+}
+
 void RunCheckpoints::remove(const std::string& checkpoint) const {
+  if (titan::components::is_link(files_, checkpoint)) {
+    files_.remove_file(checkpoint);
+    return;
+  }
   for (const std::string_view mark : {kMetadata, kHfIndex}) {
     if (!files_.exists(file_in(checkpoint, mark))) continue;
     files_.remove_file(file_in(checkpoint, mark));
     files_.sync_directory(checkpoint);
   }
-  for (const std::string& name : files_.list_directory(checkpoint)) {
-    const std::string path = file_in(checkpoint, name);
-    if (files_.is_directory(path)) {
-      remove(path);
-    } else {
-      files_.remove_file(path);
-    }
-  }
-  files_.remove_directory(checkpoint);
+  remove_folder(files_, checkpoint);
 }
 
 }  // namespace titan::components

@@ -36,13 +36,25 @@ class RunCheckpoints {
   /// Reads the list of entries where that is needed to tell. Throws RunError for a damaged one.
   CheckpointContent content_of(const FoundCheckpoint& checkpoint) const;
 
-  /// Whether Hugging Face's files are in its folder, alone or beside DCP's.
-  bool has_hugging_face(const FoundCheckpoint& checkpoint) const;
+  /// Whether Hugging Face's files are in a checkpoint's folder, alone or beside DCP's.
+  bool has_hugging_face(const std::string& checkpoint) const;
 
-  /// What may go: the complete checkpoints before the newest `keep`, and what is left of saves and
-  /// removals that were cut off before the newest. Oldest first.
-  std::vector<std::string> superfluous(std::int64_t keep) const;
-  /// Removes a checkpoint so that at no moment half of one looks whole. Throws RunError.
+  /// The complete ones beyond `step`, oldest first. Throws RunError.
+  std::vector<FoundCheckpoint> beyond(std::int64_t step) const;
+  /// Those of them that a run could go on from.
+  std::vector<FoundCheckpoint> full_beyond(std::int64_t step) const;
+  /// Gives a checkpoint a name that no run takes for one of its own, "abandoned-N", durably; returns its
+  /// path. Throws RunError.
+  std::string set_aside(const FoundCheckpoint& checkpoint) const;
+
+  /// What may go once `newest` is saved: the complete checkpoints before the last `keep` of those up to
+  /// it, and what is left of saves and removals that were cut off before it. Checkpoints beyond it are
+  /// another branch's: they neither count nor go. Oldest first.
+  std::vector<std::string> superfluous(std::int64_t keep, std::int64_t newest) const;
+  /// Whether its `step-N` is a link to a folder somewhere else.
+  bool is_link(const FoundCheckpoint& checkpoint) const;
+  /// Removes a checkpoint so that at no moment half of one looks whole: as `rm -r` does, links in it and a
+  /// `step-N` that is one, but nothing that they name. Throws RunError, when all is removed that can be.
   void remove(const std::string& checkpoint) const;
 
  private:

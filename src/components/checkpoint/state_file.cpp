@@ -69,13 +69,15 @@ class Appender {
   std::uint64_t waiting_ = 0;  // for a write-back
 };
 
-/// Writes a tensor's elements; the checksum of a large one is taken meanwhile.
+/// Writes a tensor's elements; the checksum of a large one is taken meanwhile, or afterwards where there
+/// is no thread to be had.
 std::uint32_t append_payload(Appender& file, std::string_view bytes) {
   if (bytes.size() < kWorthAThread) {
     file.append(bytes);
     return crc32(bytes);
   }
-  std::future<std::uint32_t> crc = std::async(std::launch::async, [bytes] { return crc32(bytes); });
+  std::future<std::uint32_t> crc =
+      std::async(std::launch::async | std::launch::deferred, [bytes] { return crc32(bytes); });
   file.append(bytes);
   return crc.get();
 }

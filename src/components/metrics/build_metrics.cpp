@@ -1,6 +1,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ std::string start_minute() {
 /// The folder of this rank's dashboards.
 std::string dashboard_folder(const config::Metrics& config, const MetricsOutput& output) {
   const std::string folder =
-      concat(output.dump_folder, "/", config.save_tb_folder, "/", start_minute());
+      (std::filesystem::path(output.dump_folder) / config.save_tb_folder / start_minute()).string();
   return config.save_for_all_ranks ? concat(folder, "/rank_", output.rank) : folder;
 }
 
@@ -68,7 +69,8 @@ std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& conf
   std::vector<std::unique_ptr<MetricsSink>> sinks;
   if (output.rank == output.reporting_rank) {
     const bool resumed = resumed_at > 0;
-    if (resumed) drop_steps_from(files, output.dump_folder + "/metrics.jsonl", resumed_at + 1);
+    set_aside_steps_from(files, output.dump_folder + "/metrics.jsonl",
+                         resumed ? resumed_at + 1 : 0);
     sinks.push_back(std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/resumed));
   } else if (!config.save_for_all_ranks) {
     return sinks;

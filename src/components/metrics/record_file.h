@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -11,9 +13,17 @@
 
 namespace titan::components {
 
+/// Tells files apart that have had the same name.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t number = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
 /// A file that records are appended to, each written at once. While the disk is full, records are
 /// kept (up to 1 MiB, then dropped and counted) and written as soon as there is room, none of them
-/// twice.
+/// twice. Where somebody removes or replaces the file meanwhile, the log says so and what follows goes to
+/// the file that has the name then, or to a new one.
 class RecordFile {
  public:
   /// `noun` names several records in messages ("lines"). `append` continues an existing file; else
@@ -29,6 +39,8 @@ class RecordFile {
   void close();
 
  private:
+  void open(bool truncate);
+  void come_back();
   void write_pending();
   void count_arrived();
 
@@ -36,10 +48,12 @@ class RecordFile {
   std::string path_;
   std::string noun_;
   std::unique_ptr<base::WritableFile> file_;
-  std::uint64_t recorded_bytes_ = 0;  // the file's size after the last successful write
-  std::string pending_;               // what must follow those bytes
-  std::deque<std::uint64_t> ends_;    // the file's size when each pending record is complete
-  bool write_failed_ = false;         // then some of `pending_` may be in the file
+  FileIdentity identity_;              // of `file_`
+  std::uint64_t recorded_bytes_ = 0;   // the file's size after the last successful write
+  std::string pending_;                // what must follow those bytes
+  std::deque<std::uint64_t> lengths_;  // of the pending records, as far as they are pending
+  bool first_has_begun_ = false;       // the first pending one is the rest of a record
+  bool write_failed_ = false;          // then some of `pending_` may be in the file
   std::int64_t dropped_ = 0;
 };
 

@@ -92,4 +92,10 @@ std::unique_ptr<protocols::Validator> build_validator(protocols::ValidatorSetup 
   return std::make_unique<Validator>(std::move(setup), config);
 }
 
+void skip_validation(protocols::DataLoader& data, std::int64_t steps) {
+  protocols::Batch batch;
+  for (std::int64_t batches = 0; batches <= steps && data.next(batch); ++batches) {
+  }
+}
+
 }  // namespace titan::components

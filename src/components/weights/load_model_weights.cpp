@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "titan/base/errors.h"
@@ -80,7 +81,11 @@ void run_in_threads(std::size_t count, const std::function<void(std::size_t)>& w
   const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 4);
   {
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < std::min(threads, count); ++i) others.emplace_back(run);
+    try {
+      for (std::size_t i = 1; i < std::min(threads, count); ++i) others.emplace_back(run);
+    } catch (const std::system_error&) {
+      // No more threads to be had: those there are do the work.
+    }
     run();
   }
   if (failure) std::rethrow_exception(failure);

@@ -21,30 +21,40 @@ using PickleSlot = std::variant<std::monostate, bool, std::int64_t, double, Pick
 
 /// A value while a pickle is read. It may still grow after others hold it, and hold itself.
 struct PickleNode {
-  enum class Kind { kText, kBytes, kList, kTuple, kDict, kGlobal, kObject, kPersistentId };
+  enum class Kind : std::uint8_t {
+    kText,
+    kBytes,
+    kList,
+    kTuple,
+    kDict,
+    kGlobal,
+    kObject,
+    kPersistentId
+  };
 
   /// What only some objects have.
   struct Extras {
+    std::string_view module;  // of a global
     std::optional<PickleSlot> state;
     std::vector<PickleSlot> list_items;
     std::vector<PickleSlot> dict_items;
   };
 
+  // Metadata of a large job are millions of these: nothing is kept that few of them have.
   Kind kind;
-  std::uint64_t offset;          // of the opcode that made it
-  std::string_view text = {};    // of text and bytes; a global's name
-  std::string_view module = {};  // of a global
   PickleObject::Made made = PickleObject::Made::kCall;
+  enum class Walk : std::uint8_t { kNotYet, kWithin, kDone } walk = Walk::kNotYet;
+  std::uint32_t height = 0;    // of the containers within it
+  std::uint64_t offset = 0;    // of the opcode that made it
+  std::string_view text = {};  // of text and bytes; a global's name
   /// Of lists and tuples; keys and values of a dict in turn; an object's class and tuple of
   /// arguments; a persistent id.
   std::vector<PickleSlot> items = {};
   std::unique_ptr<Extras> extras = {};
 
   // For the walk that makes values.
-  bool entered = false;
-  std::size_t height = 0;
   std::uint64_t parts = 0;
-  std::optional<PickleValue> value = {};
+  PickleValue value = {};
 };
 
 /// All nodes of a pickle, whoever holds them: taking it down needs no recursion. Texts are views of

@@ -10,6 +10,13 @@ namespace {
 
 using Kind = PickleNode::Kind;
 
+// A byte of a pickle can ask for an object or a place in a list, which take hundreds of bytes here. Real
+// pickles, where every object has a class and is remembered, take about forty bytes for each of theirs.
+constexpr std::uint64_t kSmallMemory = 32 << 20;
+constexpr std::uint64_t kMemoryPerByte = 80;
+constexpr std::uint64_t kNodeMemory = sizeof(PickleNode) + 120;  // and the value made of it
+constexpr std::uint64_t kSlotMemory = 2 * sizeof(PickleSlot) + sizeof(PickleValue);
+
 /// The stack machine of Python's unpickler, less everything that runs code.
 class PickleMachine {
  public:
@@ -101,8 +108,9 @@ class PickleMachine {
         return push(&add(Kind::kList));
       case Opcode::kEmptyDict:
         return push(&add(Kind::kDict));
-      case Opcode::kEmptyTuple:
-        return push_tuple({});
+      case Opcode::kEmptyTuple:  // it cannot change: one does for all
+        if (empty_tuple_ == nullptr) empty_tuple_ = &add(Kind::kTuple);
+        return push(empty_tuple_);
       case Opcode::kTuple1:
         return push_tuple(pop_many(1));
       case Opcode::kTuple2:
@@ -110,6 +118,7 @@ class PickleMachine {
       case Opcode::kTuple3:
         return push_tuple(pop_many(3));
       case Opcode::kMark:
+        spend(kSlotMemory);
         marks_.push_back(stack_.size());
         return true;
       case Opcode::kTuple:
@@ -178,11 +187,20 @@ class PickleMachine {
     }
   }
 
+  void spend(std::uint64_t memory) {
+    memory_ += memory;
+    if (memory_ > kSmallMemory + kMemoryPerByte * cursor_.size()) {
+      fail(concat("takes more memory than anything real of ", cursor_.size(), " bytes"));
+    }
+  }
+
   PickleNode& add(Kind kind) {
+    spend(kNodeMemory);
     return graph_.nodes.emplace_back(PickleNode{.kind = kind, .offset = cursor_.opcode_at()});
   }
 
   bool push(PickleSlot slot) {
+    spend(kSlotMemory);
     stack_.push_back(slot);
     return true;
   }
@@ -213,7 +231,8 @@ class PickleMachine {
       fail("a class without a proper name");
     }
     PickleNode& node = add(Kind::kGlobal);
-    node.module = module == "__builtin__" ? "builtins" : module;  // Python 2's name, in protocol 2
+    // Python 2's name, in protocol 2
+    extras(node).module = module == "__builtin__" ? "builtins" : module;
     node.text = name;
     return push(&node);
   }
@@ -236,10 +255,11 @@ class PickleMachine {
 
   /// Protocol 2 has no bytes: `_codecs.encode(text, "latin1")`, or `bytes()` for none.
   bool push_spelled_bytes(const PickleNode& function, const PickleNode& args) {
-    if (function.module == "builtins" && function.text == "bytes" && args.items.empty()) {
+    const std::string_view module = function.extras->module;
+    if (module == "builtins" && function.text == "bytes" && args.items.empty()) {
       return push_bytes({});
     }
-    if (function.module != "_codecs" || function.text != "encode") {
+    if (module != "_codecs" || function.text != "encode") {
       return false;
     }
     const bool two = args.items.size() == 2;
@@ -379,6 +399,8 @@ class PickleMachine {
   std::vector<std::size_t> marks_;
   std::vector<PickleSlot> memo_;
   std::uint64_t decoded_bytes_ = 0;
+  std::uint64_t memory_ = 0;  // roughly
+  PickleNode* empty_tuple_ = nullptr;
   PickleGraph graph_;
 };
 

@@ -8,6 +8,7 @@ namespace titan::formats {
 namespace {
 
 using Kind = PickleNode::Kind;
+using Walk = PickleNode::Walk;
 using Pairs = std::vector<std::pair<PickleValue, PickleValue>>;
 
 std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
@@ -39,16 +40,17 @@ class ValueMaker {
 
  private:
   PickleValue make_node(PickleNode& node, PickleNode* parent) {
-    if (!node.value) {
-      if (node.entered) {
+    if (node.walk != Walk::kDone) {
+      if (node.walk == Walk::kWithin) {
         throw pickle_error(pickle_, node.offset, "a value that holds itself");
       }
-      node.entered = true;
+      node.walk = Walk::kWithin;
       if (++depth_ > limits_.max_depth) {
         throw too_deep(node);
       }
       node.parts = 1 + node.text.size() / 16 + node.items.size();
       node.value = build(node);
+      node.walk = Walk::kDone;
       --depth_;
       if (node.parts > limits_.max_parts) {
         throw pickle_error(pickle_, node.offset,
@@ -62,7 +64,7 @@ class ValueMaker {
         throw too_deep(*parent);
       }
     }
-    return *node.value;
+    return node.value;
   }
 
   PickleValue build(PickleNode& node) {
@@ -72,7 +74,7 @@ class ValueMaker {
       case Kind::kBytes:
         return PickleValue::bytes(std::string(node.text));
       case Kind::kGlobal:
-        return PickleValue::global(std::string(node.module), std::string(node.text));
+        return PickleValue::global(std::string(node.extras->module), std::string(node.text));
       case Kind::kList:
         return PickleValue::list(make_all(std::exchange(node.items, {}), node));
       case Kind::kTuple:

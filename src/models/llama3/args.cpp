@@ -67,6 +67,21 @@ protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
   return size;
 }
 
+std::vector<std::string> TransformerModelArgs::tensor_parallel_problems(std::int64_t degree) const {
+  std::vector<std::string> problems;
+  const auto must_divide = [&](const char* what, std::int64_t heads) {
+    if (heads % degree == 0) return;
+    problems.push_back(concat("its ", heads, " ", what, " do not divide among ", degree, " ranks"));
+  };
+  must_divide("heads", n_heads);
+  must_divide("key/value heads", kv_heads());
+  if (vocabulary < degree) {
+    problems.push_back(
+        concat("its vocabulary of ", vocabulary, " is smaller than the ", degree, " ranks"));
+  }
+  return problems;
+}
+
 std::string TransformerModelArgs::to_json() const {
   const bool block_causal = attn_mask_type == AttentionMaskType::kBlockCausal;
   const nlohmann::ordered_json json = {

@@ -25,6 +25,15 @@ TransformerModelArgs tiny() {
   return args;
 }
 
+/// As small, with heads for tensor parallelism of up to 4 ranks: 8, of which two share a key.
+TransformerModelArgs tiny_8_heads() {
+  TransformerModelArgs args = tiny();
+  args.dim = 32;
+  args.n_heads = 8;
+  args.n_kv_heads = 4;
+  return args;
+}
+
 /// 10.5 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
 TransformerModelArgs wiki10m() {
   TransformerModelArgs args;
@@ -76,6 +85,7 @@ std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
       {"debugmodel_flex_attn", by_document(debugmodel(), AttentionType::kFlex)},
       {"debugmodel_varlen_attn", by_document(debugmodel(), AttentionType::kVarlen)},
       {"tiny", tiny()},
+      {"tiny_8_heads", tiny_8_heads()},
       {"wiki10m", wiki10m()},
       {"bench100m", bench100m()},
       {"8B", llama_8b},

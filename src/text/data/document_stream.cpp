@@ -13,6 +13,32 @@ namespace titan::text {
 using protocols::StreamPosition;
 using protocols::UnitRange;
 
+namespace {
+
+std::uint64_t seed_of_pass(std::uint64_t seed, std::int64_t pass) {
+  return base::mix_bits(seed + base::mix_bits(static_cast<std::uint64_t>(pass)));
+}
+
+/// Positions come from files. Numbers are far from what arithmetic could not hold.
+bool is_sound(const StreamPosition& position) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 48;
+  constexpr std::int64_t kLongestStep = std::int64_t{1} << 40;
+  const auto lies = [](std::int64_t number, std::int64_t least, std::int64_t most) {
+    return number >= least && number <= most;
+  };
+  const auto range_is_sound = [&](const UnitRange& range) {
+    return lies(range.pass, 0, position.pass) && lies(range.begin, 0, kMost) &&
+           lies(range.end, -1, kMost) && lies(range.step, 1, kLongestStep) &&
+           lies(range.skip, 0, kMost) && lies(range.stride, 0, kLongestStep) &&
+           lies(range.stop, -1, kMost) &&
+           (range.stride == 0 || range.end == range.begin + 1 || range.end == range.begin);
+  };
+  return lies(position.pass, 0, kMost) && range_is_sound(position.share) &&
+         std::ranges::all_of(position.left, range_is_sound);
+}
+
+}  // namespace
+
 DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
     : open_source_(std::move(open_source)), options_(std::move(options)) {
   auto source = open_source_(std::nullopt);
@@ -50,6 +76,7 @@ UnitRange DocumentStream::fresh_share(std::int64_t rank, std::int64_t ranks) {
   const Units& units = units_.at(own_units_);
   UnitRange share;
   share.units = own_units_;
+  share.order = protocols::PassOrder{options_.shuffle_seed};
   if (units.source->is_interleaved()) {
     share.begin = rank;
     share.step = ranks;
@@ -71,13 +98,13 @@ bool DocumentStream::next(Document& document) {
       return false;
     }
     try {
-      if (source_->next(document)) {
-        ++left_.front().skip;
+      if (go_to_document() && source_->next(document)) {
+        leave_document(document.ends);
         return true;
       }
       leave_unit();
     } catch (const BadRow& error) {
-      ++left_.front().skip;
+      leave_document(/*ends_unit=*/true);
       tolerate(error);
     }
   }
@@ -90,9 +117,14 @@ bool DocumentStream::open_next_unit() {
     const bool is_inside = range.end < 0 || range.begin < range.end;
     if (is_inside) {
       source_ = units_of(range).source.get();
-      unit_is_open_ = source_->open(unit_at(range), range.skip, order_seed(range.pass));
+      // Where documents are shared, nobody knows whether there are as many as have been skipped.
+      document_ = range.stride > 0 ? 0 : range.skip;
+      std::optional<std::uint64_t> seed = range.order->seed;
+      if (seed) seed = seed_of_pass(*seed, range.pass);
+      unit_is_open_ = source_->open(unit_at(range), document_, seed);
       if (unit_is_open_) return true;
-      if (range.end >= 0) {
+      // Those that are dealt uncounted may have been dealt beyond the end.
+      if (range.end >= 0 && !source_->is_interleaved()) {
         throw RunError(concat(options_.name, " has become shorter: of its ", range.units,
                               " number ", unit_at(range), " is gone"));
       }
@@ -102,10 +134,28 @@ bool DocumentStream::open_next_unit() {
   return false;
 }
 
+/// False at the end of what is to be read of the unit.
+bool DocumentStream::go_to_document() {
+  const UnitRange& range = left_.front();
+  if (range.stride == 0) return true;
+  if (range.stop >= 0 && range.skip >= range.stop) return false;
+  const std::int64_t between = range.skip - document_;
+  document_ = range.skip;
+  return source_->pass_over(between) == between;
+}
+
+/// A unit that is one document is left with its last piece, so that no position stands in it.
+void DocumentStream::leave_document(bool ends_unit) {
+  ++document_;
+  left_.front().skip += std::max<std::int64_t>(left_.front().stride, 1);
+  if (ends_unit && source_->unit_is_document()) leave_unit();
+}
+
 void DocumentStream::leave_unit() {
+  UnitRange& range = left_.front();
   unit_is_open_ = false;
-  left_.front().begin += left_.front().step;
-  left_.front().skip = 0;
+  range.begin += range.step;
+  range.skip = 0;
 }
 
 /// False when the stream is finite.
@@ -129,15 +179,18 @@ bool DocumentStream::begin_pass() {
   return true;
 }
 
-std::int64_t DocumentStream::unit_at(const UnitRange& range) {
-  const std::optional<std::int64_t> count = units_of(range).count;
-  if (!options_.shuffle_seed || range.begin >= *count) return range.begin;
-  return IndexPermutation(*count, *order_seed(range.pass))(range.begin);
+std::int64_t DocumentStream::count_of(const UnitRange& range) {
+  Units& units = units_of(range);
+  if (!units.count) units.count = units.source->count_units();
+  return *units.count;
 }
 
-std::optional<std::uint64_t> DocumentStream::order_seed(std::int64_t pass) const {
-  if (!options_.shuffle_seed) return std::nullopt;
-  return base::mix_bits(*options_.shuffle_seed + base::mix_bits(static_cast<std::uint64_t>(pass)));
+std::int64_t DocumentStream::unit_at(const UnitRange& range) {
+  const std::optional<std::uint64_t> seed = range.order->seed;
+  if (!seed) return range.begin;
+  const std::int64_t count = count_of(range);
+  if (range.begin >= count) return range.begin;
+  return IndexPermutation(count, seed_of_pass(*seed, range.pass))(range.begin);
 }
 
 void DocumentStream::tolerate(const BadRow& error) {
@@ -199,37 +252,71 @@ StreamPosition DocumentStream::position_after(std::int64_t rank, std::int64_t ra
   return position;
 }
 
-namespace {
-
-/// Positions come from files.
-bool is_sound(const StreamPosition& position) {
-  const auto range_is_sound = [&](const UnitRange& range) {
-    return range.pass >= 0 && range.pass <= position.pass && range.begin >= 0 && range.step > 0 &&
-           range.skip >= 0;
-  };
-  return position.pass >= 0 && range_is_sound(position.share) &&
-         std::ranges::all_of(position.left, range_is_sound);
-}
-
-}  // namespace
-
-StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ranks) {
+void DocumentStream::check(const std::vector<StreamPosition>& old_ranks) const {
+  constexpr std::int64_t kMostPassesApart = 1 << 20;
   const std::string data = source_->description();
+  const auto [least, most] = std::ranges::minmax(old_ranks, {}, &StreamPosition::pass);
   for (const StreamPosition& rank : old_ranks) {
     if (rank.data != data) {
       throw RunError(concat("cannot continue in ", options_.name, ": the data was ", rank.data,
                             " and is ", data, " now"));
     }
-    if (!is_sound(rank)) throw RunError(concat("damaged position in ", options_.name));
+    if (!is_sound(rank) || most.pass - least.pass > kMostPassesApart) {
+      throw RunError(concat("damaged position in ", options_.name));
+    }
   }
-  const bool same_ranks = std::ssize(old_ranks) == options_.ranks;
+}
+
+StreamPosition DocumentStream::restore(const std::vector<StreamPosition>& old_ranks) {
+  TITAN_CHECK(!old_ranks.empty(), "a run has ranks");
+  check(old_ranks);
+  std::vector<StreamPosition> ranks = old_ranks;
+  for (StreamPosition& rank : ranks) {
+    const auto give_order = [&](UnitRange& range) {
+      if (!range.order) range.order = share_.order;
+    };
+    give_order(rank.share);
+    std::ranges::for_each(rank.left, give_order);
+  }
   const auto rank = static_cast<std::size_t>(options_.rank);
-  StreamPosition mine = same_ranks ? old_ranks[rank] : reshard(old_ranks, options_.ranks)[rank];
+  StreamPosition mine;
+  if (std::ssize(ranks) == options_.ranks) {
+    mine = ranks[rank];
+    // Passes that others have begun are finished as they were dealt then.
+    if (mine.share != share_) {
+      const std::int64_t last = std::ranges::max(ranks, {}, &StreamPosition::pass).pass;
+      mine.left = left_until(mine, last);
+      mine.pass = last;
+    }
+  } else {
+    const auto count = [this](const std::string& units, bool at_any_cost) {
+      UnitRange range;
+      range.units = units;
+      return at_any_cost ? count_of(range) : units_of(range).source->unit_count();
+    };
+    const auto is_document = [this](const std::string& units) {
+      UnitRange range;
+      range.units = units;
+      return units_of(range).source->unit_is_document();
+    };
+    mine = reshard(ranks, options_.ranks, {count, is_document})[rank];
+  }
   left_ = mine.left;
   pass_ = mine.pass;
   unit_is_open_ = false;
   saw_tokens_ = true;  // a part of the pass is not here to be judged
+  report_order();
   return mine;
+}
+
+void DocumentStream::report_order() const {
+  const auto other = std::ranges::find_if(
+      left_, [&](const UnitRange& range) { return range.order != share_.order; });
+  if (other == left_.end()) return;
+  tools::log_warning(
+      "Dataset ", options_.name, ": data.shuffle or debug.seed is not that of the ",
+      "run that is continued. Pass ", pass_ + 1,
+      " is finished in the order that it was begun in; the next one has the new one");
 }
 
 }  // namespace titan::text

@@ -22,7 +22,8 @@ struct StreamOptions {
   std::int64_t ranks = 1;
   /// Begins another pass at the end of the data.
   bool infinite = true;
-  /// Reads every pass in an order of its own that follows from this seed.
+  /// Reads every pass in an order of its own that follows from this seed. A pass that was begun in
+  /// another order is finished in that.
   std::optional<std::uint64_t> shuffle_seed;
   /// Rows that may be skipped because they cannot be read; nothing: not one.
   std::optional<std::int64_t> max_bad_rows;
@@ -70,11 +71,15 @@ class DocumentStream {
   void add_units(std::unique_ptr<DocumentSource> source);
   protocols::UnitRange fresh_share(std::int64_t rank, std::int64_t ranks);
   std::int64_t unit_at(const protocols::UnitRange& range);
-  std::optional<std::uint64_t> order_seed(std::int64_t pass) const;
+  std::int64_t count_of(const protocols::UnitRange& range);
   bool open_next_unit();
+  bool go_to_document();
+  void leave_document(bool ends_unit);
   void leave_unit();
   bool begin_pass();
   void tolerate(const BadRow& error);
+  void check(const std::vector<protocols::StreamPosition>& old_ranks) const;
+  void report_order() const;
 
   OpenSource open_source_;
   StreamOptions options_;
@@ -85,7 +90,8 @@ class DocumentStream {
   std::vector<protocols::UnitRange> left_;  // the first is being read
   std::int64_t pass_ = 0;
   bool unit_is_open_ = false;
-  bool saw_tokens_ = false;  // since the pass began or a position was restored
+  std::int64_t document_ = 0;  // of the open unit, that the source gives next
+  bool saw_tokens_ = false;    // since the pass began or a position was restored
   std::int64_t bad_rows_ = 0;
 };
 

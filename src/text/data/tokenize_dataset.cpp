@@ -6,16 +6,17 @@
 #include <future>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
 #include "text/data/data_parts.h"
-#include "text/data/encode_text.h"
 #include "text/data/megatron_writer.h"
 #include "text/data/token_part.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/base/sha256.h"
+#include "titan/protocols/encode_text.h"
 #include "titan/protocols/tokenizer.h"
 #include "titan/tools/logging.h"
 
@@ -58,7 +59,8 @@ void encode(Chunk& chunk, const protocols::Tokenizer& tokenizer, int threads) {
     try {
       for (std::size_t i = next++; i < chunk.documents.size(); i = next++) {
         const Document& document = chunk.documents[i];
-        chunk.ids[i] = encode_text(tokenizer, document.text, document.begins, document.ends);
+        chunk.ids[i] =
+            protocols::encode_text(tokenizer, document.text, document.begins, document.ends);
       }
     } catch (...) {
       const std::lock_guard lock(error_mutex);
@@ -88,7 +90,7 @@ class Tokenization {
     header_.bytes_per_token = tokenizer_.vocab_size() <= 65536 ? 2 : 4;
     header_.identity = identity_of(stream);
     take_up_parts(stream);
-    if (!is_complete()) write_parts(stream);
+    if (!is_complete()) write_or_say_what_was_too_large(stream);
     if (header_.progress.documents == 0) {
       files_.remove_file(part_path(0));
       throw RunError(concat("no data: there is no document in ", stream.options().name));
@@ -141,6 +143,15 @@ class Tokenization {
     stream.restore({last.position});
     tools::log_info("Continuing behind ", last.progress.documents, " documents, ",
                     last.progress.tokens, " tokens");
+  }
+
+  void write_or_say_what_was_too_large(DocumentStream& stream) try {
+    write_parts(stream);
+  } catch (const std::bad_alloc&) {
+    throw RunError(concat("out of memory at documents of ", stream.options().name,
+                          ": each is held whole, with its tokens, and several for every thread. "
+                          "Divide long ones into several, or lower --threads (",
+                          options_.threads, ")"));
   }
 
   void write_parts(DocumentStream& stream) {

@@ -1,11 +1,12 @@
 #include "text/data/window_packer.h"
 
 #include <algorithm>
+#include <new>
 #include <string_view>
 #include <utility>
 
-#include "text/data/encode_text.h"
 #include "titan/base/errors.h"
+#include "titan/protocols/encode_text.h"
 #include "titan/tools/logging.h"
 
 namespace titan::text {
@@ -36,7 +37,7 @@ bool WindowPacker::next(const Row& row) {
   return true;
 }
 
-bool WindowPacker::hold(std::size_t count) {
+bool WindowPacker::hold(std::size_t count) try {
   while (tokens_.size() - first_token_ < count) {
     if (!stream_.next(document_)) {
       if (!std::exchange(has_ended_, true)) {
@@ -51,11 +52,17 @@ bool WindowPacker::hold(std::size_t count) {
     if (tokens_.size() > before) stream_.useful();
   }
   return true;
+} catch (const std::bad_alloc&) {
+  throw RunError(
+      concat("out of memory at a document of ", stream_.options().name,
+             " (the last that was read has ", document_.text.size() + document_.prompt.size(),
+             " bytes): its text and its tokens are held whole, several bytes for each of its own. "
+             "Divide it into several."));
 }
 
 void WindowPacker::append(const Document& document) {
   if (document.is_tokens) {
-    append_tokens(document.tokens, document.begins);
+    append_tokens(document);
   } else if (document.prompt.empty()) {
     append_text(document.text, document.begins, document.ends, 0);
   } else {
@@ -66,23 +73,30 @@ void WindowPacker::append(const Document& document) {
 
 void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags) {
   std::int64_t start = begins ? kDocumentStart : 0;
-  for (const std::int64_t id : encode_text(tokenizer_, text, begins, ends)) {
+  for (const std::int64_t id : protocols::encode_text(tokenizer_, text, begins, ends)) {
     tokens_.push_back(id | flags | std::exchange(start, 0));
   }
 }
 
 /// Stored tokens tell by their BOS, or else by the EOS before, where documents begin.
-void WindowPacker::append_tokens(const std::vector<std::int64_t>& ids, bool begins) {
+void WindowPacker::append_tokens(const Document& document) {
+  const std::vector<std::int64_t>& ids = document.tokens;
   const auto bos = tokenizer_.bos_id();
   const auto eos = tokenizer_.eos_id();
-  for (const std::int64_t id : ids) {
+  // One token that is both ends a document where it comes last or twice.
+  const auto is_end = [&](std::size_t i) {
+    return bos == eos && (i + 1 == ids.size() ? document.ends : ids[i + 1] == *eos);
+  };
+  bool begins = document.begins;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::int64_t id = ids[i];
     if (id < 0 || id >= vocab_size_) {
       throw RunError(concat(stream_.options().name, " holds the token id ", id,
                             ", but the tokenizer has only ", vocab_size_,
                             ": it was made with another one, or data.format is wrong"));
     }
     const bool follows_eos = !bos && eos && !tokens_.empty() && (tokens_.back() & kIdBits) == *eos;
-    const bool starts = begins || (bos && id == *bos) || follows_eos;
+    const bool starts = begins || (bos && id == *bos && !is_end(i)) || follows_eos;
     tokens_.push_back(id | (starts ? kDocumentStart : 0));
     begins = false;
   }

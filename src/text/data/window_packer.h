@@ -39,7 +39,7 @@ class WindowPacker {
   bool hold(std::size_t count);
   void append(const Document& document);
   void append_text(std::string_view text, bool begins, bool ends, std::int64_t flags);
-  void append_tokens(const std::vector<std::int64_t>& ids, bool begins);
+  void append_tokens(const Document& document);
 
   DocumentStream stream_;
   const protocols::Tokenizer& tokenizer_;

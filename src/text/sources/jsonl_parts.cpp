@@ -56,6 +56,11 @@ class JsonlParts final : public DocumentSource {
     return true;
   }
 
+  std::int64_t pass_over(std::int64_t documents) override {
+    return order_.skip(documents, [this](Line& next) { return read_line(next); });
+  }
+
+  bool unit_is_document() const override { return false; }
   const char* units() const override { return part_ == JsonlPart::kFile ? "files" : "blocks"; }
   std::string description() const override { return concat("JSONL in ", describe_files(data_)); }
 

@@ -19,6 +19,11 @@ class JsonlRows final : public DocumentSource {
     return rows_.count();
   }
 
+  std::int64_t count_units() override {
+    has_line_ = false;
+    return rows_.count();
+  }
+
   bool is_interleaved() const override { return options_.is_interleaved; }
   bool open(std::int64_t unit, std::int64_t skip, std::optional<std::uint64_t>) override {
     TITAN_CHECK(unit >= 0 && skip >= 0, "rows are counted from 0");
@@ -38,6 +43,7 @@ class JsonlRows final : public DocumentSource {
   }
 
   std::optional<double> fraction_read() const override { return rows_.fraction_read(); }
+  bool unit_is_document() const override { return true; }
   const char* units() const override { return "rows"; }
   std::string description() const override {
     return concat("JSONL in ", describe_files(rows_.files()));

@@ -21,7 +21,9 @@ class MegatronDocuments final : public DocumentSource {
       auto index_file = files.open_for_reading(megatron_index_path(file.path));
       indices_.push_back({index_file->path(), index_file->size()});
       first_units_.push_back(documents);
-      documents += MegatronIndex(std::move(index_file), file.size).documents();
+      MegatronIndex index(std::move(index_file), file.size);
+      index.check();
+      documents += index.documents();
     }
     first_units_.push_back(documents);
   }
@@ -56,6 +58,7 @@ class MegatronDocuments final : public DocumentSource {
     return true;
   }
 
+  bool unit_is_document() const override { return true; }
   const char* units() const override { return "documents"; }
   std::string description() const override {
     return concat("documents of Megatron's ", describe_files(data_), ", ",

@@ -129,6 +129,32 @@ MegatronIndex::Document MegatronIndex::document(std::int64_t index) {
   return document;
 }
 
+void MegatronIndex::check() {
+  std::uint64_t expected = 0;
+  for (std::int64_t i = 0; i < lengths_->count(); ++i) {
+    const Sequence each = sequence(i);
+    if (each.offset != expected) {
+      fail(concat("sequence ", i, " begins at byte ", each.offset,
+                  " of the .bin, but by the lengths ", "before it, in tokens of ", type_.width,
+                  " bytes, at byte ", expected));
+    }
+    expected += static_cast<std::uint64_t>(each.tokens) * type_.width;
+  }
+  if (expected != bin_size_) {
+    fail(concat("its sequences are ", expected, " bytes, but the .bin has ", bin_size_,
+                ": it is another one, or the index was written before all of it was"));
+  }
+  std::int64_t last = 0;
+  for (std::int64_t i = 0; i < documents(); ++i) {
+    const Document each = document(i);
+    if (i == 0 && each.begin != 0) fail(concat("its documents begin with sequence ", each.begin));
+    last = each.end;
+  }
+  if (last != lengths_->count()) {
+    fail(concat("its documents are the first ", last, " of ", lengths_->count(), " sequences"));
+  }
+}
+
 void MegatronIndex::fail(const std::string& what) const {
   throw RunError(concat("'", file_->path(), "' is no usable Megatron index: ", what));
 }

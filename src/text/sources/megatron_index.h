@@ -32,12 +32,16 @@ class IntegerTable {
 /// document. Format (Megatron-LM, megatron/core/datasets/indexed_dataset.py): "MMIDIDX\0\0", int64
 /// version 1, uint8 type of the tokens, int64 number of sequences, int64 number of document ends
 /// with a leading 0; then per sequence an int32 length and an int64 byte in the `.bin`, and the
-/// document ends as int64 numbers of sequences.
+/// document ends as int64 numbers of sequences. Megatron writes sequences behind each other and puts
+/// every one into a document; an index that says otherwise is damaged or another file's.
 class MegatronIndex {
  public:
   /// `bin_size` is the size of the `.bin`. Throws RunError naming the file and what is wrong.
   MegatronIndex(std::unique_ptr<base::ReadableFile> file, std::uint64_t bin_size);
 
+  /// Reads all of the index: whether its sequences are the whole `.bin`, one behind the other, and its
+  /// documents all sequences. Throws RunError saying which is not.
+  void check();
   struct Sequence {
     std::uint64_t offset = 0;  // in the `.bin`
     std::int64_t tokens = 0;

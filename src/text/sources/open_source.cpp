@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/sources/check_files.h"
 #include "text/sources/find_data.h"
 #include "text/sources/make_byte_stream.h"
 #include "text/sources/sources_of_formats.h"
@@ -10,10 +11,6 @@ namespace titan::text {
 namespace {
 
 using config::DataFormat;
-
-RowFields fields_of(const SourceOptions& options) {
-  return {options.text_field, options.prompt_field, options.response_field};
-}
 
 /// As the original deals streamed data sets.
 std::string units_of_compressed(const std::vector<DataFile>& data, const SourceOptions& options) {
@@ -52,6 +49,15 @@ std::unique_ptr<DocumentSource> open_jsonl(base::FileSystem& files, std::vector<
                         has_compressed ? "compressed " : "", "JSONL now"));
 }
 
+std::unique_ptr<DocumentSource> open_parquet(base::FileSystem& files, std::vector<DataFile> data,
+                                             const SourceOptions& options) {
+  auto source = open_parquet_rows(files, std::move(data), fields_of(options),
+                                  {options.shuffle, options.ranks, options.units});
+  if (source) return source;
+  throw RunError(
+      concat("cannot continue in '", options.path, "' by ", *options.units, ": it is Parquet now"));
+}
+
 std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData found,
                                            const SourceOptions& options) {
   switch (found.format) {
@@ -60,7 +66,7 @@ std::unique_ptr<DocumentSource> open_found(base::FileSystem& files, FoundData fo
     case DataFormat::kText:
       return open_text_files(files, std::move(found.files));
     case DataFormat::kParquet:
-      return open_parquet_row_groups(files, std::move(found.files), fields_of(options));
+      return open_parquet(files, std::move(found.files), options);
     case DataFormat::kMegatron:
       return open_megatron_documents(files, std::move(found.files));
     case DataFormat::kLlmC:
@@ -84,7 +90,10 @@ std::unique_ptr<DocumentSource> open_source(base::FileSystem& files, const Sourc
     throw ConfigError(concat("data.prompt_field is for JSONL and Parquet, but '", options.path,
                              "' is ", config::to_string(format)));
   }
+  // What is opened again for a run that is continued has been looked at.
+  if (!options.units) check_files(files, found, options);
   auto source = open_found(files, std::move(found), options);
+  if (format == DataFormat::kParquet && !options.units) source->unit_count();  // opens every file
   if (options.units && *options.units != source->units()) {
     throw RunError(concat("cannot continue in '", options.path, "' by ", *options.units, ": it is ",
                           config::to_string(format), " now, which is read by ", source->units()));

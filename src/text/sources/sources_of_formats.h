@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,20 @@ std::unique_ptr<DocumentSource> open_jsonl_parts(base::FileSystem& files,
                                                  std::vector<DataFile> data, RowFields fields,
                                                  JsonlPart part, std::uint64_t block = kJsonlBlock);
 
-/// Parquet files, a unit being a row group. `fields` are the names of columns. Its `unit_count` opens
-/// every file the first time.
-std::unique_ptr<DocumentSource> open_parquet_row_groups(base::FileSystem& files,
-                                                        std::vector<DataFile> data,
-                                                        const RowFields& fields);
+/// How Parquet is dealt.
+struct ParquetUnits {
+  bool shuffle = false;
+  std::int64_t ranks = 1;
+  /// What a unit is to be: "rows", "blocks" of 64 rows of a group, "row groups". Nothing: rows; with
+  /// `shuffle` row groups, or blocks or rows where those do not go round.
+  std::optional<std::string> units;
+};
+/// Parquet files. `fields` are the names of columns. Opens files when it comes to them, all of them to
+/// count or to choose units to shuffle. Nothing when there are no such units.
+std::unique_ptr<DocumentSource> open_parquet_rows(base::FileSystem& files,
+                                                  std::vector<DataFile> data,
+                                                  const RowFields& fields,
+                                                  const ParquetUnits& units);
 
 /// Megatron's pairs of `.bin` and `.idx`, a unit being a document; one of many tokens comes in
 /// pieces, one without tokens has none. `data` are the `.bin` files. Throws RunError naming the file

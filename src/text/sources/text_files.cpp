@@ -40,6 +40,7 @@ class TextFiles final : public DocumentSource {
   }
 
   bool next(Document& document) override { return pieces_ && pieces_->next(document); }
+  bool unit_is_document() const override { return true; }
   const char* units() const override { return "files"; }
   std::string description() const override {
     return concat("pieces of ", TextPieces::kPiece >> 20, " MiB of text in ",

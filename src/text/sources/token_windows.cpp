@@ -96,6 +96,7 @@ class TokenWindows final : public DocumentSource {
     return true;
   }
 
+  bool unit_is_document() const override { return true; }
   const char* units() const override { return "windows"; }
   std::string description() const override {
     return concat("windows of ", tokens_per_window_, " tokens in ", describe_files(data_));

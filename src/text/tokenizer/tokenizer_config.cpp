@@ -39,8 +39,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view bytes, const std::string
     const std::string& content = config.special_tokens.back().content;
     if (content.empty()) continue;
     if (name == std::string_view("bos_token")) config.bos = content;
-    // A token that is both counts as BOS only, as in the reference.
-    if (name == std::string_view("eos_token") && content != config.bos) config.eos = content;
+    if (name == std::string_view("eos_token")) config.eos = content;
   }
   if (const auto decoder = root.find("added_tokens_decoder")) {
     for (const auto& [id, entry] : decoder->value().items()) {

@@ -75,6 +75,21 @@ TEST(SameConfig, ManyDifferencesAreCounted) {
   EXPECT_THAT(told[1], HasSubstr("and 30 more"));
 }
 
+// The store may hold what no rank has written.
+TEST(SameConfig, OddTextInTheStoreIsAnErrorThatCanBeShown) {
+  LocalWorld world(2);
+  world.store().set("titan/config/hash/1", "another");
+  world.store().set("titan/config/values/1", "[\x1b");
+  EXPECT_EQ(test::message_of<RunError>([&] { check_same_config(world.store(), 0, 2, {}, kLong); }),
+            "the store holds no config of rank 1");
+  LocalWorld other(2);
+  other.store().set("titan/config/hash/0", "another");
+  other.store().set("titan/config/verdict", "odd \x1b[31m\n[titan] forged");
+  EXPECT_EQ(
+      test::message_of<ConfigError>([&] { check_same_config(other.store(), 1, 2, {}, kLong); }),
+      "odd ?[31m\n  [titan] forged");
+}
+
 TEST(SameConfig, ARankThatDoesNotCome) {
   LocalWorld world(3);
   const auto check = [&](std::int64_t rank) {

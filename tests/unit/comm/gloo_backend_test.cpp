@@ -87,6 +87,35 @@ TEST(GlooBackend, AGroupWhoseMembersDoNotComeNamesThem) {
   });
 }
 
+TEST(GlooBackend, WhoDoesNotKnowTheSecretIsNoMember) {
+  LocalWorld world(3);
+  on_threads(3, [&](std::int64_t rank) {
+    tools::LaunchEnvironment launch = launch_of(rank, 3, 0);
+    launch.secret = rank == 1 ? "another" : "the job's";
+    const auto backend = make_gloo_backend(world.store(), launch);
+    EXPECT_THAT(message_of<RunError>([&] {
+                  backend->make_group("fsdp", {0, 1, 2}, kPatience, nullptr);
+                }),
+                AllOf(HasSubstr(concat("rank ", rank, " cannot join group 'fsdp'")),
+                      HasSubstr(concat("what connected as rank ", rank == 1 ? 0 : 1,
+                                       " does not know the secret of this job"))));
+  });
+}
+
+TEST(GlooBackend, RanksOfOneMachineTalkOverLoopback) {
+  LocalWorld world(2);
+  on_threads(2, [&](std::int64_t rank) {
+    tools::LaunchEnvironment launch = launch_of(rank, 2, 0);
+    launch.host = std::string(64, 'h');  // the longest name a machine can have
+    launch.secret = "the job's";
+    const auto group =
+        make_gloo_backend(world.store(), launch)->make_group("world", {0, 1}, kPatience, nullptr);
+    const at::Tensor tensor = at::full({3}, 1.0);
+    group->all_reduce(tensor).wait();
+    EXPECT_EQ(tensor[2].item<float>(), 2);
+  });
+}
+
 // Every group is threads and sockets; a job that starts and stops often must give them back.
 TEST(GlooBackend, GroupsGiveBackTheirSocketsAndThreads) {
   const auto open_files = [] {
@@ -112,7 +141,7 @@ TEST(GlooBackendDeathTest, ANetworkInterfaceThatIsNotThereIsAnError) {
     setenv("GLOO_SOCKET_IFNAME", "nosuch0", 1);
     LocalWorld world(1);
     try {
-      make_gloo_backend(world.store(), 0, 1)->make_group("world", {0}, 1s, nullptr);
+      make_gloo_backend(world.store(), launch_of(0, 1, 0))->make_group("world", {0}, 1s, nullptr);
     } catch (const RunError& error) {
       std::fputs(error.what(), stderr);
       _exit(3);

@@ -65,6 +65,8 @@ inline tools::LaunchEnvironment launch_of(std::int64_t rank, std::int64_t world_
   tools::LaunchEnvironment launch;
   launch.rank = rank;
   launch.world_size = world_size;
+  launch.local_rank = rank;
+  launch.local_world_size = world_size;
   launch.master_address = "127.0.0.1";
   launch.master_port = port;
   launch.host = "here";
@@ -92,8 +94,9 @@ inline void on_ranks(Kind kind, std::int64_t ranks,
                      const std::function<void(std::int64_t, Backend&)>& body) {
   LocalWorld world(ranks);
   on_threads(ranks, [&](std::int64_t rank) {
-    const auto backend =
-        kind == Kind::kLocal ? world.backend(rank) : make_gloo_backend(world.store(), rank, ranks);
+    const auto backend = kind == Kind::kLocal
+                             ? world.backend(rank)
+                             : make_gloo_backend(world.store(), launch_of(rank, ranks, 0));
     body(rank, *backend);
   });
 }

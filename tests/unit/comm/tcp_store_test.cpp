@@ -2,10 +2,17 @@
 
 #include <ATen/ops/full.h>
 #include <gmock/gmock.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <atomic>
+#include <fstream>
+#include <iomanip>
+#include <sstream>
 
+#include "comm/job_secret.h"
 #include "support/throws.h"
+#include "titan/base/descriptor.h"
 #include "titan/base/errors.h"
 #include "unit/comm/rank_threads.h"
 
@@ -136,7 +143,7 @@ TEST(TcpStore, GroupsMeetInIt) {
   std::atomic<int> done = 0;
   on_threads(3, [&](std::int64_t rank) {
     const auto store = connect_store(launch_of(rank, 3, port), kPatience);
-    const auto backend = make_gloo_backend(*store, rank, 3);
+    const auto backend = make_gloo_backend(*store, launch_of(rank, 3, port));
     const auto group = backend->make_group("world", {0, 1, 2}, kPatience, nullptr);
     const at::Tensor tensor = at::full({30000}, 1.0);
     group->all_reduce(tensor).wait();
@@ -145,6 +152,130 @@ TEST(TcpStore, GroupsMeetInIt) {
     ++done;
     while (rank == 0 && done < 3) std::this_thread::sleep_for(1ms);
   });
+}
+
+tools::LaunchEnvironment with_secret(tools::LaunchEnvironment launch, const std::string& secret) {
+  launch.secret = secret;
+  return launch;
+}
+
+/// The addresses at which something listens on a port, as /proc writes them.
+std::vector<std::string> listening_at(std::uint16_t port) {
+  std::ostringstream ending;
+  ending << ':' << std::uppercase << std::hex << std::setw(4) << std::setfill('0') << port;
+  std::vector<std::string> addresses;
+  for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ifstream table(path);
+    for (std::string line; std::getline(table, line);) {
+      std::istringstream words(line);
+      std::string number;
+      std::string local;
+      std::string remote;
+      std::string state;
+      words >> number >> local >> remote >> state;
+      if (state == "0A" && local.ends_with(ending.str())) addresses.push_back(local);
+    }
+  }
+  return addresses;
+}
+
+TEST(TcpStore, ALoopbackMasterIsReachedFromNowhereElse) {
+  for (const char* master : {"127.0.0.1", "localhost", "0.0.0.0"}) {
+    tools::LaunchEnvironment launch = launch_of(0, 1, free_port());
+    launch.master_address = master;
+    const auto store = connect_store(launch, kPatience);
+    EXPECT_THAT(listening_at(launch.master_port),
+                testing::ElementsAre(testing::StartsWith("0100007F:")))
+        << master;
+  }
+}
+
+// A port that every machine of a job is to reach.
+TEST(TcpStore, AJobOfSeveralMachinesIsServedToAll) {
+  tools::LaunchEnvironment launch = launch_of(0, 2, free_port());
+  launch.local_world_size = 1;
+  std::thread rank_0(
+      [&] { EXPECT_THAT(refusal(launch, 2s), HasSubstr("1 of 2 ranks did not come")); });
+  std::vector<std::string> addresses;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (addresses.empty() && std::chrono::steady_clock::now() < deadline) {
+    addresses = listening_at(launch.master_port);
+  }
+  rank_0.join();
+  EXPECT_THAT(addresses, testing::ElementsAre(Not(testing::StartsWith("0100007F:"))));
+}
+
+// The server looks up the name of everybody who connects, which takes a name server its time.
+TEST(TcpStore, IdleConnectionsDoNotKeepRanksWaiting) {
+  const std::uint16_t port = free_port();
+  std::thread rank_0([&] { connect_store(launch_of(0, 2, port), kPatience); });
+  std::vector<base::Descriptor> idle;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (idle.size() < 300 && std::chrono::steady_clock::now() < deadline) {
+    base::Descriptor one(socket(AF_INET, SOCK_STREAM, 0));
+    if (connect(one.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+      idle.push_back(std::move(one));
+    }
+  }
+  ASSERT_EQ(idle.size(), 300U);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_NO_THROW(connect_store(launch_of(1, 2, port), kPatience));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  rank_0.join();
+}
+
+TEST(TcpStore, WhatAStrangerWritesCountsAsNotWritten) {
+  const tools::LaunchEnvironment launch = with_secret(launch_of(0, 1, free_port()), "a secret");
+  const auto store = connect_store(launch, kPatience);
+  store->set("mine", "value");
+  connect_again(with_secret(launch, ""), kPatience)->set("greeting", "hello");
+  connect_again(with_secret(launch, "another"), kPatience)->set("greeting", "hello");
+  EXPECT_EQ(store->find("greeting"), std::nullopt);
+
+  // One who has found out the keys.
+  c10d::TCPStoreOptions options;
+  options.port = launch.master_port;
+  options.waitWorkers = false;
+  c10d::PrefixStore raw(concat("titan_train/", JobSecret("a secret").seal("keys")),
+                        c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options));
+  ASSERT_TRUE(raw.check({"mine"})) << "the keys are others";
+  raw.set("other", raw.get("mine"));
+  raw.set("short", std::vector<std::uint8_t>{'x'});
+  raw.set("empty", std::vector<std::uint8_t>{});
+  raw.set("unsealed", std::vector<std::uint8_t>(100, 'x'));
+  for (const char* key : {"other", "short", "empty", "unsealed"}) {
+    EXPECT_EQ(store->find(key), std::nullopt) << key;
+  }
+  EXPECT_EQ(connect_again(launch, kPatience)->find("mine"), "value");
+  store->set("short", "");
+  EXPECT_EQ(store->find("short"), "");
+}
+
+TEST(TcpStore, RanksWithAnotherSecretDoNotTakePart) {
+  const std::uint16_t port = free_port();
+  on_threads(2, [&](std::int64_t rank) {
+    const auto launch = with_secret(launch_of(rank, 2, port), concat("secret of ", rank));
+    EXPECT_THAT(refusal(launch, 1s), HasSubstr("have they the TITAN_JOB_SECRET of this one"));
+  });
+}
+
+TEST(TcpStore, TextOfStrangersIsShownOnOneLineWithoutControlCharacters) {
+  const std::uint16_t port = free_port();
+  std::thread rank_0(
+      [&] { EXPECT_THAT(refusal(launch_of(0, 2, port), kPatience), "the end ?[31mof INFO - it"); });
+  std::unique_ptr<Store> stranger;
+  while (!stranger) {
+    try {
+      stranger = connect_again(launch_of(1, 2, port), 1s);
+    } catch (const RunError&) {
+    }
+  }
+  stranger->set("roll_call/verdict", "the end \x1b[31mof\nINFO - it");
+  rank_0.join();
 }
 
 // torchrun serves the store itself, to all ranks, and may show the same one after a restart.

@@ -31,7 +31,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--checkpoint.initial_load_in_hf_quantized"},
               "checkpoint.initial_load_in_hf_quantized = true"},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.tensor_parallel_degree=2"}, "parallelism.tensor_parallel_degree = 2"},
         Asked{{"--parallelism.pipeline_parallel_degree=2"},
               "parallelism.pipeline_parallel_degree = 2"},
         Asked{{"--parallelism.context_parallel_degree=2"},

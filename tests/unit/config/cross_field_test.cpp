@@ -120,6 +120,33 @@ TEST(CrossField, AMicrobatchIsAddressable) {
   EXPECT_THAT(broken_rules(1, size((1 << 15) + 1, 1 << 16)), ElementsAre(HasSubstr("2^31 tokens")));
 }
 
+TEST(CrossField, AStepHoldsItsMicrobatches) {
+  const auto rows = [](std::int64_t global) {
+    return [=](JobConfig& c) {
+      c.training.local_batch_size = 2;
+      c.training.global_batch_size = global;
+    };
+  };
+  EXPECT_THAT(broken_rules(4, rows(8'000'000)), IsEmpty());
+  EXPECT_THAT(broken_rules(4, rows(8'000'008)),
+              ElementsAre(HasSubstr("1000001 microbatches of 2")));
+  EXPECT_THAT(broken_rules(1, rows(1'000'000'000'000'000'000)),
+              ElementsAre(HasSubstr("microbatches of 2")));
+}
+
+TEST(CrossField, AMicrobatchOfTheValidationIsAddressable) {
+  const auto size = [](std::int64_t local) {
+    return [=](JobConfig& c) {
+      c.validation.enable = true;
+      c.validation.dataset = "c4_test";
+      c.validation.seq_len = c.training.seq_len = 1 << 11;
+      c.validation.local_batch_size = local;
+    };
+  };
+  EXPECT_THAT(broken_rules(1, size(1 << 20)), IsEmpty());
+  EXPECT_THAT(broken_rules(1, size((1 << 20) + 1)), ElementsAre(HasSubstr("2^31 tokens")));
+}
+
 using Change = void (*)(JobConfig&);
 
 struct Rule {
@@ -161,7 +188,7 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"DDP (data_parallel_replicate_degree without", 8,
              [](JobConfig& c) {
                c.parallelism.data_parallel_replicate_degree = 4;
-               c.parallelism.tensor_parallel_degree = 2;
+               c.parallelism.pipeline_parallel_degree = 2;
              },
              [](JobConfig& c) { c.parallelism.data_parallel_replicate_degree = 2; }},
         Rule{"must be a multiple of pipeline_parallel_microbatch_size (3)", 2,
@@ -188,12 +215,6 @@ INSTANTIATE_TEST_SUITE_P(
                c.parallelism.expert_parallel_comm_backend = ExpertCommBackend::kDeepEp;
              },
              [](JobConfig& c) { c.parallelism.expert_parallel_degree = 2; }},
-        Rule{"enable_async_tensor_parallel needs compile.enable", 2,
-             [](JobConfig& c) {
-               c.parallelism.tensor_parallel_degree = 2;
-               c.parallelism.enable_async_tensor_parallel = true;
-             },
-             [](JobConfig& c) { c.compile.enable = true; }},
         Rule{"\"memory_budget\" needs compile.enable", 1,
              [](JobConfig& c) {
                c.activation_checkpoint.mode = ActivationCheckpointMode::kMemoryBudget;
@@ -249,6 +270,14 @@ INSTANTIATE_TEST_SUITE_P(
         Rule{"name it with validation.dataset_path", 1,
              [](JobConfig& c) { c.validation.enable = true; },
              [](JobConfig& c) { c.validation.dataset = "c4_test"; }},
+        Rule{"validation.seq_len (500) must be a multiple of 2 * tensor_parallel_degree (4)", 4,
+             [](JobConfig& c) {
+               c.validation.enable = true;
+               c.validation.dataset = "c4_test";
+               c.validation.seq_len = 500;
+               c.parallelism.tensor_parallel_degree = 4;
+             },
+             [](JobConfig& c) { c.validation.seq_len = 504; }},
         Rule{"validation.seq_len (2048) must not be larger than training.seq_len (512)", 1,
              [](JobConfig& c) {
                c.validation.enable = true;

@@ -20,12 +20,12 @@ TEST(Degrees, AreResolvedForAWorld) {
   EXPECT_EQ(resolved({}, kHuge)->dp_shard, kHuge);
 }
 
-TEST(Degrees, ReplicasAreAloneOrSharded) {
+TEST(Degrees, ReplicasAreShardedOrWithoutStages) {
   EXPECT_TRUE(replicas_fit({.dp_replicate = 4, .dp_shard = 1}));
   EXPECT_TRUE(replicas_fit({.dp_replicate = 1, .dp_shard = 1, .tp = 4, .pp = 2}));
   EXPECT_TRUE(replicas_fit({.dp_replicate = 2, .dp_shard = 2, .tp = 4}));
   EXPECT_TRUE(replicas_fit({.dp_replicate = 2, .dp_shard = 1, .cp = 2, .tp = 4}));
-  EXPECT_FALSE(replicas_fit({.dp_replicate = 2, .dp_shard = 1, .tp = 2}));
+  EXPECT_TRUE(replicas_fit({.dp_replicate = 2, .dp_shard = 1, .tp = 2}));
   EXPECT_FALSE(replicas_fit({.dp_replicate = 2, .dp_shard = 1, .pp = 2}));
 }
 

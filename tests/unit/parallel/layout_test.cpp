@@ -102,8 +102,8 @@ TEST_P(LayoutOfTwoAxes, ARankWithoutAGradientTakesPartInTheNorm) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layout, LayoutOfTwoAxes, ::testing::ValuesIn(kCases),
-                         [](const auto& info) {
-                           std::string name = info.param.name;
+                         [](const auto& test) {
+                           std::string name = test.param.name;
                            std::erase_if(name, [](unsigned char c) { return !std::isalnum(c); });
                            return name;
                          });

@@ -65,6 +65,19 @@ TEST(LaunchRanks, TellsEachRankWhoItIsAndWhereToMeet) {
   EXPECT_EQ(result.errors, "");
 }
 
+TEST(LaunchRanks, TheRanksOfAJobShareASecretThatNoOtherJobHas) {
+  ::unsetenv("TITAN_JOB_SECRET");
+  const std::string first = launch(2, "echo $TITAN_JOB_SECRET", "0,1").output;
+  const std::string secret = first.substr(9, 32);
+  EXPECT_EQ(secret.find_first_not_of("0123456789abcdef"), std::string::npos) << first;
+  EXPECT_THAT(
+      first, AllOf(HasSubstr("[rank 0] " + secret + "\n"), HasSubstr("[rank 1] " + secret + "\n")));
+  EXPECT_THAT(launch(1, "echo $TITAN_JOB_SECRET").output, Not(HasSubstr(secret)));
+  ::setenv("TITAN_JOB_SECRET", "the user's own", 1);
+  EXPECT_EQ(launch(1, "echo $TITAN_JOB_SECRET").output, "the user's own\n");
+  ::unsetenv("TITAN_JOB_SECRET");
+}
+
 TEST(LaunchRanks, ShowsTheOutputOfTheChosenRanksAndTheErrorsOfAll) {
   const Result result = launch(3, "echo out $RANK; printf 'no line end %s' $RANK >&2", "2");
   EXPECT_EQ(result.output, "out 2\n");

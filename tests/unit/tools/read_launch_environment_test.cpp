@@ -135,8 +135,24 @@ TEST(LaunchEnvironment, HostileValuesAreShownShortAndPrintable) {
               HasSubstr("MASTER_ADDR"));
 }
 
+TEST(LaunchEnvironment, AnAddressInBracketsIsTheAddress) {
+  const Variables alone = with(kTorchrun, {{"LOCAL_WORLD_SIZE", "8"}});
+  EXPECT_EQ(read(with(alone, {{"MASTER_ADDR", "[::1]"}})).master_address, "::1");
+  EXPECT_EQ(read(with(alone, {{"MASTER_ADDR", "[fd00::7]"}})).master_address, "fd00::7");
+  EXPECT_THAT(refusal(with(kTorchrun, {{"MASTER_ADDR", "[::1]"}})),
+              AllOf(HasSubstr("'::1' is the machine itself"), HasSubstr("several machines")));
+  EXPECT_THAT(refusal(with(kTorchrun, {{"MASTER_ADDR", "[]"}})), HasSubstr("MASTER_ADDR"));
+}
+
+TEST(LaunchEnvironment, TheSecretOfAJobIsTakenFromEveryLauncher) {
+  EXPECT_EQ(read(kTorchrun).secret, "");
+  for (const Variables& launcher : {kTorchrun, kSlurm, kOpenMpi}) {
+    EXPECT_EQ(read(with(launcher, {{"TITAN_JOB_SECRET", "a word"}})).secret, "a word");
+  }
+}
+
 TEST(LaunchEnvironment, ALoopbackMasterOfSeveralMachinesIsRefused) {
-  for (const char* address : {"localhost", "127.0.0.1", "127.1.2.3", "::1", "0.0.0.0"}) {
+  for (const char* address : {"localhost", "127.0.0.1", "127.1.2.3", "::1", "0.0.0.0", "::"}) {
     EXPECT_THAT(refusal(with(kTorchrun, {{"MASTER_ADDR", address}})),
                 AllOf(HasSubstr("MASTER_ADDR"), HasSubstr(address), HasSubstr("several machines")));
   }
@@ -166,6 +182,18 @@ TEST(LaunchEnvironment, SlurmsStepIsCloserThanItsJob) {
   EXPECT_EQ(environment.local_world_size, 5);
   EXPECT_EQ(environment.master_address, "gpu09");
   EXPECT_EQ(environment.master_port, 20000 + 4711 + 62) << "two steps of a job do not meet";
+}
+
+TEST(LaunchEnvironment, SlurmsRanksOfOneMachineMeetAtItsLoopbackAddress) {
+  const Variables step = with(kSlurm, {{"SLURM_STEP_NUM_TASKS", "8"},
+                                       {"SLURM_STEP_TASKS_PER_NODE", "8"},
+                                       {"SLURM_PROCID", "1"},
+                                       {"SLURM_NODEID", "0"},
+                                       {"SLURM_STEP_NODELIST", "gpu09"}});
+  EXPECT_EQ(read(step).master_address, "127.0.0.1");
+  EXPECT_EQ(read(with(step, {{"SLURM_STEP_TASKS_PER_NODE", "4(x2)"}})).master_address, "gpu09");
+  EXPECT_EQ(read(with(step, {{"SLURM_STEP_NODELIST", "gpu[09-10]"}})).master_address, "gpu09");
+  EXPECT_EQ(read(with(step, {{"MASTER_ADDR", "10.0.0.1"}})).master_address, "10.0.0.1");
 }
 
 TEST(LaunchEnvironment, SlurmWithTasksPerNodeOrOnlyNodes) {

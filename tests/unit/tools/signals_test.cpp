@@ -37,6 +37,34 @@ TEST(StopSignals, TellsThePersonAtTheKeyboard) {
             "\nInterrupted: finishing the current step. Press Ctrl-C again to stop at once.\n");
 }
 
+TEST(StopSignals, WarningsOfSchedulersAreRequests) {
+  for (const int signal : {SIGHUP, SIGUSR2, SIGXCPU}) {
+    const StopSignals signals;
+    raise(signal);
+    raise(signal);
+    EXPECT_EQ(signals.received(), signal);
+    raise(SIGTERM);
+    EXPECT_EQ(signals.received(), signal) << "the limit itself, after its warning";
+  }
+}
+
+TEST(StopSignals, WhatNohupHasIgnoredStaysIgnored) {
+  struct sigaction original;
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGHUP, &ignore, &original);
+  {
+    const StopSignals signals;
+    raise(SIGHUP);
+    EXPECT_EQ(signals.received(), std::nullopt);
+    raise(SIGUSR2);
+    EXPECT_EQ(signals.received(), SIGUSR2);
+  }
+  struct sigaction now;
+  sigaction(SIGHUP, &original, &now);
+  EXPECT_EQ(now.sa_handler, SIG_IGN);
+}
+
 TEST(StopSignals, ANewObjectStartsAfresh) {
   {
     const StopSignals signals;

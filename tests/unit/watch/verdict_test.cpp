@@ -162,6 +162,21 @@ TEST(RankReport, SurvivesTheStore) {
   EXPECT_EQ(read->phase.step, 12);
 }
 
+TEST(RankReport, HoldsOnlyTextThatCanBeShown) {
+  PeerView view = peer(3, 1);
+  view.report->host = "b\n[titan] forged";
+  view.report->phase.name = "\x1b[2Jdata";
+  view.report->error = "first\nsecond \x07";
+  view.report->pending = PendingCollective{{"tp\n", "all\rreduce", 7}, 2.5};
+  const std::optional<RankReport> read = parse_rank_report(to_text(*view.report));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->host, "b [titan] forged");
+  EXPECT_EQ(read->phase.name, "?[2Jdata");
+  EXPECT_EQ(read->error, "first\n  second ?");
+  EXPECT_EQ(read->pending->what.group, "tp ");
+  EXPECT_EQ(read->pending->what.operation, "all reduce");
+}
+
 TEST(RankReport, RefusesWhatIsNone) {
   for (const std::string text : {"", "{}", "[1]", "nonsense", R"({"beat":"x"})"}) {
     EXPECT_FALSE(parse_rank_report(text)) << text;

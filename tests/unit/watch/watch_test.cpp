@@ -171,6 +171,20 @@ TEST_F(WatchTest, RepeatsTheErrorOfARankThatFailed) {
               HasSubstr("ended with an error: cannot read data.jsonl"));
 }
 
+TEST_F(WatchTest, AnAbortIsOneThatARankHasWritten) {
+  const auto watch = make_watch(setup(0, 2));
+  for (const char* odd : {"", "nonsense", "[]", R"({"rank": "x", "reason": "y"})"}) {
+    store_->set("titan/watch/abort", odd);
+    std::this_thread::sleep_for(milliseconds(150));  // three looks, and longer than `grace`
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(ended_, "");
+  }
+  store_->set("titan/watch/abort", R"({"rank": 1, "reason": "\u001b[31mred\n[titan] forged"})");
+  EXPECT_EQ(ended(), "0: stopped because rank 1 gave up: ?[31mred\n  [titan] forged\n");
+}
+
 TEST_F(WatchTest, OneThatNeverWasThere) {
   const auto watch = make_watch(setup(0, 3));
   const auto fsdp = group(world_, 0, {0, 2}, *watch);

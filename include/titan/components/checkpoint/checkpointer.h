@@ -24,6 +24,7 @@ enum class SaveReason {
   kInterval,  // or the first step
   kLast,      // training is over: what remains may be the model only, in another format
   kCutShort,  // a signal, or the data ran out: everything, so that the run can go on
+  kSeed,      // step 0, for other runs to begin with: the model, exactly as it is
 };
 
 struct CheckpointerSetup {
@@ -59,6 +60,9 @@ class Checkpointer {
 
   /// Whether an interval ends with this step.
   bool is_due(std::int64_t step) const;
+  /// For a run that has loaded `step` and has nothing to train: writes the last save in Hugging Face's
+  /// format where that is asked for and not there yet, beside the checkpoint. Throws RunError.
+  void export_loaded(std::int64_t step);
   /// Saves the states as they are after `step`. With `async_mode` returns when they are copied, or the
   /// copying has begun. Does nothing with `load_only`.
   void save(std::int64_t step, SaveReason reason);

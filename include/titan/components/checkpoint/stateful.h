@@ -54,6 +54,16 @@ struct DataReader {
 /// "dataloader": the position of every data-parallel rank (data_state.h). As many ranks as you like go on.
 std::unique_ptr<Stateful> dataloader_state(DataReader reader);
 
+/// How far validations have come that go on from one to the next.
+struct ValidationProgress {
+  protocols::DataPosition position;  // of this rank's data, behind the last whole validation
+  std::int64_t step = 0;             // whose validation that was
+  bool restored = false;             // from a checkpoint
+};
+/// "validation": the progress of every data-parallel rank. A checkpoint without it, or of other validation
+/// data, leaves the data at its start; the latter is said.
+std::unique_ptr<Stateful> validation_state(DataReader reader, ValidationProgress& progress);
+
 /// "train_state": steps done, and tokens seen by a data-parallel rank. `ranks`: how many there are.
 std::unique_ptr<Stateful> train_state(std::int64_t& step, std::int64_t& tokens_seen,
                                       std::int64_t ranks);

@@ -17,4 +17,7 @@ namespace titan::components {
 std::unique_ptr<protocols::Validator> build_validator(protocols::ValidatorSetup setup,
                                                       const config::Validation& config);
 
+/// Reads as many batches as a validation of `steps` batches does.
+void skip_validation(protocols::DataLoader& data, std::int64_t steps);
+
 }  // namespace titan::components

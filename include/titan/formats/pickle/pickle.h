@@ -98,7 +98,10 @@ class PickleValue {
 
 /// What an unpickler would make by calling `type`: the five parts of Python's `__reduce__`.
 struct PickleObject {
-  enum class Made { kCall, kNew };  // REDUCE: type(*args); NEWOBJ: type.__new__(type, *args)
+  enum class Made : std::uint8_t {
+    kCall,
+    kNew
+  };  // REDUCE: type(*args); NEWOBJ: type.__new__(type, *args)
   Made made = Made::kCall;
   PickleValue type;        // a global
   PickleValue args;        // a tuple
@@ -116,7 +119,8 @@ struct PicklePersistentId {
   PickleValue id;
 };
 
-/// What a pickle may ask for. The number of its parts is bounded by its length already.
+/// What a pickle may ask for. The number of its parts is bounded by its length already, and so is the
+/// memory to read it: some 80 times that.
 struct PickleLimits {
   /// Containers within containers.
   std::size_t max_depth = 100;

@@ -44,6 +44,7 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   protocols::ModelSize size_of(const nn::Module& model, std::int64_t seq_len) const override;
   std::string to_json() const override;
   std::int64_t vocab_size() const override { return vocabulary; }
+  std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
 };
 
 /// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and three sized for CPUs

@@ -31,6 +31,10 @@ class DocumentSource {
   /// How many units there are; nothing when only reading all the data would tell. May take a pass
   /// over the files the first time.
   virtual std::optional<std::int64_t> unit_count() = 0;
+  /// The same, whatever it takes. What was open is so no more.
+  virtual std::int64_t count_units();
+  /// Whether a unit is one document, which may come in pieces; else ranks may share its documents.
+  virtual bool unit_is_document() const = 0;
   /// Whether rank r of n reads the units r, r + n, ...; else a contiguous share.
   virtual bool is_interleaved() const { return false; }
   /// Goes to document `skip` of `unit`, both counted from 0, bad rows included; `skip` may be the
@@ -42,6 +46,8 @@ class DocumentSource {
   /// The next document of the open unit; false at the unit's end. Throws BadRow for a document that
   /// cannot be used; the next call goes on behind it.
   virtual bool next(Document& document) = 0;
+  /// Goes past so many documents of the open unit, bad rows included. Returns how many there were.
+  virtual std::int64_t pass_over(std::int64_t documents);
   /// The part of the data that lies before what `next` reads next, in [0, 1], where the number of
   /// units is not known without effort and so does not tell.
   virtual std::optional<double> fraction_read() const { return std::nullopt; }
@@ -54,7 +60,8 @@ class DocumentSource {
 
 /// Where the documents are and how to read them.
 struct SourceOptions {
-  /// A file, or a folder whose files of a known format are read in order of their names.
+  /// A file, or a folder. Its files of a known format are read in order of their names, then those of
+  /// its folders, in order of theirs.
   std::string path;
   /// Only files of the folder whose names begin with this.
   std::string name_prefix;
@@ -63,6 +70,8 @@ struct SourceOptions {
   /// When set, rows are prompts and responses.
   std::optional<std::string> prompt_field;
   std::string response_field = "response";
+  /// Whether a first row of a file that cannot be used is an error at once.
+  bool check_first_rows = false;
   /// The windows that a file of bare tokens is read in.
   std::int64_t tokens_per_window = 2049;
   /// Whether the units will be opened in random order: what is then a unit may differ.
@@ -77,8 +86,9 @@ struct SourceOptions {
 ///
 /// Plain JSONL: a unit is a row; shuffled, and with more than 8 MiB for every rank, a block of 256
 /// KiB of a file, whose rows are shuffled, too. Compressed JSONL: a unit is a file when `ranks` divides the number of files (or with
-/// shuffle), else a row, interleaved. Text: a file. Parquet: a row group. Megatron: a document. Bare
-/// tokens: a window.
+/// shuffle), else a row, interleaved. Text: a file. Parquet: a row; shuffled, a row group, or a block
+/// of 64 rows or a row where there are fewer row groups than ranks. Megatron: a document. Bare tokens:
+/// a window.
 ///
 /// Throws RunError naming the file when there is no usable data, ConfigError for options that do
 /// not go together.

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "components/checkpoint/run_checkpoints.h"
+#include "components/checkpoint/upkeep.h"
 #include "support/crashing_file_system.h"
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
@@ -119,12 +120,117 @@ TEST_P(CheckpointerTest, TheLastSaveThatFailsIsAnError) {
   EXPECT_THAT(kept(), ElementsAre(1));
 }
 
+TEST_P(CheckpointerTest, ASeedIsTheExactModelAndNothingElse) {
+  config_.last_save_model_only = GetParam() == AsyncMode::kDisabled;
+  config_.export_dtype = config::ExportDType::kBFloat16;
+  weights_.fill_(1.0 + 1.0 / 4096);
+  step_ = 7;
+  make()->save(0, SaveReason::kSeed);
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{-1}, 1.0 + 1.0 / 4096));
+  EXPECT_THAT(test::message_of<RunError>([&] { make()->save(0, SaveReason::kSeed); }),
+              HasSubstr("holds checkpoints already"));
+  config_.load_only = true;
+  EXPECT_THROW(make()->save(0, SaveReason::kSeed), ConfigError);
+}
+
 TEST_P(CheckpointerTest, LoadOnlySavesNothing) {
   config_.load_only = true;
   const auto checkpointer = make();
   train_to(*checkpointer, 2);
   checkpointer->save(2, SaveReason::kLast);
   EXPECT_THAT(kept(), ElementsAre());
+}
+
+/// What a run saves after it has gone back is the newest there is, whatever numbers the steps of the
+/// branch that it left have.
+TEST_P(CheckpointerTest, GoingBackBeginsABranchOfItsOwn) {
+  train_to(*make(), 6);
+  config_.keep_latest_k = 2;
+  config_.load_step = 2;
+  auto checkpointer = make();
+  checkpointer->load();
+  EXPECT_EQ(step_, 2);
+  EXPECT_THAT(kept(), ElementsAre(1, 2)) << "said and done before anything is trained";
+  train_to(*checkpointer, 4);
+  checkpointer->finish();
+  checkpointer.reset();
+  EXPECT_THAT(kept(), ElementsAre(3, 4));
+  for (const char* left : {"3", "4", "5", "6"}) {
+    EXPECT_TRUE(files_.exists((folder_ / "checkpoint/abandoned-") + left + "/.metadata")) << left;
+  }
+  config_.load_step = -1;
+  EXPECT_EQ(resumed(), std::pair(std::int64_t{4}, 4.0));
+}
+
+TEST_P(CheckpointerTest, WhoOnlyLooksAtAnEarlierStepLeavesNoBranch) {
+  train_to(*make(), 4);
+  config_.load_step = 2;
+  config_.load_only = true;
+  make()->load();
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3, 4));
+}
+
+/// A run may count its steps anew in a folder that holds later ones.
+TEST_P(CheckpointerTest, WhatARunSavesIsNewerThanWhatItFound) {
+  train_to(*make(), 6);
+  config_.keep_latest_k = 2;
+  config_.exclude_from_loading = {"train_state"};
+  const auto checkpointer = make();
+  step_ = 0;
+  checkpointer->load();
+  EXPECT_EQ(step_, 0);
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3, 4, 5, 6)) << "nothing of it would be there yet";
+  train_to(*checkpointer, 2);
+  checkpointer->finish();
+  EXPECT_THAT(kept(), ElementsAre(1, 2));
+  EXPECT_TRUE(files_.exists(folder_ / "checkpoint/abandoned-6/.metadata"));
+}
+
+TEST_P(CheckpointerTest, ACheckpointThatFailsAgainAtOnceIsSetAside) {
+  const auto checkpointer = make();
+  train_to(*checkpointer, 3);
+  step_ = 4;
+  checkpointer->roll_back(4);
+  EXPECT_EQ(step_, 3);
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3));
+  checkpointer->roll_back(4);
+  EXPECT_EQ(step_, 2);
+  EXPECT_THAT(kept(), ElementsAre(1, 2)) << "the next run would begin with what fails";
+  train_to(*checkpointer, 3);
+  checkpointer->roll_back(5);
+  EXPECT_EQ(step_, 3) << "it is another one now";
+}
+
+/// A file system on which one folder cannot be removed.
+class StuckFolder : public test::FaultyFileSystem {
+ public:
+  void remove_directory(const std::string& path) override {
+    if (path.ends_with(stuck)) throw RunError("'" + path + "' is in use");
+    FaultyFileSystem::remove_directory(path);
+  }
+  std::string stuck = "/nothing";
+};
+
+TEST(UpkeepTest, OneFolderThatCannotBeRemovedDoesNotKeepTheOthers) {
+  const test::TemporaryFolder folder;
+  StuckFolder files;
+  FlatState state;
+  state.tensors.push_back({{"weight"}, at::full({10}, 3.0)});
+  const RunCheckpoints run(files, folder.path());
+  for (const std::int64_t step : {1, 2, 3, 4})
+    DcpSaver(files, nullptr).save(run.of_step(step), state);
+  files.stuck = "step-1";
+  Upkeep upkeep(run, 2);
+  testing::internal::CaptureStdout();
+  upkeep.start(4);
+  upkeep.start(4);
+  upkeep.wait();
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(files.list_directory(folder.path()), ElementsAre("step-1", "step-3", "step-4"));
+  const std::size_t at = said.find("step-1' could not be removed: '");
+  ASSERT_NE(at, std::string::npos) << said;
+  EXPECT_EQ(said.find("could not be removed", at + 30), std::string::npos) << "once is enough";
+  EXPECT_THAT(files.list_directory(run.of_step(1)), ElementsAre()) << "what could go is gone";
 }
 
 /// The power goes at any call while an old checkpoint is removed.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "support/temporary_folder.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -104,17 +106,29 @@ TEST_F(ChooseCheckpoint, AStepThatIsAskedForMustBeThere) {
   EXPECT_THAT(refusal(), HasSubstr("the steps 5, 20"));
   config_.load_step = 5;
   EXPECT_EQ(choose().path, run_.of_step(5));
-  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints"));
+  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints are set aside"));
+  config_.load_only = true;
+  EXPECT_THAT(choose().reason, HasSubstr("later checkpoints stay"));
   model_only(5);
   EXPECT_THAT(refusal(), HasSubstr("holds a model only"));
 }
 
 TEST_F(ChooseCheckpoint, TheSeedIsAModelOnly) {
+  const auto expect_model = [&](Source source) {
+    for (const std::int64_t load_step : {-1, 0}) {
+      config_.load_step = load_step;
+      EXPECT_TRUE(choose().model_only);
+      EXPECT_FALSE(choose().finished_at);
+      EXPECT_EQ(choose().source, source);
+    }
+  };
   model_only(0);
-  EXPECT_TRUE(choose().model_only);
-  EXPECT_FALSE(choose().finished_at);
-  config_.load_step = 0;
-  EXPECT_TRUE(choose().model_only);
+  expect_model(Source::kDcp);
+  full(0);  // as others save it
+  expect_model(Source::kDcp);
+  files_.remove_file(run_.of_step(0) + "/.metadata");
+  hugging_face(run_.of_step(0));
+  expect_model(Source::kHuggingFace);
 }
 
 TEST_F(ChooseCheckpoint, ACompleteRunHasNothingLeftToDo) {
@@ -150,11 +164,89 @@ TEST_F(ChooseCheckpoint, WhatIsSuperfluousIsOldOrBroken) {
   for (const std::int64_t step : {1, 2, 3, 4}) full(step);
   cut_off(5);
   files_.remove_file(run_.of_step(2) + "/.metadata");
-  EXPECT_THAT(run_.superfluous(2), ElementsAre(run_.of_step(1), run_.of_step(2)));
-  EXPECT_THAT(run_.superfluous(0), ElementsAre()) << "0 keeps all";
-  EXPECT_THAT(run_.superfluous(9), ElementsAre(run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(2, 4), ElementsAre(run_.of_step(1), run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(0, 4), ElementsAre()) << "0 keeps all";
+  EXPECT_THAT(run_.superfluous(9, 4), ElementsAre(run_.of_step(2)));
+  EXPECT_THAT(run_.superfluous(1, 3), ElementsAre(run_.of_step(1), run_.of_step(2)))
+      << "what is beyond the newest is nobody's business";
   run_.remove(run_.of_step(1));
   EXPECT_FALSE(files_.exists(run_.of_step(1)));
+}
+
+/// Somebody's files, and whether they are still there.
+class RemoveCheckpoint : public ChooseCheckpoint {
+ protected:
+  RemoveCheckpoint() {
+    full(2);
+    files_.create_directories(folder_ / "mine/deep");
+    for (const std::string& path : theirs()) base::write_file_atomically(files_, path, "mine");
+  }
+  std::vector<std::string> theirs() const {
+    return {folder_ / "mine/.metadata", folder_ / "mine/a", folder_ / "mine/deep/b"};
+  }
+  void link(const std::string& name, const std::string& to) {
+    std::filesystem::create_symlink(to, run_.of_step(2) + "/" + name);
+  }
+  void expect_theirs() {
+    for (const std::string& path : theirs()) EXPECT_TRUE(files_.exists(path)) << path;
+  }
+};
+
+TEST_F(RemoveCheckpoint, WhatLinksNameStays) {
+  link("a_folder", folder_ / "mine");
+  link("a_relative_folder", "../../mine/deep");
+  link("a_file", folder_ / "mine/a");
+  link("nothing", folder_ / "nowhere");
+  link("itself", run_.of_step(2) + "/itself");
+  files_.create_directories(run_.of_step(2) + "/notes/more");
+  std::filesystem::create_symlink(folder_ / "mine", run_.of_step(2) + "/notes/more/a_folder");
+  run_.remove(run_.of_step(2));
+  EXPECT_FALSE(files_.exists(run_.of_step(2)));
+  expect_theirs();
+}
+
+TEST_F(RemoveCheckpoint, AMarkThatIsALinkIsRemovedAlone) {
+  files_.remove_file(run_.of_step(2) + "/.metadata");
+  link(".metadata", folder_ / "mine/.metadata");
+  run_.remove(run_.of_step(2));
+  EXPECT_FALSE(files_.exists(run_.of_step(2)));
+  expect_theirs();
+}
+
+TEST_F(RemoveCheckpoint, OfOneThatWasMovedAwayAndLinkedTheLinkGoes) {
+  std::filesystem::create_symlink("../mine", run_.of_step(4));
+  const std::vector<FoundCheckpoint> found = run_.complete();
+  ASSERT_THAT(found, testing::SizeIs(2));
+  EXPECT_FALSE(run_.is_link(found[0]));
+  EXPECT_TRUE(run_.is_link(found[1]));
+  run_.remove(run_.of_step(4));
+  EXPECT_THAT(run_.complete(), testing::SizeIs(1));
+  expect_theirs();
+}
+
+/// All of the run's checkpoints may lie behind a link.
+TEST_F(RemoveCheckpoint, TheWayToTheFolderMayBeALink) {
+  std::filesystem::create_symlink(folder_ / "checkpoint", folder_ / "way");
+  const RunCheckpoints run(files_, folder_ / "way/");
+  ASSERT_THAT(run.complete(), testing::SizeIs(1));
+  EXPECT_FALSE(run.is_link(run.complete()[0]));
+  run.remove(run.complete()[0].path);
+  EXPECT_THAT(run_.complete(), ElementsAre());
+}
+
+TEST_F(ChooseCheckpoint, WhatIsSetAsideIsFoundUnderAnotherNameOnly) {
+  for (const std::int64_t step : {2, 4}) full(step);
+  model_only(6);
+  EXPECT_THAT(run_.full_beyond(2), ElementsAre(testing::Field(&FoundCheckpoint::step, 4)));
+  ASSERT_THAT(run_.beyond(2), testing::SizeIs(2));
+  EXPECT_EQ(run_.set_aside(run_.beyond(2)[0]), (folder_ / "checkpoint/abandoned-4"));
+  full(4);
+  EXPECT_EQ(run_.set_aside(run_.beyond(2)[0]), (folder_ / "checkpoint/abandoned-4.2"));
+  EXPECT_EQ(choose().path, run_.of_step(2));
+  config_.initial_load_path = (folder_ / "checkpoint/abandoned-4");
+  const RunCheckpoints another(files_, folder_ / "another");
+  EXPECT_EQ(choose_checkpoint(files_, another, config_, 100, assets_).path,
+            *config_.initial_load_path);
 }
 
 }  // namespace

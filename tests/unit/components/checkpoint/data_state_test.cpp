@@ -64,6 +64,29 @@ TEST(DataState, ComesBackAsItWas) {
   EXPECT_EQ(read(write_data_state(position, 2), rows), position);
 }
 
+TEST(DataState, SharedFilesAndOrdersComeBackToo) {
+  Rows rows;
+  DataPosition position = contiguous();
+  StreamPosition& stream = position.streams.front();
+  stream.share.order = protocols::PassOrder{};
+  stream.left.front().order = protocols::PassOrder{std::uint64_t{1} << 63};
+  stream.left.push_back({"files", 0, 3, 4, 1, 17, 4, 90, protocols::PassOrder{7}});
+  stream.left.push_back({"files", 0, 5, 6, 1, 17, 4, -1});
+  EXPECT_EQ(read(write_data_state(position, 2), rows), position);
+}
+
+TEST(DataState, RangesMayHaveNoOrder) {
+  Rows rows;
+  const PickleValue ours = PickleValue::dict(
+      {{PickleValue::text("titan_train"),
+        PickleValue::text(R"([{"data": "d", "pass": 0, "share": ["rows", 0, 50, 100, 1, 0],)"
+                          R"("left": [["rows", 0, 57, 100, 1, 1]], "leftover_tokens": [],)"
+                          R"("windows": 6}])")}});
+  const DataPosition position = read(write_pickle(ours, 4), rows);
+  EXPECT_EQ(position.streams.at(0).left.at(0), (UnitRange{"rows", 0, 57, 100, 1, 1}));
+  EXPECT_FALSE(position.streams.at(0).left.at(0).order);
+}
+
 TEST(DataState, SaysToPythonWhichRowAndWhichTokensComeNext) {
   const PickleValue state = read_pickle(write_data_state(contiguous(), 2));
   EXPECT_EQ(*state.find("_num_yielded")->get_if<std::int64_t>(), 3) << "batches of two rows";

@@ -198,6 +198,52 @@ TEST_F(JsonlSinkTest, ClosingOnAFullDiskCountsTheLostLines) {
       "cannot write '" + dump_folder_ + "/metrics.jsonl': No space left on device. Lost lines: 2");
 }
 
+TEST_F(JsonlSinkTest, AFileThatIsRemovedWhileTheRunWritesIsBegunAnewAndSaid) {
+  JsonlSink sink(files_, dump_folder_, false);
+  const std::string path = dump_folder_ + "/metrics.jsonl";
+  sink.log(report(1));
+  files_.remove_file(path);
+  sink.log(report(2));
+  EXPECT_EQ(recorded(), lines(2, 2));
+  files_.rename(path, path + ".old");
+  files_.leave_space(10);
+  EXPECT_FALSE(try_log(sink, 3));
+  EXPECT_EQ(recorded(), lines(3, 3).substr(0, 10));
+  files_.remove_file(path);
+  files_.repair();
+  sink.log(report(4));
+  EXPECT_EQ(recorded(), lines(3, 4)) << "whole lines only";
+  files_.open_for_writing(path + ".new", true)->append(lines(1, 4));
+  files_.rename(path + ".new", path);
+  sink.log(report(5));
+  sink.close();
+  EXPECT_EQ(recorded(), lines(1, 5));
+}
+
+TEST_F(JsonlSinkTest, ALineThatIsDividedBetweenAFileThatIsGoneAndTheNextIsCountedAsLost) {
+  JsonlSink sink(files_, dump_folder_, false);
+  files_.leave_space(10);
+  EXPECT_FALSE(try_log(sink, 1));
+  EXPECT_FALSE(try_log(sink, 2));
+  files_.remove_file(dump_folder_ + "/metrics.jsonl");
+  files_.repair();
+  EXPECT_TRUE(try_log(sink, 3));
+  EXPECT_EQ(recorded(), lines(2, 3));
+  EXPECT_THAT(message_of<RunError>([&] { sink.close(); }), HasSubstr("lacks 1 lines"));
+}
+
+TEST_F(JsonlSinkTest, AFolderThatIsRemovedIsAnErrorUntilItIsBack) {
+  JsonlSink sink(files_, dump_folder_, false);
+  sink.log(report(1));
+  files_.remove_file(dump_folder_ + "/metrics.jsonl");
+  files_.remove_directory(dump_folder_);
+  EXPECT_FALSE(try_log(sink, 2));
+  EXPECT_FALSE(try_log(sink, 3));
+  files_.create_directories(dump_folder_);
+  EXPECT_TRUE(try_log(sink, 4));
+  EXPECT_EQ(recorded(), lines(2, 4));
+}
+
 TEST_F(JsonlSinkTest, ALongOutageKeepsAMebibyteOfLines) {
   JsonlSink sink(files_, dump_folder_, false);
   files_.leave_space(0);

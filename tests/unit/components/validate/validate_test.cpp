@@ -127,5 +127,20 @@ TEST(Validator, NoTokensAreAnErrorNotANaN) {
             std::string::npos);
 }
 
+TEST(Validator, SkippingOneReadsWhatItWouldHaveRead) {
+  Fixture whole(-1, 2);
+  Numbers loader(-1);
+  skip_validation(loader, 2);
+  whole.validator->validate(1, never);
+  whole.seen.clear();
+  whole.validator->validate(10, never);
+  protocols::Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  EXPECT_EQ(batch.input.front(), whole.seen.front());
+  Numbers short_one(2);
+  skip_validation(short_one, 5);
+  EXPECT_FALSE(short_one.next(batch));
+}
+
 }  // namespace
 }  // namespace titan::components

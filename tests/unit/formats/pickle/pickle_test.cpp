@@ -118,7 +118,7 @@ TEST(Pickle, WhatHoldsItselfIsRefused) {
 
 TEST(Pickle, DepthAndUnfoldingAreBounded) {
   std::string deep = "\x80\x02N";
-  deep.append(1000000, '\x85');
+  deep.append(100000, '\x85');
   EXPECT_THAT(error_of(deep + "."), HasSubstr("more than 100 containers within each other"));
 
   // Each list is put into the one before while it is empty, and filled afterwards: no value is
@@ -149,6 +149,18 @@ TEST(Pickle, DepthAndUnfoldingAreBounded) {
   text += std::string("\0\0\x01\0", 4) + std::string(65536, 'x') + std::string("q\0", 2);
   for (int i = 0; i < 2000; ++i) text += std::string("h\0", 2);
   EXPECT_THAT(error_of(text + "t.", {.max_parts = 1000000}), HasSubstr("unfolds to more than"));
+}
+
+TEST(Pickle, MemoryIsBoundedByTheLength) {
+  for (const char opcode : {'}', ']'}) {
+    const std::string containers = "\x80\x04(" + std::string(2'000'000, opcode) + "t.";
+    EXPECT_THAT(error_of(containers),
+                HasSubstr("takes more memory than anything real of 2000005 bytes"));
+  }
+  const Value nones = read_pickle("\x80\x04(" + std::string(2'000'000, 'N') + "t.");
+  EXPECT_EQ(nones.get_if<PickleTuple>()->items.size(), 2'000'000u);
+  const Value tuples = read_pickle("\x80\x04(" + std::string(2'000'000, ')') + "t.");
+  EXPECT_EQ(tuples.get_if<PickleTuple>()->items.at(1'999'999), Value::tuple({}));
 }
 
 TEST(Pickle, CutOrDamagedIsAnErrorOrAValue) {

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "titan/models/llama3/args.h"
@@ -37,6 +38,22 @@ INSTANTIATE_TEST_SUITE_P(Flavors, LlamaSizes,
                                            Size{"70B", 70553706496, 433124327424},
                                            Size{"405B", 405853388800, 2473246556160}),
                          [](const auto& tested) { return std::string(tested.param.flavor); });
+
+TEST(LlamaTensorParallelism, NeedsHeadsThatDivide) {
+  using testing::ElementsAre;
+  TransformerModelArgs args;
+  args.n_heads = 12;
+  args.n_kv_heads = 4;
+  args.vocabulary = 12;
+  EXPECT_THAT(args.tensor_parallel_problems(1), testing::IsEmpty());
+  EXPECT_THAT(args.tensor_parallel_problems(4), testing::IsEmpty());
+  EXPECT_THAT(args.tensor_parallel_problems(6),
+              ElementsAre("its 4 key/value heads do not divide among 6 ranks"));
+  EXPECT_THAT(args.tensor_parallel_problems(24),
+              ElementsAre("its 12 heads do not divide among 24 ranks",
+                          "its 4 key/value heads do not divide among 24 ranks",
+                          "its vocabulary of 12 is smaller than the 24 ranks"));
+}
 
 TEST(LlamaNames, AreTheReferencesInItsOrder) {
   const auto args = std::dynamic_pointer_cast<const TransformerModelArgs>(flavors().at("8B"));

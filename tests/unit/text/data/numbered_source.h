@@ -21,6 +21,8 @@ class NumberedSource final : public text::DocumentSource {
     bool is_interleaved = false;
     /// {unit, document}
     std::vector<std::pair<std::int64_t, std::int64_t>> bad = {};
+    /// Each unit is one document.
+    bool are_documents = false;
   };
 
   explicit NumberedSource(Shape shape) : shape_(std::move(shape)) {}
@@ -29,6 +31,8 @@ class NumberedSource final : public text::DocumentSource {
     if (!shape_.is_counted) return std::nullopt;
     return std::ssize(shape_.documents);
   }
+  std::int64_t count_units() override { return std::ssize(shape_.documents); }
+  bool unit_is_document() const override { return shape_.are_documents; }
   bool is_interleaved() const override { return shape_.is_interleaved; }
   bool open(std::int64_t unit, std::int64_t skip, std::optional<std::uint64_t>) override {
     unit_ = unit;

@@ -43,6 +43,8 @@ struct Story {
   int files;
   bool is_compressed;
   bool is_shuffled;
+  /// Each run has data.shuffle switched, or another seed.
+  bool is_switched = false;
 };
 
 class Resume : public ::testing::TestWithParam<Story> {
@@ -67,8 +69,9 @@ class Resume : public ::testing::TestWithParam<Story> {
     options.seq_len = 15;
     options.infinite = infinite;
     options.batch_size = 2;
-    options.data.shuffle = GetParam().is_shuffled;
-    options.shuffle_seed = 9;
+    options.data.shuffle = GetParam().is_shuffled != (GetParam().is_switched && runs_ % 3 == 1);
+    options.shuffle_seed = GetParam().is_switched ? static_cast<std::uint64_t>(runs_) : 9;
+    ++runs_;
     options.dp_world_size = count;
     for (options.dp_rank = 0; options.dp_rank < count; ++options.dp_rank) {
       // The end of finite data is looked at without a thread that is ahead of the batches.
@@ -98,6 +101,7 @@ class Resume : public ::testing::TestWithParam<Story> {
 
   test::TemporaryFolder folder_;
   test::ByteTokenizer tokenizer_;
+  int runs_ = 0;
 };
 
 INSTANTIATE_TEST_SUITE_P(Data, Resume,
@@ -105,7 +109,9 @@ INSTANTIATE_TEST_SUITE_P(Data, Resume,
                                            Story{"PlainShuffled", 3, false, true},
                                            Story{"CompressedByFiles", 4, true, false},
                                            Story{"CompressedByRows", 3, true, false},
-                                           Story{"CompressedShuffled", 4, true, true}),
+                                           Story{"CompressedShuffled", 4, true, true},
+                                           Story{"PlainSwitched", 3, false, true, true},
+                                           Story{"CompressedSwitched", 4, true, true, true}),
                          [](const auto& story) { return story.param.name; });
 
 TEST_P(Resume, NoTokenIsRepeatedOrSkippedAtAnotherDegree) {
@@ -151,6 +157,7 @@ TEST_P(Resume, NoTokenIsRepeatedOrSkippedAtAnotherDegree) {
 }
 
 TEST_P(Resume, TheSameDegreeGoesOnWithTheVeryNextBatch) {
+  if (GetParam().is_switched) GTEST_SKIP() << "what comes behind this pass has another order";
   for (const std::int64_t size : {1, 2, 4}) {
     const auto whole = ranks(size);
     Batch batch;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <new>
 
 #include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
@@ -54,6 +55,26 @@ Number number_at(const std::string& bytes, std::size_t offset) {
   Number number = 0;
   std::memcpy(&number, bytes.data() + offset, sizeof(number));
   return number;
+}
+
+TEST_F(TokenizeDataset, TooLittleMemoryIsSaidWithTheDataAndTheThreads) {
+  class Exhausted final : public protocols::Tokenizer {
+   public:
+    std::vector<std::int64_t> encode(std::string_view, bool, bool) const override {
+      throw std::bad_alloc();
+    }
+    std::string decode(const std::vector<std::int64_t>&, bool) const override { return {}; }
+    std::int64_t vocab_size() const override { return 258; }
+    std::optional<std::int64_t> bos_id() const override { return 256; }
+    std::optional<std::int64_t> eos_id() const override { return 257; }
+    std::optional<std::int64_t> token_to_id(std::string_view) const override { return {}; }
+    std::optional<std::string> id_to_token(std::int64_t) const override { return {}; }
+  };
+  const std::string message = message_of<RunError>(
+      [&] { tokenize_dataset(options_, Exhausted(), base::posix_file_system()); });
+  EXPECT_TRUE(message.starts_with("out of memory at documents of " + (folder_ / "data.jsonl")))
+      << message;
+  EXPECT_TRUE(message.ends_with("lower --threads (3)")) << message;
 }
 
 TEST_F(TokenizeDataset, WritesWhatMegatronReads) {
@@ -179,7 +200,7 @@ TEST_F(TokenizeDataset, DoesNotShuffle) {
 }
 
 TEST_F(TokenizeDataset, NoDocumentsAreNoOutput) {
-  write_file(folder_ / "data.jsonl", "{\n");
+  write_file(folder_ / "data.jsonl", "{]\n");
   options_.data.data.on_bad_row = config::OnBadRow::kSkip;
   EXPECT_NE(message_of<RunError>([&] { run(); }).find("there is no document"), std::string::npos);
   EXPECT_TRUE(left_in_output().empty());

@@ -1,6 +1,9 @@
 #include "text/data/window_packer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <new>
 
 #include "support/throws.h"
 #include "unit/text/data/data_test_support.h"
@@ -26,6 +29,7 @@ class ListSource final : public DocumentSource {
     document = documents_[next_++];
     return true;
   }
+  bool unit_is_document() const override { return false; }
   const char* units() const override { return "lists"; }
   std::string description() const override { return "a list"; }
 
@@ -82,7 +86,7 @@ TEST(WindowPacker, PromptsAreReadButNotTrainedOn) {
 }
 
 // As Llama 3's: BOS and EOS come with every text, asked for or not.
-class AlwaysFraming final : public protocols::Tokenizer {
+class AlwaysFraming : public protocols::Tokenizer {
  public:
   Ids encode(std::string_view text, bool, bool) const override {
     return bytes_.encode(text, true, true);
@@ -97,6 +101,20 @@ class AlwaysFraming final : public protocols::Tokenizer {
  private:
   ByteTokenizer bytes_;
 };
+
+TEST(WindowPacker, ADocumentThatDoesNotFitIntoMemoryIsNamed) {
+  class Exhausted final : public AlwaysFraming {
+    Ids encode(std::string_view text, bool, bool) const override {
+      if (text.size() > 3) throw std::bad_alloc();
+      return {1, 2, 3};
+    }
+  };
+  EXPECT_THAT(test::message_of<RunError>([] {
+                first_window({text("ab"), text("abcd")}, 5, Exhausted());
+              }),
+              testing::StartsWith(
+                  "out of memory at a document of a list (the last that was read has 4 bytes)"));
+}
 
 TEST(WindowPacker, APromptAndItsResponseAreOneDocument) {
   const Window window = first_window({text("xy", "ab")}, 5, AlwaysFraming());
@@ -122,6 +140,37 @@ TEST(WindowPacker, StoredTokensAreTakenAsTheyAre) {
       first_window({tokens({256, 5, 257, 256, 6}), tokens({7, 8})}, 6, ByteTokenizer());
   EXPECT_EQ(window.input, (Ids{256, 5, 257, 256, 6, 7}));
   EXPECT_EQ(window.starts, (Starts{1, 0, 0, 1, 0, 1}));
+}
+
+// As GPT-2's: one token is BOS and EOS.
+class OneForBoth final : public protocols::Tokenizer {
+ public:
+  Ids encode(std::string_view text, bool add_bos, bool add_eos) const override {
+    Ids ids = bytes_.encode(text, add_bos, false);
+    if (add_eos) ids.push_back(256);
+    return ids;
+  }
+  std::string decode(const Ids&, bool) const override { return {}; }
+  std::int64_t vocab_size() const override { return 258; }
+  std::optional<std::int64_t> bos_id() const override { return 256; }
+  std::optional<std::int64_t> eos_id() const override { return 256; }
+  std::optional<std::int64_t> token_to_id(std::string_view) const override { return {}; }
+  std::optional<std::string> id_to_token(std::int64_t) const override { return {}; }
+
+ private:
+  ByteTokenizer bytes_;
+};
+
+TEST(WindowPacker, OneTokenForBothBelongsToTheDocumentThatItEnds) {
+  const Window texts = first_window({text("a"), text("b"), text("")}, 7, OneForBoth());
+  EXPECT_EQ(texts.input, (Ids{256, 'a', 256, 256, 'b', 256, 256}));
+  EXPECT_EQ(texts.starts, (Starts{1, 0, 0, 1, 0, 0, 1}));
+  const Window stored = first_window(
+      {tokens({256, 'a', 256}), tokens({256, 'b', 256, 256}), tokens({256})}, 7, OneForBoth());
+  EXPECT_EQ(stored.starts, (Starts{1, 0, 0, 1, 0, 0, 0})) << "the last two end the document";
+  const Window loose = first_window({tokens({256, 5, 256, 256, 6, 256, 7, 8})}, 7, OneForBoth());
+  EXPECT_EQ(loose.starts, (Starts{1, 0, 0, 1, 0, 1, 0}))
+      << "one between two documents begins the next";
 }
 
 TEST(WindowPacker, ATokenThatTheTokenizerDoesNotHaveIsRefused) {

@@ -79,6 +79,22 @@ TEST_F(JsonlSourceTest, DecodesStrings) {
             Texts{std::string("é🤖\n\"\\/\0x", 12)});
 }
 
+TEST_F(JsonlSourceTest, FieldsThatNobodyReadsMayHoldWhatPythonWrites) {
+  for (const std::string value :
+       {"NaN", "Infinity", "-Infinity", "1e400", "-1E+9999", "\"\\ud800\"", "\"\xff\"",
+        "[NaN, {\"text\": [Infinity, 1e999]}]", "{\"a\\\"b\\\\\": NaN, \"c\": []}",
+        "123456789012345678901234567890", "[[[{}]], -0.5e-3]", "\"tab\there\""}) {
+    EXPECT_EQ(
+        read("{\"n\": " + value + ", \"text\": \"a\"}\n{\"text\" : \"b\" ,\"n\" :" + value + " } "),
+        (Texts{"a", "b"}))
+        << value;
+    EXPECT_EQ(read("{\"text\": " + value + "}").front().find("bad: "), 0u) << value;
+  }
+  EXPECT_EQ(read("{\"\\ud800\": 1, \"\xff\": 2, \"te\\u0078t\": \"a\"}"), Texts{"a"});
+  const std::string deep(1 << 20, '[');
+  EXPECT_EQ(read("{\"n\": " + deep + std::string(1 << 20, ']') + ", \"text\": \"a\"}"), Texts{"a"});
+}
+
 TEST_F(JsonlSourceTest, BadRowsNameFileAndLineAndTheNextOnesCome) {
   const auto error = [&](const std::string& row) {
     const Texts seen = read("{\"text\": \"a\"}\n\n" + row + "\n{\"text\": \"b\"}\n");
@@ -98,11 +114,31 @@ TEST_F(JsonlSourceTest, BadRowsNameFileAndLineAndTheNextOnesCome) {
   EXPECT_EQ(error("[{\"text\": \"a\"}]"),
             "a row must be an object with a string 'text', not a list");
   EXPECT_EQ(error("{\"text\": \"cut of"),
-            "invalid JSON at byte 17 of the line: error while parsing value - invalid string: "
-            "missing closing quote");
-  for (const char* row :
-       {"{\"text\": \"a\"} {}", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xff\"}", "{text: 1}", "x",
-        "{\"text\": \"a\", \"n\": 1e999}", "{\"text\": \"a\tb\"}"}) {
+            "invalid JSON at byte 17 of the line: a string has no closing quote");
+  EXPECT_EQ(error("{\"n\": 1, \"text\": \"a\\ud800b\"}"),
+            "invalid JSON at byte 26 of the line: invalid string: surrogate U+D800..U+DBFF must be "
+            "followed by U+DC00..U+DFFF");
+  for (const char* row : {"{\"text\": \"a\"} {}",
+                          "{\"text\": \"\\ud800\"}",
+                          "{\"text\": \"\xff\"}",
+                          "{text: 1}",
+                          "x",
+                          "{\"text\": \"a\tb\"}",
+                          "{\"text\": \"\\x\"}",
+                          "{\"text\": \"a\",}",
+                          "{\"text\": \"a\"",
+                          "{\"text\" \"a\"}",
+                          "{\"text\": \"a\", \"n\": 01}",
+                          "{\"text\": \"a\", \"n\": 1.}",
+                          "{\"text\": \"a\", \"n\": -}",
+                          "{\"text\": \"a\", \"n\": nan}",
+                          "{\"text\": \"a\", \"n\": [1,]}",
+                          "{\"text\": \"a\", \"n\": [1}}",
+                          "{\"text\": \"a\", \"n\": {1: 2}}",
+                          "{\"text\": \"a\", \"n\": [1 2]}",
+                          "{\"text\": \"a\", \"n\": \"b\\\"}",
+                          "{\"text\": \"a\", \"n\": }",
+                          "{\"text\": \"a\" \"n\": 1}"}) {
     EXPECT_EQ(error(row).find("invalid JSON at byte "), 0u) << row;
   }
   EXPECT_LT(error("{\"text\": \"" + std::string(1 << 20, 'x')).size(), 200u);

@@ -60,15 +60,15 @@ TEST_F(MegatronSourceTest, ReadsDocumentsOfEveryIntegerType) {
   check(8, 2, bytes_of<std::uint16_t>(ids));
 }
 
-TEST_F(MegatronSourceTest, DocumentsAreSequencesThroughThePointers) {
+TEST_F(MegatronSourceTest, DocumentsAreOneOrSeveralSequences) {
   MegatronParts parts;
   parts.lengths = {2, 0, 1, 3};
-  parts.offsets = {8, 0, 0, 2};  // in another order than the bytes
-  parts.ends = {0, 2, 2, 4};     // the second has no sequence
+  parts.offsets = {0, 4, 4, 6};
+  parts.ends = {0, 2, 2, 4};  // the second has no sequence
   write("a", megatron_index(parts), bytes_of<std::uint16_t>(Ids{10, 20, 30, 40, 50, 60}));
   const auto source = open();
   const Units units = read_units(*source);
-  EXPECT_EQ(units, (Units{{"50 60 "}, {}, {"10 20 30 40 "}}));
+  EXPECT_EQ(units, (Units{{"10 20 "}, {}, {"30 40 50 60 "}}));
   EXPECT_EQ(source->unit_count(), 3);
   EXPECT_STREQ(source->units(), "documents");
   EXPECT_TRUE(test::reopens_everywhere(*source, units));
@@ -91,7 +91,8 @@ TEST_F(MegatronSourceTest, ALongDocumentComesInPieces) {
   MegatronParts parts;
   parts.type = 4;
   parts.lengths = {piece / 2, 0, piece + 5, piece / 2, 0, 0};
-  parts.offsets = {0, 0, 2 * piece, 6 * piece + 20, 0, 0};
+  const std::int64_t end = 8 * piece + 20;
+  parts.offsets = {0, 2 * piece, 2 * piece, 6 * piece + 20, end, end};
   parts.ends = {0, 6};
   write("a", megatron_index(parts), bytes_of<std::int32_t>(ids));
   const auto source = open();
@@ -180,6 +181,35 @@ TEST_F(MegatronSourceTest, HostileIndicesAreRefused) {
             "document 0 is the sequences from 0 to before 3 of 2");
   EXPECT_NE(why_not([](MegatronParts& p) { p.ends[2] = 0; }).find("document 1 is the sequences"),
             std::string::npos);
+  // Pointers that are not the sums of the lengths, in a .bin that has room for them.
+  EXPECT_EQ(why_not([](MegatronParts& p) { p.offsets[1] = 4; }),
+            "sequence 1 begins at byte 4 of the .bin, but by the lengths before it, in tokens of 2 "
+            "bytes, at byte 6");
+  EXPECT_EQ(why_not([](MegatronParts& p) { p.lengths[0] = 2; }),
+            "sequence 1 begins at byte 6 of the .bin, but by the lengths before it, in tokens of 2 "
+            "bytes, at byte 4");
+  EXPECT_NE(why_not([](MegatronParts& p) { p.type = 2; }).find("in tokens of 1 bytes, at byte 3"),
+            std::string::npos);
+  EXPECT_NE(why_not([](MegatronParts& p) {
+              std::swap(p.offsets[0], p.offsets[1]);
+            }).find("sequence 0 begins at byte 6"),
+            std::string::npos);
+  // A .bin that is longer.
+  EXPECT_EQ(why(good, std::string(14, '\0')),
+            "its sequences are 12 bytes, but the .bin has 14: it is another one, or the index was "
+            "written before all of it was");
+  EXPECT_NE(why(megatron_index({}, 8, 2)).find("its sequences are 0 bytes"), std::string::npos);
+  // Sequences that are in no document.
+  EXPECT_EQ(why_not([](MegatronParts& p) {
+              p.ends = {0, 1};
+            }),
+            "its documents are the first 1 of 2 sequences");
+  EXPECT_EQ(why_not([](MegatronParts& p) { p.ends = {0}; }),
+            "its documents are the first 0 of 2 sequences");
+  EXPECT_EQ(why_not([](MegatronParts& p) {
+              p.ends = {1, 2};
+            }),
+            "its documents begin with sequence 1");
   EXPECT_NE(why(good + "x").find("should have"), std::string::npos);
   EXPECT_NE(why(good + "xx").find("multimodal"), std::string::npos);
   // Counts that would overflow or ask for all memory.

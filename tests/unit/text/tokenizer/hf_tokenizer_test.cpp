@@ -92,11 +92,22 @@ TEST(HfTokenizer, WithoutBosAndEos) {
   EXPECT_EQ(tokenizer->encode("a", true, true), Ids{0});
 }
 
-TEST(HfTokenizer, ATokenThatIsBothIsBosOnly) {
-  const auto tokenizer =
-      build_tokenizer(small_tokenizer(), Json{{"bos_token", "<s>"}, {"eos_token", "<s>"}});
+TEST(HfTokenizer, ATokenThatIsBothIsWrittenTwice) {
+  const Json both = {{"bos_token", "<s>"}, {"eos_token", {{"content", "<s>"}}}};
+  const auto tokenizer = build_tokenizer(small_tokenizer(), both);
   EXPECT_EQ(tokenizer->bos_id(), 9);
-  EXPECT_EQ(tokenizer->eos_id(), std::nullopt);
+  EXPECT_EQ(tokenizer->eos_id(), 9);
+  EXPECT_EQ(tokenizer->encode("a", true, true), (Ids{9, 0, 9}));
+  EXPECT_EQ(tokenizer->encode("a", true, false), (Ids{9, 0}));
+  EXPECT_EQ(tokenizer->encode("a", false, true), (Ids{0, 9}));
+  EXPECT_EQ(tokenizer->encode("", true, true), (Ids{9, 9}));
+  Json whisper = small_tokenizer();
+  whisper["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "d", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                 {"SpecialToken": {"id": "<s>", "type_id": 0}}], "pair": [],
+      "special_tokens": {"d": {"id": "d", "ids": [3], "tokens": ["d"]}, "<s>": {"id": "<s>", "ids": [9], "tokens": ["<s>"]}}})");
+  EXPECT_EQ(build_tokenizer(whisper, both)->encode("a", true, true), (Ids{3, 0, 9}))
+      << "the original asks only whether the post-processor writes the token";
 }
 
 TEST(HfTokenizer, ThePostProcessorsBosIsNotDoubled) {

@@ -6,13 +6,11 @@
 
 namespace titan::protocols {
 class Tokenizer;
-}
-
-namespace titan::text {
 
 /// Token ids of a piece of a document: BOS in front only where the document begins, EOS behind only
-/// where it ends, also with a tokenizer that adds them to everything.
-std::vector<std::int64_t> encode_text(const protocols::Tokenizer& tokenizer, std::string_view text,
+/// where it ends, also with a tokenizer that writes them around everything. A text to be continued
+/// begins a document and does not end it.
+std::vector<std::int64_t> encode_text(const Tokenizer& tokenizer, std::string_view text,
                                       bool begins, bool ends);
 
-}  // namespace titan::text
+}  // namespace titan::protocols

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "titan/schedule/schedule.h"
+
+namespace titan::schedule {
+
+/// A schedule of computations with all that goes on around them, in PyTorch's order: parameters of a stage are
+/// gathered while it is among the next three that the rank works on, gradients summed behind its last backward;
+/// what another rank needs is sent as soon as it is there, and received, by the peer, as early as it can
+/// be. Between two stages of one rank nothing is sent. Throws ConfigError for what waits for itself.
+Schedule lower(const Schedule& computations);
+
+/// Without what `lower` adds.
+Schedule computations_of(const Schedule& schedule);
+
+}  // namespace titan::schedule
