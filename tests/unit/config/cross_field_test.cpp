@@ -100,7 +100,8 @@ TEST(CrossField, GlobalBatchIsAMultipleOfLocalTimesRanks) {
 }
 
 TEST(CrossField, AStepAccumulatesWhatTheRanksDoNotTakeAtOnce) {
-  Training training{.local_batch_size = 4};
+  Training training;
+  training.local_batch_size = 4;
   EXPECT_EQ(training.accumulation_steps(8), 1);
   training.global_batch_size = 64;
   EXPECT_EQ(training.accumulation_steps(1), 16);
