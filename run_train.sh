@@ -50,7 +50,7 @@ trains() {
   [[ ! "${1:-}" =~ ^(tokenize|generate|convert|plot)$ ]] || return 1
   for argument in "$@"; do
     case "${argument//_/-}" in
-      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate) return 1 ;;
+      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate | --completion*) return 1 ;;
     esac
   done
 }
@@ -108,6 +108,11 @@ threads_of_a_rank() {
   local threads=$(($(nproc) / NGPU))
   echo $((threads > 0 ? threads : 1))
 }
+
+# TorchTitan's script runs the Python module that this names.
+if [[ "${TRAIN_FILE:-torchtitan.train}" != torchtitan.train ]]; then
+  echo "run_train.sh: TRAIN_FILE=$TRAIN_FILE is not run: there is one program for all models, and --model.name chooses one" >&2
+fi
 
 arguments=()
 case "${1:-}" in

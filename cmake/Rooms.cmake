@@ -15,13 +15,15 @@ function(titan_room name)
   endif()
 endfunction()
 
-# titan_test(NAME SOURCES a_test.cpp ... [DEPENDS rooms ...] [TORCH])
-# A GoogleTest program; every TEST becomes a CTest test named Suite.Test.
+# titan_test(NAME SOURCES a_test.cpp ... [DEPENDS rooms ...] [TORCH] [LONG filter])
+# A GoogleTest program; every TEST becomes a CTest test named Suite.Test, in a process of its own. Those that the filter (of
+# GoogleTest) matches take long. The rest is also one test, unit.<NAME>, of the configuration Quick: most of the time of the small
+# ones is that LibTorch is loaded.
 function(titan_test name)
   if(NOT TITAN_BUILD_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "LONG" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/tests")
@@ -31,9 +33,30 @@ function(titan_test name)
   if(ARG_TORCH)
     titan_use_torch(${name} PRIVATE)
   endif()
-  # Parameters stay out of the names: the bytes of a parameter without a printer differ from run to run.
-  gtest_discover_tests(${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                       NO_PRETTY_VALUES PROPERTIES TIMEOUT 300)
+  # Parameters stay out of the names: the bytes of a parameter without a printer differ from run to run. CTest runs as many tests as
+  # there are cores; a second thread of each would only wait for them.
+  set(discover ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES)
+  add_test(NAME unit.${name} COMMAND ${name} "--gtest_filter=-${ARG_LONG}" --gtest_brief=1 CONFIGURATIONS Quick
+           WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300 COST 5 ENVIRONMENT "OMP_NUM_THREADS=1")
+  if(ARG_LONG)
+    gtest_discover_tests(${discover} TEST_FILTER "-${ARG_LONG}"
+                         PROPERTIES TIMEOUT 300 LABELS single ENVIRONMENT "OMP_NUM_THREADS=1")
+    gtest_discover_tests(${discover} TEST_FILTER "${ARG_LONG}" TEST_LIST ${name}_LONG
+                         PROPERTIES TIMEOUT 300 LABELS long COST 50 ENVIRONMENT "OMP_NUM_THREADS=1")
+  else()
+    gtest_discover_tests(${discover} PROPERTIES TIMEOUT 300 LABELS single ENVIRONMENT "OMP_NUM_THREADS=1")
+  endif()
+endfunction()
+
+# titan_takes_long(TESTS ... [SECONDS n])
+# Tests that `run_tests.sh quick` leaves out. The longest begin first, so that none is left running alone at the end.
+function(titan_takes_long)
+  cmake_parse_arguments(ARG "" "SECONDS" "" ${ARGN})
+  if(NOT ARG_SECONDS)
+    set(ARG_SECONDS 10)
+  endif()
+  set_tests_properties(${ARG_UNPARSED_ARGUMENTS} PROPERTIES LABELS long COST ${ARG_SECONDS})
 endfunction()
 
 # titan_fuzz(NAME SOURCES a_fuzz.cpp ... [DEPENDS rooms ...] [SEEDS folder ...])

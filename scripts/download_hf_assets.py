@@ -84,8 +84,11 @@ class Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Hub:
-    def __init__(self, endpoint, given):
+    """A repository of the hub: a model, or one of the `datasets`; of its files those in `folder`."""
+
+    def __init__(self, endpoint, given, kind="models", folder=""):
         self.endpoint, self.repo, self.revision = endpoint.rstrip("/"), given.repo_id, given.revision
+        self.kind, self.folder = kind, folder
         self.timeout, self.first_pause = given.timeout, given.pause
         token = given.hf_token
         parts = urllib.parse.urlsplit(self.endpoint)
@@ -124,7 +127,7 @@ class Hub:
             return Interrupted(f"the hub answers {error.code} {error.reason}", int(pause) if pause.isdecimal() else None)
         if error.code == 404:
             name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
-            missing = f"repository {self.repo}" if "/api/models/" in name else name.partition("/resolve/")[2]
+            missing = f"repository {self.repo}" if f"/api/{self.kind}/" in name else name.partition("/resolve/")[2]
             return Failure(f"404: {self.endpoint} has no {missing} (revision {self.revision})")
         if error.code in (401, 403):
             if what == "RepoNotFound":
@@ -138,7 +141,7 @@ class Hub:
 
     def listing(self):
         """All files of the repository."""
-        url = f"{self.endpoint}/api/models/{self.repo}/tree/{urllib.parse.quote(self.revision, safe='')}?recursive=true"
+        url = f"{self.endpoint}/api/{self.kind}/{self.repo}/tree/{urllib.parse.quote(self.revision, safe='')}{self.folder}?recursive=true"
         files = []
         while url:
             data, links = self.persist(lambda url=url: self.read(url))
@@ -179,7 +182,8 @@ class Hub:
             return data, response.headers.get("Link", "")
 
     def file_url(self, file):
-        return f"{self.endpoint}/{self.repo}/resolve/{urllib.parse.quote(self.revision, safe='')}/{urllib.parse.quote(file.path)}"
+        kind = "" if self.kind == "models" else self.kind + "/"
+        return f"{self.endpoint}/{kind}{self.repo}/resolve/{urllib.parse.quote(self.revision, safe='')}/{urllib.parse.quote(file.path)}"
 
 
 def remote_file(entry):
@@ -339,12 +343,8 @@ def check_space(folder, wanted):
         raise Failure(f"{folder} has {readable(free)} free, and {readable(needed)} are to be downloaded")
 
 
-def download(hub, given):
-    folder = Path(given.local_dir) / given.repo_id.partition("/")[2]
-    listing = hub.listing()
-    places = [(file, place(folder, file.path)) for file in chosen(listing, given)]
-    if not places:
-        raise Failure(f"{given.repo_id} has no file of those asked for, but: {', '.join(file.path for file in listing[:50])}")
+def download(hub, files, folder):
+    places = [(file, place(folder, file.path)) for file in files]
     begin = time.monotonic()
     missing = [(file, path) for file, path in places if not is_there(file, path)]
     check_space(folder, missing)
@@ -356,19 +356,25 @@ def download(hub, given):
           f"{len(places) - len(missing)} there already; all checked")
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repo_id", required=True, help="the repository, as ORGANISATION/NAME")
-    parser.add_argument("--hf_token", default=os.environ.get("HF_TOKEN"), 
+def add_arguments(parser):
+    """Those of every download."""
+    parser.add_argument("--hf_token", default=os.environ.get("HF_TOKEN"),
                         help="for private and gated repositories (default: HF_TOKEN)")
-    parser.add_argument("--local_dir", type=os.path.expanduser, default="assets/hf/", help="where the folder NAME goes (default: %(default)s)")
-    parser.add_argument("--assets", nargs="+", default=[], choices=ASSETS, help="kinds of files")
-    parser.add_argument("--additional_patterns", nargs="+", default=[], help="further files, by name, * and ?")
-    parser.add_argument("--all", action="store_true", help="every file of the repository")
     parser.add_argument("--revision", default="main", help="branch, tag or commit (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=30, help="seconds to wait for an answer (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=0.5,
                         help="seconds before a second attempt, doubled after each (default: %(default)s)")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repo_id", required=True, help="the repository, as ORGANISATION/NAME")
+    parser.add_argument("--local_dir", type=os.path.expanduser, default="assets/hf/",
+                        help="where the folder NAME goes (default: %(default)s)")
+    parser.add_argument("--assets", nargs="+", default=[], choices=ASSETS, help="kinds of files")
+    parser.add_argument("--additional_patterns", nargs="+", default=[], help="further files, by name, * and ?")
+    parser.add_argument("--all", action="store_true", help="every file of the repository")
+    add_arguments(parser)
     given = parser.parse_args()
     if not (given.all or given.assets or given.additional_patterns):
         parser.error("at least one of --all, --assets and --additional_patterns is needed")
@@ -377,19 +383,27 @@ def arguments():
     return given
 
 
-def main():
-    given = arguments()
+def download_assets(endpoint, given):
+    hub = Hub(endpoint, given)
+    listing = hub.listing()
+    files = chosen(listing, given)
+    if not files:
+        raise Failure(f"{given.repo_id} has no file of those asked for, but: {', '.join(file.path for file in listing[:50])}")
+    download(hub, files, Path(given.local_dir) / given.repo_id.partition("/")[2])
+
+
+def run(name, action, given):
+    """Calls `action(endpoint, given)`; the script `name` ends with one line that says what failed."""
     try:
-        endpoint = os.environ.get("HF_ENDPOINT") or PUBLIC_HUB
-        download(Hub(endpoint, given), given)
+        action(os.environ.get("HF_ENDPOINT") or PUBLIC_HUB, given)
     except Failure as failure:
-        sys.exit(f"download_hf_assets: {failure}")
+        sys.exit(f"{name}: {failure}")
     except OSError as error:
         hint = ". What came so far is kept: free some space and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        sys.exit(f"download_hf_assets: {error.filename or given.local_dir}: {error.strerror or error}{hint}")
+        sys.exit(f"{name}: {error.filename or given.local_dir}: {error.strerror or error}{hint}")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 if __name__ == "__main__":
-    main()
+    run("download_hf_assets", download_assets, arguments())

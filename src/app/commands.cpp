@@ -59,12 +59,23 @@ int run_local_ranks(std::span<const std::string> args, const config::CommandLine
   return tools::launch_ranks(launch);
 }
 
+void print_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) {
+    std::fprintf(stderr, "titan_train: warning: %s\n", warning.c_str());
+  }
+}
+
+/// The engine, which knows the models. Throws ConfigError where the config names another one.
+Engine& engine_for(const config::CommandLine& command) {
+  Engine& engine = load_engine();
+  config::throw_if_any(engine.model_problems(command.config, command.origins));
+  return engine;
+}
+
 void draw(const config::CommandLine& command) {
   const plot::PlotResult result =
       plot::plot_runs(base::posix_file_system(), command.inputs, command.output);
-  for (const std::string& warning : result.warnings) {
-    std::fprintf(stderr, "titan_train: warning: %s\n", warning.c_str());
-  }
+  print_warnings(result.warnings);
   tools::print(result.path + "\n");
 }
 
@@ -84,9 +95,11 @@ std::optional<std::int64_t> simulated_ranks() {
 
 int run(std::span<const std::string> args) {
   tools::StartupTimes startup_times;
-  const config::CommandLine command =
-      config::parse_command_line(args, base::posix_file_system(),
-                                 tools::read_launch_environment().world_size, simulated_ranks());
+  const config::CommandLine command = config::parse_command_line(
+      args, base::posix_file_system(), tools::read_launch_environment().world_size,
+      simulated_ranks(), [](const config::JobConfig& config, const config::Origins& origins) {
+        return load_engine().model_problems(config, origins);
+      });
   switch (command.action) {
     case config::Action::kHelp:
       tools::print(config::help_text());
@@ -97,11 +110,14 @@ int run(std::span<const std::string> args) {
     case config::Action::kVersion:
       tools::print(version_text());
       return 0;
+    case config::Action::kCompletion:
+      tools::print(config::completion_script(command.shell));
+      return 0;
     case config::Action::kPrintConfig:
       tools::print(config::print_config(command.config, command.origins));
       return 0;
     case config::Action::kCheck:
-      load_engine().check_model(command.config);
+      print_warnings(command.warnings);
       tools::print(concat("The configuration is valid for ", command.world_size, " rank",
                           command.world_size == 1 ? "" : "s", ".\n"));
       return 0;
@@ -112,17 +128,17 @@ int run(std::span<const std::string> args) {
       tools::print(lr_table(command.config));
       return 0;
     case config::Action::kEstimate:
-      return load_engine().estimate(command);
+      return engine_for(command).estimate(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kGenerate:
-      return load_engine().generate(command);
+      return engine_for(command).generate(command);
     case config::Action::kConvert:
-      return load_engine().convert(command);
+      return engine_for(command).convert(command);
     case config::Action::kTrain:
       if (command.nproc) return run_local_ranks(args, command);
       startup_times.finish("config");
-      return load_engine().train(command, startup_times);
+      return engine_for(command).train(command, startup_times);
   }
   throw InternalError("unknown action");
 }

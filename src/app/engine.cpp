@@ -5,8 +5,6 @@
 
 #include "app/engine_commands.h"
 #include "titan/app/register_all.h"
-#include "titan/protocols/model_converter.h"
-#include "titan/protocols/train_spec.h"
 
 namespace titan::app {
 
@@ -28,9 +26,9 @@ class TorchEngine : public Engine {
   int generate(const config::CommandLine& command) override { return app::generate(command); }
   int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
-  void check_model(const config::JobConfig& config) override {
-    protocols::get_model_args(config.model.name, config.model.flavor);
-    protocols::check_model_converters(config);
+  config::Problems model_problems(const config::JobConfig& config,
+                                  const config::Origins& origins) override {
+    return app::model_problems(config, origins);
   }
 };
 

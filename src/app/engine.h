@@ -23,8 +23,9 @@ class Engine {
   /// Forecasts a step of rank 0: tables, or JSON, on standard output; with `output`, JSON there and
   /// tables on standard output. Returns 0. Throws ConfigError, RunError.
   virtual int estimate(const config::CommandLine& command) = 0;
-  /// Throws ConfigError for a model or flavor that is not registered.
-  virtual void check_model(const config::JobConfig& config) = 0;
+  /// A model, flavor or converter that is not registered.
+  virtual config::Problems model_problems(const config::JobConfig& config,
+                                          const config::Origins& origins) = 0;
 };
 
 /// Loads libtitan_engine.so from the program's folder. Throws RunError with the loader's reason.

@@ -12,5 +12,6 @@ int tokenize(const config::CommandLine& command);
 int generate(const config::CommandLine& command);
 int convert(const config::CommandLine& command);
 int estimate(const config::CommandLine& command);
+config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins);
 
 }  // namespace titan::app

@@ -44,7 +44,7 @@ class LrTable {
                       static_cast<long long>(steps_), config_.optimizer.lr);
     const std::vector<Phase> phases = find_phases();
     for (const Phase& phase : phases) text += phase_line(phase);
-    text += "\n" + formatted("%10s  %s\n", "step", "lr");
+    text += "\n" + formatted("%*s  %s\n", step_width(), "step", "lr");
     for (const std::int64_t step : rows(phases)) text += row(step);
     return text;
   }
@@ -60,21 +60,27 @@ class LrTable {
     const std::string decay =
         "decay (" + std::string(config::to_string(config_.lr_scheduler.decay_type)) + ")";
     std::vector<Phase> phases;
-    for (const Phase& phase :
-         {Phase{"warm-up", 1, warm}, Phase{"stable", warm + 1, stable},
-          Phase{decay, stable + 1, decayed}, Phase{"held", decayed + 1, steps_}}) {
-      if (phase.first <= phase.last) phases.push_back(phase);
-    }
+    const auto add = [&](const std::string& name, std::int64_t behind, std::int64_t last) {
+      if (behind < last) phases.push_back({name, behind + 1, last});
+    };
+    add("warm-up", 0, warm);
+    add("stable", warm, stable);
+    add(decay, stable, decayed);
+    add("held", decayed, steps_);
     return phases;
   }
 
   /// The last step after the warm-up that has the whole rate: from there on it falls.
   std::int64_t last_full_step(std::int64_t warm) const {
     std::int64_t full = warm;
-    std::int64_t below = steps_ + 1;
-    while (below - full > 1) {
-      const std::int64_t middle = full + (below - full) / 2;
-      (schedule_.factor(middle - 1) >= 1 ? full : below) = middle;
+    std::int64_t last = steps_;  // no later step has it
+    while (full < last) {
+      const std::int64_t middle = last - (last - full) / 2;
+      if (schedule_.factor(middle - 1) >= 1) {
+        full = middle;
+      } else {
+        last = middle - 1;
+      }
     }
     return full;
   }
@@ -92,17 +98,22 @@ class LrTable {
       return rows;
     }
     for (const Phase& phase : phases) rows.insert({phase.first, phase.last});
-    for (std::int64_t i = 1; i < kSampledRows; ++i) {
-      const double share = static_cast<double>(i) / (kSampledRows - 1);
-      rows.insert(1 + static_cast<std::int64_t>(share * static_cast<double>(steps_ - 1)));
-    }
+    constexpr std::int64_t kParts = kSampledRows - 1;
+    const std::int64_t whole = (steps_ - 1) / kParts;
+    const std::int64_t rest = (steps_ - 1) % kParts;
+    for (std::int64_t i = 1; i <= kParts; ++i) rows.insert(1 + whole * i + rest * i / kParts);
     return rows;
+  }
+
+  int step_width() const {
+    return std::max(10, static_cast<int>(std::to_string(steps_).size()) + 1);
   }
 
   std::string row(std::int64_t step) const {
     const double share = std::clamp(schedule_.factor(step - 1), 0.0, 1.0);
     const auto columns = static_cast<std::size_t>(std::round(share * kBarColumns));
-    std::string line = formatted("%10lld  %-13.6g", static_cast<long long>(step), lr(step));
+    std::string line =
+        formatted("%*lld  %-13.6g", step_width(), static_cast<long long>(step), lr(step));
     line += std::string(columns, '#');
     line.erase(line.find_last_not_of(' ') + 1);
     return line + "\n";

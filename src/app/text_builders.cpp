@@ -32,6 +32,7 @@ text::TextDataOptions validation_data(const JobConfig& config) {
   options.batch_size = config.validation.local_batch_size;
   options.seq_len = config.validation.seq_len;
   options.infinite = config.validation.steps != -1;
+  options.prefetch_batches = static_cast<std::size_t>(config.validation.dataloader.batches_ahead());
   return options;
 }
 
@@ -71,6 +72,7 @@ text::TextDataOptions training_data(const JobConfig& config) {
   options.shuffle_seed = static_cast<std::uint64_t>(config.debug.seed.value_or(0));
   options.batch_size = config.training.local_batch_size;
   options.seq_len = config.training.seq_len;
+  options.prefetch_batches = static_cast<std::size_t>(config.training.dataloader.batches_ahead());
   return options;
 }
 

@@ -12,14 +12,34 @@ ArgumentValue complaint(std::string_view expected, std::string_view text) {
   return {{}, concat("must be ", expected, ", got ", quoted(text))};
 }
 
+bool is_digit(char c) { return '0' <= c && c <= '9'; }
+
+/// What Python's int() and float() see in a text: blanks around it are none, nor is an underscore
+/// between two digits.
+std::string without_python_spelling(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\n\r\v\f";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return "";
+  text = text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool separates = text[i] == '_' && i > 0 && is_digit(text[i - 1]) &&
+                           i + 1 < text.size() && is_digit(text[i + 1]);
+    if (!separates) plain += text[i];
+  }
+  return plain;
+}
+
 template <class Number>
 ArgumentValue read_number(std::string_view text, std::string_view expected) {
-  // from_chars knows no plus sign; a sign behind it is no number.
-  const bool plus = text.starts_with('+') && !text.starts_with("+-");
-  const std::string_view digits = text.substr(plus ? 1 : 0);
+  const std::string plain = without_python_spelling(text);
+  // from_chars knows no plus sign, and a NaN with a payload; a sign behind a plus is no number.
+  const bool plus = plain.starts_with('+') && !plain.starts_with("+-");
+  const std::string_view digits = std::string_view(plain).substr(plus ? 1 : 0);
   Number number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const bool whole = end == digits.data() + digits.size();
+  const bool whole =
+      end == digits.data() + digits.size() && digits.find('(') == std::string_view::npos;
   if (whole && error == std::errc::result_out_of_range) {
     return {{}, concat("is out of range: ", quoted(text), " does not fit into 64 bits")};
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 #include <string_view>
 
 #include "config/rules.h"
@@ -19,11 +20,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"training.dataloader.num_workers",
-     [](const C& c) { return c.training.dataloader.num_workers > 0; },
-     "worker processes; a background thread already prepares batches ahead"},
-    {"training.dataloader.pin_memory", [](const C& c) { return c.training.dataloader.pin_memory; },
-     "batches in page-locked memory"},
     {"optimizer.early_step_in_backward",
      [](const C& c) { return c.optimizer.early_step_in_backward; },
      "the optimizer step inside backward"},
@@ -34,40 +30,47 @@ constexpr Missing kMissing[] = {
        });
      },
      "quantized training"},
-    {"model.print_after_conversion", [](const C& c) { return c.model.print_after_conversion; },
-     "the listing of converted modules"},
     {"activation_checkpoint.mode",
      [](const C& c) {
        return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;
      },
      "activation checkpointing by memory budget"},
-    {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
-     "the record of recomputed operators"},
     {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
     {"checkpoint.initial_load_in_hf_quantized",
      [](const C& c) { return c.checkpoint.initial_load_in_hf_quantized; },
      "quantized Hugging Face checkpoints"},
-    {"memory_estimation.disable_fake_mode",
-     [](const C& c) { return c.memory_estimation.disable_fake_mode; },
-     "a forecast that allocates what it counts; --estimate needs no memory"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
     {"parallelism.context_parallel_degree",
      [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
     {"parallelism.expert_parallel_degree",
      [](const C& c) { return c.parallelism.expert_parallel_degree > 1; }, "expert parallelism"},
-    {"parallelism.expert_tensor_parallel_degree",
-     [](const C& c) { return c.parallelism.expert_tensor_parallel_degree > 1; },
-     "expert parallelism"},
     {"parallelism.expert_parallel_comm_backend",
      [](const C& c) {
        return c.parallelism.expert_parallel_comm_backend != ExpertCommBackend::kStandard;
      },
      "expert parallelism"},
+};
+
+/// What the original has and this program never will, with what there is in its place.
+constexpr Missing kReplaced[] = {
+    {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
+     "it has PyTorch record the operators of a recomputation. Here a block that saves other "
+     "tensors when it is run again ends the run by itself, and --debug.log_hashes finds the first "
+     "tensor that differs between two runs. Leave it out"},
+    {"memory_estimation.disable_fake_mode",
+     [](const C& c) { return c.memory_estimation.disable_fake_mode; },
+     "a forecast allocates nothing here. To measure with real tensors, train a step "
+     "(--training.steps=1): its log line has the peak, and out of memory the forecast stands "
+     "beside it. Leave it out"},
     {"job.custom_config_module", [](const C& c) { return !c.job.custom_config_module.empty(); },
-     "options of other programs; this one is C++ and cannot import a Python module"},
+     "a Python module cannot be imported here. Options of the original's experiments are among "
+     "this program's own where it has them (--help), a model is chosen with model.name, and one of "
+     "your own is registered in C++ (docs/design.md, \"Where is it?\"). Leave it out"},
     {"experimental.custom_import", [](const C& c) { return !c.experimental.custom_import.empty(); },
-     "imports; this program is C++ and cannot import a Python module"},
+     "a Python module cannot be imported here. A model is chosen with model.name, a converter with "
+     "model.converters, and those of your own are registered in C++ (docs/design.md, \"Where is "
+     "it?\"). Leave it out"},
 };
 
 }  // namespace
@@ -76,13 +79,15 @@ Problems availability_problems(const JobConfig& config, const Origins& origins,
                                std::int64_t world_size) {
   Problems problems;
   const Rules rules{config, origins, world_size, problems};
-  for (const Missing& missing : kMissing) {
-    if (missing.needed(config)) {
+  const auto report = [&](std::span<const Missing> list, std::string_view kind) {
+    for (const Missing& missing : list) {
+      if (!missing.needed(config)) continue;
       const Value value = find_option(missing.option)->get(config);
-      rules.broken({missing.option}, missing.option, " = ", value_text(value),
-                   ": not available in this build yet: ", missing.what);
+      rules.broken({missing.option}, missing.option, " = ", value_text(value), kind, missing.what);
     }
-  }
+  };
+  report(kMissing, ": not available in this build yet: ");
+  report(kReplaced, ": has no place in this program: ");
   return problems;
 }
 

@@ -5,6 +5,7 @@
 
 #include "config/home_folder.h"
 #include "config/overrides.h"
+#include "config/path_problems.h"
 #include "config/program_arguments.h"
 #include "config/toml_file.h"
 #include "titan/base/errors.h"
@@ -103,7 +104,7 @@ std::vector<std::string> modernize(JobConfig& config, Origins& origins) {
 
 bool reads_config(Action action) {
   return action != Action::kPlot && action != Action::kHelp && action != Action::kHelpMarkdown &&
-         action != Action::kVersion;
+         action != Action::kVersion && action != Action::kCompletion;
 }
 
 void load_files(std::span<const Assignment> overrides, Loader& loader) {
@@ -161,7 +162,9 @@ JobConfig judged_config(Action action, const JobConfig& config) {
 void look_at_assets(CommandLine& result, base::FileSystem& files, Problems& problems) {
   const std::string& path = result.config.model.hf_assets_path;
   if (!files.exists(path)) {
-    result.warnings.push_back(concat("HF assets path ", path, " does not exist!"));
+    if (result.action != Action::kCheck) {  // which reports every path
+      result.warnings.push_back(concat("HF assets path ", path, " does not exist!"));
+    }
   } else if (path.ends_with("tokenizer.model")) {
     problems.push_back({result.origins.of("model.hf_assets_path"),
                         concat("model.hf_assets_path names an old tokenizer.model: download the "
@@ -199,8 +202,8 @@ std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated
 }  // namespace
 
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
-                               std::int64_t world_size,
-                               std::optional<std::int64_t> simulated_ranks) {
+                               std::int64_t world_size, std::optional<std::int64_t> simulated_ranks,
+                               const ModelJudge& model_problems) {
   CommandLine result;
   Problems problems;
   const ProgramArguments program = read_program_arguments(args, problems);
@@ -212,7 +215,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.convert = program.convert;
   result.json = program.json;
   result.nproc = program.nproc;
-  if (result.action == Action::kPlot) {
+  result.shell = program.shell;
+  if (result.action == Action::kPlot || result.action == Action::kCompletion) {
     throw_if_any(problems);
   }
   if (!reads_config(result.action)) {
@@ -242,6 +246,10 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
     const JobConfig judged = judged_config(result.action, result.config);
     append(problems, cross_field_problems(judged, result.origins, result.world_size));
     append(problems, availability_problems(judged, result.origins, result.world_size));
+  }
+  if (result.action == Action::kCheck) {
+    append(problems, path_problems(result.config, result.origins, files));
+    if (model_problems) append(problems, model_problems(result.config, result.origins));
   }
   throw_if_any(problems);
   return result;

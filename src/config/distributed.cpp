@@ -17,7 +17,8 @@ mesh::Degrees Parallelism::degrees() const {
           .tp = tensor_parallel_degree,
           .pp = pipeline_parallel_degree,
           .ep = expert_parallel_degree,
-          .etp = expert_tensor_parallel_degree};
+          // Without expert parallelism it has no effect, as in the original.
+          .etp = expert_parallel_degree > 1 ? expert_tensor_parallel_degree : 1};
 }
 
 void Parallelism::describe(Describer<Parallelism>& option) {
@@ -77,7 +78,8 @@ void Parallelism::describe(Describer<Parallelism>& option) {
          "Ranks that share the experts. Uses the ranks of the other degrees.")
       .at_least(1);
   option("expert_tensor_parallel_degree", &Parallelism::expert_tensor_parallel_degree,
-         "Ranks that share each expert: 1, or tensor_parallel_degree.")
+         "Ranks that share each expert: 1, or tensor_parallel_degree. Inert without experts' "
+         "parallelism.")
       .at_least(1);
   option("expert_parallel_comm_backend", &Parallelism::expert_parallel_comm_backend,
          "How tokens travel to the experts.");
@@ -103,7 +105,7 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
   option("last_save_in_hf", &Checkpoint::last_save_in_hf,
          "Save the model in Hugging Face format at the end.");
   option("export_dtype", &Checkpoint::export_dtype, "Type of a model-only save at the end.");
-  option("async_mode", &Checkpoint::async_mode, "Save while training goes on.");
+  option("async_mode", &Checkpoint::async_mode, "Save while training goes on.").in_any_case();
   option("keep_latest_k", &Checkpoint::keep_latest_k,
          "Checkpoints to keep; 0 keeps all. 1 is refused: the one would go before its successor "
          "is whole.")
@@ -112,7 +114,9 @@ void Checkpoint::describe(Describer<Checkpoint>& option) {
       .at_least(0)
       .or_exactly(-1);
   option("exclude_from_loading", &Checkpoint::exclude_from_loading,
-         "Parts of a checkpoint not to load, such as optimizer or dataloader.");
+         "Parts of a checkpoint not to load, such as optimizer or dataloader.")
+      .each_of({"model", "optimizer", "lr_scheduler", "dataloader", "train_state", "validation",
+                "job_config"});
   option("enable_first_step_checkpoint", &Checkpoint::enable_first_step_checkpoint,
          "Save after step 1 as well.");
   option("create_seed_checkpoint", &Checkpoint::create_seed_checkpoint,
@@ -151,7 +155,8 @@ void FaultTolerance::describe(Describer<FaultTolerance>& option) {
          "Replica groups without which no step is made.")
       .at_least(1);
   option("semi_sync_method", &FaultTolerance::semi_sync_method,
-         "Synchronize the groups only every sync_steps steps, by this method.");
+         "Synchronize the groups only every sync_steps steps, by this method.")
+      .in_any_case();
   option("sync_steps", &FaultTolerance::sync_steps, "Steps between synchronizations.").at_least(1);
   option("should_quantize", &FaultTolerance::should_quantize, "Quantize what the groups exchange.");
   option("fragment_sync_delay", &FaultTolerance::fragment_sync_delay,

@@ -85,7 +85,7 @@ std::string option_row(const Option& option) {
 
 constexpr std::string_view kSpelling =
     R"(How to spell options:
-  --training.steps=10   --training.steps 10   --training.local-batch-size 4
+  --training.steps=10   --training.steps 10   --training.local-batch-size 4   --training.steps=1_000
   --compile.enable   --compile.no-enable   --compile.enable=false
   --compile.components model,loss           one argument, comma-separated
   --training.dataset_path None              no value
@@ -105,12 +105,15 @@ command line > later `--job.config_file` > earlier one > a file's `base` > defau
 A file inherits from another with `base = "other.toml"` at its top, a path relative to its own
 folder. `--job.config_file` may be repeated. `--print-config` prints the merged config with the
 origin of each value, as TOML that can be loaded again; `--check` looks for mistakes without needing
-a device, and with `--world-size N` for any number of ranks. All mistakes are reported together,
-with file, line and column, and the program leaves with status 2.
+a device, and with `--world-size N` for any number of ranks: also for files and folders that are not
+there, and for the model's name. All mistakes are reported together, with file, line and column, and
+the program leaves with status 2. `source <(titan_train --completion bash)` completes all of this in a
+shell (bash, zsh or fish).
 
 | on the command line | |
 |---|---|
 | `--training.steps=10`, `--training.steps 10` | `-` and `_` are the same: `--training.local-batch-size` |
+| `--training.steps=1_000`, `--optimizer.lr=3e-4` | numbers as Python reads them |
 | `--compile.enable`, `--compile.no-enable`, `--compile.enable=false` | or `True`, `1`, `0` |
 | `--compile.components model,loss` | a list is one argument; commas separate, blanks count |
 | `--parallelism.module_fqns_per_model_part a,b c,d` | a list of lists is several arguments |

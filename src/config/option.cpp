@@ -1,6 +1,7 @@
 #include "titan/config/option.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdint>
 
@@ -36,7 +37,7 @@ bool Range::contains(double number) const {
   if (std::isnan(number) || (std::isinf(number) && !infinity_allowed)) {
     return false;
   }
-  if (or_value && number == *or_value) {
+  if ((or_value && number == *or_value) || (or_negative && number < 0)) {
     return true;
   }
   const bool above = min_open ? number > min : number >= min;
@@ -53,7 +54,7 @@ std::string Range::text() const {
   } else if (bounded_below) {
     text = concat(min_open ? "greater than " : "at least ", min);
   }
-  return or_value ? concat(*or_value, " or ", text) : text;
+  return or_negative ? "negative or " + text : or_value ? concat(*or_value, " or ", text) : text;
 }
 
 std::string Option::complaint_about(const Value& value) const {
@@ -89,6 +90,19 @@ std::string Option::complaint_about(const Value& value) const {
   return "";
 }
 
+Value Option::in_its_case(Value value) const {
+  auto* word = any_case ? std::get_if<std::string>(&value) : nullptr;
+  if (word == nullptr) return value;
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  for (const std::string_view choice : choices) {
+    if (std::ranges::equal(*word, choice, same)) return std::string(choice);
+  }
+  return value;
+}
+
 Option& Option::at_least(double bound) {
   range.min = bound;
   return *this;
@@ -118,6 +132,16 @@ Option& Option::or_exactly(double number) {
 
 Option& Option::or_infinity() {
   range.infinity_allowed = true;
+  return *this;
+}
+
+Option& Option::or_negative() {
+  range.or_negative = true;
+  return *this;
+}
+
+Option& Option::in_any_case() {
+  any_case = true;
   return *this;
 }
 

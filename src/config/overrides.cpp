@@ -121,6 +121,7 @@ class OverrideReader {
   }
 
   void assign(const Option& option, ArgumentValue argument) {
+    argument.value = option.in_its_case(std::move(argument.value));
     std::string complaint = std::move(argument.complaint);
     if (complaint.empty()) {
       complaint = option.complaint_about(argument.value);

@@ -28,6 +28,7 @@ struct Words {
   std::string output;
   std::string threads;
   std::string nproc;
+  std::string completion;
   CommandWords commands;
 };
 
@@ -68,6 +69,12 @@ void declare(CLI::App& app, Words& words) {
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
+  app.add_option("--completion", words.completion,
+                 "Print a script that completes options in this shell, and leave: source "
+                 "<(titan_train --completion bash).")
+      ->expected(0, 1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("bash|zsh|fish");
   declare_commands(app, words.commands);
   app.add_option("--threads", words.threads, "tokenize: threads; 0, the default, is one per core.")
       ->expected(0, 1)
@@ -153,15 +160,16 @@ Sorted sort_arguments(const CLI::App& app, std::span<const std::string> args, Ac
   return result;
 }
 
-Action action_of(const Words& words, Action command) {
-  return words.help            ? Action::kHelp
-         : words.help_markdown ? Action::kHelpMarkdown
-         : words.version       ? Action::kVersion
-         : words.print_config  ? Action::kPrintConfig
-         : words.check         ? Action::kCheck
-         : words.show_lr       ? Action::kShowLr
-         : words.estimate      ? Action::kEstimate
-                               : command;
+Action action_of(const CLI::App& app, const Words& words, Action command) {
+  return words.help                      ? Action::kHelp
+         : words.help_markdown           ? Action::kHelpMarkdown
+         : words.version                 ? Action::kVersion
+         : app.count("--completion") > 0 ? Action::kCompletion
+         : words.print_config            ? Action::kPrintConfig
+         : words.check                   ? Action::kCheck
+         : words.show_lr                 ? Action::kShowLr
+         : words.estimate                ? Action::kEstimate
+                                         : command;
 }
 
 /// `plot` takes files and folders where others take options of the config.
@@ -219,6 +227,17 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
   }
 }
 
+void read_shell(const Words& words, ProgramArguments& result, Problems& problems) {
+  constexpr auto kShells = kWords<Shell>;
+  const auto found = std::ranges::find(kShells, words.completion);
+  if (found == kShells.end()) {
+    problems.push_back(
+        {"--completion=" + words.completion, concat("must be ", joined(kShells, " or "))});
+  } else {
+    result.shell = static_cast<Shell>(found - kShells.begin());
+  }
+}
+
 void read_output(const CLI::App& app, const Words& words, ProgramArguments& result,
                  Problems& problems) {
   const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot ||
@@ -251,13 +270,14 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   } catch (const CLI::ParseError& error) {
     problems.push_back({"command line", error.what()});
   }
-  result.action = action_of(words, command);
+  result.action = action_of(app, words, command);
   result.json = words.json;
   refuse_two_actions(words, problems);
   if (words.json && !words.estimate && result.action != Action::kGenerate) {
     problems.push_back({"--json", "only goes with --estimate and generate"});
   }
   if (result.action == Action::kPlot) take_inputs(result, problems);
+  if (result.action == Action::kCompletion) read_shell(words, result, problems);
   read_counts(app, words, result, problems);
   read_output(app, words, result, problems);
   result.generate = read_generate(app, words.commands, result.action, problems);
@@ -265,15 +285,25 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   return result;
 }
 
+std::vector<ProgramOption> program_option_table() {
+  CLI::App app;
+  Words words;
+  declare(app, words);
+  std::vector<ProgramOption> all;
+  for (const CLI::Option* option : app.get_options()) {
+    std::string type = option->get_type_name();
+    const bool lists = type.find('|') != std::string::npos;
+    std::ranges::replace(type, '|', ' ');
+    all.push_back({option->get_lnames().front(), option->get_description(), lists ? type : "",
+                   option->get_items_expected_max() > 0});
+  }
+  return all;
+}
+
 std::vector<std::string_view> program_options() {
   static const std::vector<std::string> names = [] {
-    CLI::App app;
-    Words words;
-    declare(app, words);
     std::vector<std::string> all;
-    for (const CLI::Option* option : app.get_options()) {
-      all.push_back("--" + option->get_lnames().front());
-    }
+    for (const ProgramOption& option : program_option_table()) all.push_back("--" + option.name);
     return all;
   }();
   return {names.begin(), names.end()};

@@ -23,10 +23,21 @@ struct ProgramArguments {
   ConvertOptions convert;
   bool json = false;
   std::optional<std::int64_t> nproc;
+  Shell shell = Shell::kBash;
   std::vector<std::string> rest;
 };
 
 ProgramArguments read_program_arguments(std::span<const std::string> args, Problems& problems);
+
+/// One of the program's own options.
+struct ProgramOption {
+  std::string name;  ///< "check", without its dashes
+  std::string help;
+  std::string words;  ///< values to choose from, separated by blanks, where there is such a list
+  bool takes_value = false;
+};
+
+std::vector<ProgramOption> program_option_table();
 
 /// "--help", "--check", ...
 std::vector<std::string_view> program_options();

@@ -51,7 +51,7 @@ void Metrics::describe(Describer<Metrics>& option) {
 void MemoryEstimation::describe(Describer<MemoryEstimation>& option) {
   option("enable", &MemoryEstimation::enable, "Forecast the memory of a run instead of training.");
   option("disable_fake_mode", &MemoryEstimation::disable_fake_mode,
-         "Forecast with real instead of fake tensors.");
+         "Refused: in the original, forecast with real instead of fake tensors.");
 }
 
 void Experimental::describe(Describer<Experimental>& option) {

@@ -161,6 +161,7 @@ class TomlReader {
     if (!value) {
       return;
     }
+    *value = option.in_its_case(*std::move(value));
     const std::string complaint = option.complaint_about(*value);
     if (!complaint.empty()) {
       report(node, concat(option.full_name(), " ", complaint));

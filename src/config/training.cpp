@@ -24,7 +24,7 @@ void Model::describe(Describer<Model>& option) {
                 "quantize.grouped_mm.mx", "float8"})
       .or_registered();
   option("print_after_conversion", &Model::print_after_conversion,
-         "Log the model's modules after the converters ran.");
+         "Log the model's modules and their parameters after the converters ran.");
 }
 
 void Optimizer::describe(Describer<Optimizer>& option) {
@@ -63,13 +63,22 @@ void LRScheduler::describe(Describer<LRScheduler>& option) {
 }
 
 void DataLoader::describe(Describer<DataLoader>& option) {
-  option("num_workers", &DataLoader::num_workers, "Worker processes that load data.").at_least(0);
+  option("num_workers", &DataLoader::num_workers,
+         "A thread always makes batches ahead, 2 of them. With workers it is prefetch_factor (or "
+         "2) for each; order and content of the batches stay the same.")
+      .between(0, 1024);
   option("persistent_workers", &DataLoader::persistent_workers,
-         "Keep the workers between epochs. Inert without workers.");
-  option("pin_memory", &DataLoader::pin_memory, "Hand out batches in page-locked memory.");
+         "Inert: the thread stays as long as the run.");
+  option("pin_memory", &DataLoader::pin_memory,
+         "Copy batches to the GPU from page-locked memory, without waiting. Inert on a CPU.");
   option("prefetch_factor", &DataLoader::prefetch_factor,
-         "Batches each worker loads ahead. Inert without workers.")
-      .at_least(1);
+         "Batches to make ahead for each worker. Inert without workers.")
+      .between(1, 1024);
+}
+
+std::int64_t DataLoader::batches_ahead() const {
+  constexpr std::int64_t kAhead = 2;
+  return num_workers == 0 ? kAhead : num_workers * prefetch_factor.value_or(kAhead);
 }
 
 std::int64_t Training::accumulation_steps(std::int64_t data_ranks) const {
@@ -94,9 +103,10 @@ void Training::describe(Describer<Training>& option) {
          "Sequences per data-parallel rank and microbatch.")
       .at_least(1);
   option("global_batch_size", &Training::global_batch_size,
-         "Sequences per step, over all ranks and accumulated microbatches; -1 accumulates none.")
+         "Sequences per step, over all ranks and accumulated microbatches; a negative number "
+         "accumulates none.")
       .at_least(1)
-      .or_exactly(-1);
+      .or_negative();
   option("seq_len", &Training::seq_len, "Tokens per sequence.").at_least(1);
   option("max_norm", &Training::max_norm,
          "Gradients are scaled down to this norm; inf never scales.")

@@ -29,7 +29,7 @@ std::string lower(std::string text) {
 void global_batch_divides(const Rules& rules) {
   const Training& training = rules.config.training;
   const auto degrees = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size);
-  if (training.global_batch_size == -1 || !degrees) {
+  if (training.global_batch_size < 0 || !degrees) {
     return;
   }
   const std::int64_t ranks = degrees->dp_replicate * degrees->dp_shard;
@@ -217,7 +217,7 @@ void dataset_has_a_place(const Rules& rules, const std::string& section, const s
   } else if (name != "c4_test" && !has_path) {
     rules.broken({option}, "the dataset ", name,
                  " is read from a local folder of its .json.gz files: name it with ", section,
-                 ".dataset_path");
+                 ".dataset_path; scripts/download_c4.py fetches as many of them as you like");
   }
 }
 

@@ -8,9 +8,11 @@
 
 namespace titan::step {
 
-BatchTensors to_tensors(protocols::Batch& batch, at::Device device) {
+BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned) {
   const auto view = [&](std::vector<std::int64_t>& ids) {
-    return at::from_blob(ids.data(), {batch.rows, batch.seq_len}, at::kLong).to(device);
+    const at::Tensor host = at::from_blob(ids.data(), {batch.rows, batch.seq_len}, at::kLong);
+    if (!pinned || !device.is_cuda()) return host.to(device);
+    return host.pin_memory().to(device, host.scalar_type(), /*non_blocking=*/true);
   };
   return {view(batch.input), view(batch.labels)};
 }

@@ -36,7 +36,7 @@ at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid
   at::Tensor loss;
   {
     const Phase phase(setup_.context, "forward", step);
-    loss = loss_sum(batch) / valid_tokens;
+    loss = loss_sum(batch, setup_.config.training.dataloader.pin_memory) / valid_tokens;
   }
   const Phase phase(setup_.context, "backward", step);
   loss.backward();
@@ -44,7 +44,11 @@ at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid
 }
 
 at::Tensor OneModel::loss_sum(protocols::Batch& batch) {
-  const BatchTensors tensors = to_tensors(batch, setup_.context.device);
+  return loss_sum(batch, setup_.config.validation.dataloader.pin_memory);
+}
+
+at::Tensor OneModel::loss_sum(protocols::Batch& batch, bool pinned) {
+  const BatchTensors tensors = to_tensors(batch, setup_.context.device, pinned);
   const nn::SharedSequence sequence = calls_.sequence_of(batch, tensors.input, 0, batch.rows);
   const parallel::AutocastScope autocast = calls_.autocast();
   return setup_.loss(run(tensors.input, sequence), tensors.labels);

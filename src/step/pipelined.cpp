@@ -58,7 +58,9 @@ at::Tensor Pipelined::sum_of(const std::vector<at::Tensor>& losses) const {
 /// is defined.
 pipeline::StageForward Pipelined::forward_of(protocols::Batch& batch, std::int64_t rows,
                                              const at::Tensor& valid_tokens) {
-  const BatchTensors tensors = to_tensors(batch, setup_.context.device);
+  const bool pinned = valid_tokens.defined() ? setup_.config.training.dataloader.pin_memory
+                                             : setup_.config.validation.dataloader.pin_memory;
+  const BatchTensors tensors = to_tensors(batch, setup_.context.device, pinned);
   const std::int64_t last = plan_.placement.stages() - 1;
   return [this, &batch, tensors, rows, valid_tokens, last](
              const pipeline::Stage& stage, std::int64_t microbatch, const at::Tensor& input) {

@@ -5,6 +5,7 @@
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
 #include "titan/step/build_step_runner.h"
+#include "titan/step/module_listing.h"
 #include "titan/step/phase.h"
 #include "titan/step/precision.h"
 #include "titan/tools/colors.h"
@@ -68,6 +69,11 @@ void Trainer::build_model() {
   const config::Model& model = config_.model;
   tools::log_info("Building ", model.name, " ", model.flavor, " with ", model_args_->to_json());
   model_ = step::build_model_parts(spec_, *model_args_, environment_.context, config_);
+  if (model.print_after_conversion) {
+    for (const protocols::ModelPart& part : model_.parts) {
+      tools::log_info("Model definition after conversion:\n\n", step::module_listing(*part.model));
+    }
+  }
   TITAN_CHECK(model_.size.flops_per_token > 0, "a model must report its operations per token");
   const tools::Colors colors = tools::console_colors(config_.metrics.disable_color_printing);
   tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red,

@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "titan/base/errors.h"
 #include "titan/comm/gloo_backend.h"
 #include "titan/comm/tcp_store.h"
 #include "unit/comm/plain_gloo.h"
@@ -52,13 +55,27 @@ void measure(const char* kind, ProcessGroup& group, std::int64_t bytes) {
   }
 }
 
-void run_rank(std::int64_t rank, std::int64_t mib) {
+/// One that nobody listens on: other benches may run beside this one.
+std::uint16_t free_port() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  TITAN_CHECK(bind(listener, generic, size) == 0 && getsockname(listener, generic, &size) == 0,
+              "no port of loopback is free");
+  close(listener);
+  return ntohs(address.sin_port);
+}
+
+void run_rank(std::int64_t rank, std::uint16_t port, std::int64_t mib) {
   at::set_num_threads(1);
   tools::LaunchEnvironment launch;
   launch.rank = rank;
   launch.world_size = launch.local_world_size = 2;
   launch.master_address = "127.0.0.1";
-  launch.master_port = 29517;
+  launch.master_port = port;
   const auto store = connect_store(launch, 60s);
   const auto ours = make_gloo_backend(*store, launch)->make_group("world", {0, 1}, 60s, nullptr);
   const auto plain = test::make_plain_gloo(*store, "world", rank, 2, 60s);
@@ -74,8 +91,9 @@ void run_rank(std::int64_t rank, std::int64_t mib) {
 
 int main(int argc, char** argv) {
   const std::int64_t mib = argc > 1 ? std::max(1, std::atoi(argv[1])) : 64;
+  const std::uint16_t port = titan::comm::free_port();
   const pid_t child = fork();  // before any thread
-  titan::comm::run_rank(child == 0 ? 1 : 0, mib);
+  titan::comm::run_rank(child == 0 ? 1 : 0, port, mib);
   if (child == 0) return 0;
   int status = 0;
   waitpid(child, &status, 0);

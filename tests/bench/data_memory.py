@@ -39,19 +39,31 @@ def resident_mb(pid):
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 
 
+def read_records(path):
+    """The steps that are logged so far."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]
+
+
 def train(titan_train, folder, seconds, *args):
-    command = [titan_train, "--job.config_file", CONFIG, "--job.dump_folder", folder, "--training.steps=1000000",
+    dump = tempfile.mkdtemp(dir=folder)
+    command = [os.path.abspath(titan_train), "--job.config_file", CONFIG, "--job.dump_folder", dump, "--training.steps=1000000",
                "--metrics.log_freq=1", *args]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    metrics = os.path.join(dump, "metrics.jsonl")
+    while process.poll() is None and len(read_records(metrics)) < 2:
+        time.sleep(0.1)
     samples = []
     end = time.time() + seconds
     while time.time() < end and process.poll() is None:
         time.sleep(0.5)
         samples.append(resident_mb(process.pid))
     process.terminate()
-    process.wait()
-    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
+    if process.wait() != 143:
+        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
+    records = read_records(metrics)
     half = len(samples) // 2
     return {"steps": records[-1]["step"], "tokens": records[-1]["n_tokens_seen"],
             "mb_after_10%": round(samples[len(samples) // 10]), "mb_at_half": round(samples[half]), "mb_at_end": round(samples[-1]),

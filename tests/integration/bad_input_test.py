@@ -41,6 +41,23 @@ class BadConfigTest(TitanTest):
     def test_unknown_flavor_lists_the_known_ones(self):
         self.assertIn("debugmodel_flex_attn", self.refused("--model.flavor=9B"))
 
+    def test_a_check_tells_everything_at_once(self):
+        config = self.write("bad.toml", '[model]\nname = "lama3"\nhf_assets_path = "no/assets"\nconverters = ["mine"]\n'
+                            '[training]\ndataset_path = "no/data"\nstepz = 3\n[checkpoint]\nenable = true\n'
+                            'initial_load_path = "no/start"\nexclude_from_loading = ["data_loader"]\n')
+        message = self.refused("--check", config=config, small=False)
+        for part in ("bad.toml:2:8: ", "Registered: llama3", "bad.toml:3:", '"no/assets" does not exist', "bad.toml:4:", "mine",
+                     "bad.toml:6:", '"no/data" does not exist', "bad.toml:7:1: unknown option", "bad.toml:10:",
+                     '"no/start" does not exist', "bad.toml:11:", "did you mean 'dataloader'"):
+            self.assertIn(part, message)
+
+    def test_a_check_of_what_is_there(self):
+        self.assertIn("is valid for 1 rank", self.train("--check").stdout)
+
+    def test_an_unknown_model_has_its_place_in_the_file(self):
+        config = self.write("bad.toml", '[model]\n\nflavor = "9B"\n')
+        self.assertIn("bad.toml:3:10: model.flavor: llama3 has no flavor 9B", self.refused(config=config, small=False))
+
     def test_what_is_not_built_yet_is_refused(self):
         for argument in ("--parallelism.context_parallel_degree=2", "--compile.enable"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)

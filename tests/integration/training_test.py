@@ -73,6 +73,19 @@ class TrainingTest(TitanTest):
             self.train("--model.flavor=" + flavor, "--training.steps=1", "--training.seq_len=512")
             self.assertNotEqual(plain, self.records()[0]["loss"])
 
+    def test_workers_and_pinned_memory_change_no_bit(self):
+        arguments = ["--debug.log_hashes", "--data.shuffle"]
+        self.train(*arguments)
+        hashes = self.records("hashes.jsonl")
+        self.train(*arguments, "--training.dataloader.num_workers", "2", "--training.dataloader.pin_memory",
+                   "--training.dataloader.persistent_workers", "--training.dataloader.prefetch_factor", "4",
+                   "--job.dump_folder", self.path("ahead"))
+        self.assertEqual(self.records("hashes.jsonl", dump="ahead"), hashes)
+
+    def test_the_model_is_listed_when_asked_for(self):
+        self.assertRegex(self.train("--model.print_after_conversion").stdout,
+                         r"Model definition after conversion:\n\nTransformer\n  tok_embeddings: Embedding\(weight \[2048, \d+\] Float\)\n")
+
     def test_activation_checkpointing_keeps_the_bits_and_lowers_peak_memory(self):
         runs = {}
         for name, *arguments in (["none"], ["selective", "--activation_checkpoint.selective_ac_option=2"],

@@ -90,6 +90,16 @@ class ShowLrTest(unittest.TestCase):
         rows = self.rows(*config, *arguments)
         self.assertEqual({record["step"]: float(f"{record['lr']:.6g}") for record in run.records()}, rows)
 
+    def test_the_largest_number_of_steps(self):
+        most = 2**63 - 1
+        rows = self.rows(f"--training.steps={most}", "--optimizer.lr=1.0")
+        self.assertLessEqual(len(rows), 26)
+        self.assertEqual((min(rows), max(rows)), (1, most))
+        self.assertTrue(all(0 <= lr <= 1 for lr in rows.values()), rows)
+        self.assertNotIn("-", re.sub(r"e-\d+|warm-up", "", self.text))
+        self.rows(f"--training.steps={most}", "--lr_scheduler.decay_ratio=1.0", "--lr_scheduler.warmup_steps=0")
+        self.assertNotIn("held", self.text)
+
     def test_warnings_of_the_schedule_are_printed(self):
         self.rows("--training.steps=10", "--lr_scheduler.warmup_steps=50")
         self.assertIn("warning: Warmup steps (50) exceed total steps (10). Adjusting", self.text)

@@ -48,6 +48,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.api, self.files_at = "/api/models/org/small/tree/main", "/org/small/resolve/main/"
         self.files = dict(FILES)
         self.listing = [{"type": "directory", "path": "original", "oid": "1" * 40, "size": 0}]
         self.listing += [listed(*item) for item in FILES.items()]
@@ -88,9 +89,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(status, **headers)
         if hub.needs_token and hub.tokens[-1] != f"Bearer {hub.needs_token}":
             return self.answer(401, X_Error_Code="GatedRepo")
-        if path == "/api/models/org/small/tree/main":
+        if path == hub.api:
             return self.list_files(int(urllib.parse.parse_qs(url.query).get("from", ["0"])[0]))
-        name = path.partition("/org/small/resolve/main/")[2]
+        name = path.partition(hub.files_at)[2]
         if name not in hub.files:
             return self.answer(404, X_Error_Code="RepoNotFound")
         if hub.storage:
@@ -101,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         entries = self.server.listing[begin : begin + 3]
         link = {}
         if begin + 3 < len(self.server.listing):
-            link = {"Link": f'<{self.server.address}/api/models/org/small/tree/main?recursive=true&from={begin + 3}>; rel="next"'}
+            link = {"Link": f'<{self.server.address}{self.server.api}?recursive=true&from={begin + 3}>; rel="next"'}
         self.answer(200, json.dumps(entries).encode(), **link)
 
     def send_file(self, data):

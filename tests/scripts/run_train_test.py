@@ -43,6 +43,12 @@ class RunTrain(unittest.TestCase):
         self.assert_runs(self.run_train("--job.print_args", "--job.description=two words"),
                          "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--job.print_args", "--job.description=two words")
 
+    def test_a_train_file_is_not_run_and_that_is_said(self):
+        result = self.run_train(TRAIN_FILE="torchtitan.models.flux.train")
+        self.assert_runs(result, *CONFIG)
+        self.assertIn("TRAIN_FILE=torchtitan.models.flux.train is not run", result.stderr)
+        self.assertNotIn("TRAIN_FILE", self.run_train(TRAIN_FILE="torchtitan.train").stderr)
+
     def test_config_file_of_the_caller(self):
         (self.elsewhere / "my.toml").touch()
         self.assert_runs(self.run_train(CONFIG_FILE="my.toml"), "--job.config_file", str(self.elsewhere / "my.toml"))

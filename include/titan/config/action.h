@@ -21,10 +21,14 @@ enum class Action {
   kEstimate,  ///< memory and communication of a step, without a device
   kCheck,
   kPrintConfig,
+  kCompletion,  ///< `--completion SHELL`: a script that completes options
   kHelp,
   kHelpMarkdown,
   kVersion
 };
+
+enum class Shell { kBash, kZsh, kFish };
+constexpr auto words(Shell) { return word_list("bash", "zsh", "fish"); }
 
 /// What `generate` is asked for.
 struct GenerateOptions {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 #include "titan/config/action.h"
 #include "titan/config/job_config.h"
 #include "titan/config/origins.h"
+#include "titan/config/problem.h"
 
 namespace titan::config {
 
@@ -32,10 +34,15 @@ struct CommandLine {
   bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
   std::optional<std::int64_t> nproc;
+  /// `--completion`.
+  Shell shell = Shell::kBash;
   /// Ranks the config was validated for: `--world-size` of `--check` and `--estimate`, `--nproc`, else what the
   /// caller gave.
   std::int64_t world_size = 1;
 };
+
+/// What those who know the models have against the model that a config names.
+using ModelJudge = std::function<Problems(const JobConfig&, const Origins&)>;
 
 /// Reads the arguments (without the program's name) and every TOML file they name.
 ///
@@ -51,9 +58,13 @@ struct CommandLine {
 /// where comm.mode puts other things in their place. Such a job trains one step, unless the command
 /// line says how many.
 ///
+/// `--check` also looks for every file and folder that a run would read, and asks `model_problems`; the
+/// others do not, because a mistake is to be reported before any library is loaded.
+///
 /// Throws one ConfigError that lists every problem of all files and the command line.
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
                                std::int64_t world_size = 1,
-                               std::optional<std::int64_t> simulated_ranks = std::nullopt);
+                               std::optional<std::int64_t> simulated_ranks = std::nullopt,
+                               const ModelJudge& model_problems = {});
 
 }  // namespace titan::config

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "titan/config/choice.h"
@@ -13,6 +14,9 @@ namespace titan::config {
 
 template <class Section>
 class Describer;
+
+/// Where the data set `c4_test` is, if its path does not say otherwise: in a clone of this repository.
+inline constexpr std::string_view kShippedData = "tests/assets/c4_test";
 
 /// What to do with a row that cannot be read.
 enum class OnBadRow { kStop, kSkip };

@@ -21,6 +21,7 @@ struct Range {
   bool max_open = false;
   bool infinity_allowed = false;
   std::optional<double> or_value;  ///< one more value outside the bounds: -1 for "automatic"
+  bool or_negative = false;        ///< any negative number means "automatic"
 
   bool contains(double number) const;
   /// "at least 1", "-1 or at least 1", "in [0, 1)"; empty without bounds.
@@ -42,6 +43,7 @@ struct Option {
   bool comma_separated = false;  ///< a list that TOML may also give as one string "a,b"
   Range range;
   std::vector<std::string_view> choices;  ///< allowed words, for a list those of each element
+  bool any_case = false;                  ///< "ASYNC" is taken for the choice "async"
   bool open = false;  ///< other words are checked later, by those who registered them
   std::string rule;   ///< says in words what `holds` demands of a string
   bool (*holds)(const std::string&) = nullptr;
@@ -52,6 +54,8 @@ struct Option {
   std::string full_name() const { return section + "." + name; }
   /// What is wrong with a value of the right type: range, words, rule. Empty when nothing is.
   std::string complaint_about(const Value& value) const;
+  /// The value as choices are spelled, where it is one of them in another case and that does not matter.
+  Value in_its_case(Value value) const;
 
   Option& at_least(double bound);
   Option& greater_than(double bound);
@@ -61,6 +65,8 @@ struct Option {
   Option& between_below(double low, double high);
   Option& or_exactly(double number);
   Option& or_infinity();
+  Option& or_negative();
+  Option& in_any_case();
   Option& each_of(std::vector<std::string_view> words);
   /// Or a word that is near none of these, and registered by whoever brings what it names.
   Option& or_registered();

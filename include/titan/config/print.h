@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "titan/config/action.h"
 #include "titan/config/job_config.h"
 #include "titan/config/origins.h"
 
@@ -20,6 +21,9 @@ std::map<std::string, std::string> values_by_option(const JobConfig& config);
 
 /// The text of `--help`.
 std::string help_text();
+
+/// A script for the shell that completes the program's commands, options and their words.
+std::string completion_script(Shell shell);
 
 /// The text of docs/config.md.
 std::string config_markdown();

@@ -70,6 +70,9 @@ struct DataLoader {
   bool pin_memory = false;
   std::optional<std::int64_t> prefetch_factor;
 
+  /// Batches to have ready before they are asked for.
+  std::int64_t batches_ahead() const;
+
   static void describe(Describer<DataLoader>& option);
   bool operator==(const DataLoader&) const = default;
 };
@@ -88,7 +91,7 @@ struct Training {
   std::string dataset = "c4_test";
   std::optional<std::string> dataset_path;
   std::int64_t local_batch_size = 8;
-  std::int64_t global_batch_size = -1;  ///< -1: local_batch_size * data-parallel degree
+  std::int64_t global_batch_size = -1;  ///< negative: local_batch_size * data-parallel degree
   std::int64_t seq_len = 2048;
   double max_norm = 1.0;
   std::int64_t steps = 10000;

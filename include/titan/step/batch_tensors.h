@@ -14,8 +14,9 @@ struct BatchTensors {
   at::Tensor labels;
 };
 
-/// On a CPU the tensors are views of `batch`, which must outlive them.
-BatchTensors to_tensors(protocols::Batch& batch, at::Device device);
+/// On a CPU the tensors are views of `batch`, which must outlive them. To a GPU they may go through
+/// page-locked memory (`pinned`), so that the copy waits for nothing that the GPU is still doing.
+BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned = false);
 
 /// The number of labels that are trained on.
 std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches);

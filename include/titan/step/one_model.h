@@ -20,6 +20,7 @@ class OneModel : public protocols::StepRunner {
   bool keeps_keys_and_values() const override { return true; }
 
  private:
+  at::Tensor loss_sum(protocols::Batch& batch, bool pinned);
   at::Tensor run(const at::Tensor& tokens, const nn::SharedSequence& sequence);
   at::Tensor microbatch(protocols::Batch& batch, const at::Tensor& valid_tokens, std::int64_t step);
 

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "titan/base/errors.h"
 
 namespace titan::components {
 namespace {
+
+constexpr std::int64_t kMostSteps = std::numeric_limits<std::int64_t>::max();
 
 /// The share of the learning rate that is left after `progress` (0 to 1) of the decay.
 double decayed(config::DecayType type, double progress) {
@@ -38,8 +41,8 @@ WarmupStableDecay::WarmupStableDecay(const config::LRScheduler& config, std::int
   decay_steps_ = after_warmup;
   if (config.decay_ratio) {
     // nearbyint rounds halves to even, as Python's round() does.
-    decay_steps_ = static_cast<std::int64_t>(
-        std::nearbyint(static_cast<double>(total_steps_) * *config.decay_ratio));
+    const double wanted = std::nearbyint(static_cast<double>(total_steps_) * *config.decay_ratio);
+    decay_steps_ = wanted < 0x1p63 ? static_cast<std::int64_t>(wanted) : kMostSteps;
     if (decay_steps_ > after_warmup) {
       warnings_.push_back(concat("Warmup (", warmup_steps_, ") + decay (", decay_steps_,
                                  ") steps exceed total steps (", total_steps_,
@@ -48,7 +51,7 @@ WarmupStableDecay::WarmupStableDecay(const config::LRScheduler& config, std::int
     }
   }
   // One virtual step more keeps the last real one from a learning rate of 0.
-  stable_steps_ = total_steps_ + 1 - warmup_steps_ - decay_steps_;
+  stable_steps_ = std::min(after_warmup - decay_steps_, kMostSteps - 1 - warmup_steps_) + 1;
   if (training_steps > total_steps_) {
     warnings_.push_back(concat("The learning-rate schedule ends after lr_scheduler.total_steps = ",
                                total_steps_, ", training after training.steps = ", training_steps,

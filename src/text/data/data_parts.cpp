@@ -21,7 +21,7 @@ struct NamedDataset {
 };
 
 constexpr NamedDataset kNamedDatasets[] = {{"c4", "", "c4-train."},
-                                           {"c4_test", "tests/assets/c4_test", ""},
+                                           {"c4_test", config::kShippedData, ""},
                                            {"c4_validation", "", "c4-validation."}};
 
 std::string to_lower(std::string text) {
@@ -54,7 +54,8 @@ DataPart named_part(const TextDataOptions& options, base::FileSystem& files) {
   if (path.empty()) {
     throw ConfigError(concat("the dataset ", name,
                              " is read from a local folder of its .json.gz files: name it with "
-                             "dataset_path"));
+                             "dataset_path; scripts/download_c4.py fetches as many of them as you "
+                             "like"));
   }
   // A clone of C4's repository has the English part in a folder of its own.
   const bool is_c4 = !dataset.file_prefix.empty();

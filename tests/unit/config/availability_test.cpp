@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "titan/mesh/degrees.h"
 #include "unit/config/config_files.h"
 
 namespace titan::config {
@@ -22,30 +23,57 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
     testing::Values(
-        Asked{{"--training.dataloader.num_workers=2"}, "training.dataloader.num_workers = 2"},
-        Asked{{"--training.dataloader.pin_memory"}, "training.dataloader.pin_memory = true"},
         Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
         Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
-        Asked{{"--model.print_after_conversion"}, "model.print_after_conversion = true"},
         Asked{{"--activation_checkpoint.mode=memory_budget"},
               "activation_checkpoint.mode = \"memory_budget\""},
-        Asked{{"--activation_checkpoint.debug"}, "activation_checkpoint.debug = true"},
         Asked{{"--compile.enable"}, "compile.enable = true"},
         Asked{{"--checkpoint.initial_load_in_hf_quantized"},
               "checkpoint.initial_load_in_hf_quantized = true"},
-        Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
-              "memory_estimation.disable_fake_mode = true"},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
         Asked{{"--parallelism.context_parallel_degree=2"},
               "parallelism.context_parallel_degree = 2"},
         Asked{{"--parallelism.expert_parallel_degree=2"}, "parallelism.expert_parallel_degree = 2"},
-        Asked{{"--parallelism.expert_tensor_parallel_degree=2"},
-              "parallelism.expert_tensor_parallel_degree = 2"},
         Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
-              "parallelism.expert_parallel_comm_backend = \"deepep\""},
-        Asked{{"--job.custom_config_module=my.module"}, "job.custom_config_module = \"my.module\""},
-        Asked{{"--experimental.custom_import=my.module"},
-              "experimental.custom_import = \"my.module\""}));
+              "parallelism.expert_parallel_comm_backend = \"deepep\""}));
+
+class Replaced : public testing::TestWithParam<Asked> {};
+
+TEST_P(Replaced, IsRefusedWithWhatThereIsInstead) {
+  const std::string problems = ConfigFiles().problems(GetParam().args);
+  EXPECT_THAT(problems, testing::HasSubstr(std::string("command line: ") + GetParam().problem));
+  EXPECT_THAT(problems, testing::HasSubstr(": has no place in this program: "));
+  EXPECT_THAT(problems, testing::Not(testing::HasSubstr("yet")));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Options, Replaced,
+    testing::Values(Asked{{"--activation_checkpoint.debug"}, "activation_checkpoint.debug = true"},
+                    Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
+                          "memory_estimation.disable_fake_mode = true"},
+                    Asked{{"--job.custom_config_module=torchtitan.experiments.vlm.job_config"},
+                          "job.custom_config_module = \"torchtitan.experiments.vlm.job_config\""},
+                    Asked{{"--experimental.custom_import=torchtitan.experiments.simple_fsdp"},
+                          "experimental.custom_import = \"torchtitan.experiments.simple_fsdp\""}));
+
+TEST(Availability, WorkersAreBatchesMadeAhead) {
+  const auto ahead = [](std::vector<std::string> args) {
+    return ConfigFiles().parse(std::move(args)).config.training.dataloader.batches_ahead();
+  };
+  EXPECT_EQ(ahead({}), 2);
+  EXPECT_EQ(ahead({"--training.dataloader.prefetch_factor=4"}), 2);
+  EXPECT_EQ(ahead({"--training.dataloader.num_workers=2"}), 4);
+  EXPECT_EQ(ahead({"--training.dataloader.num_workers", "2", "--training.dataloader.pin_memory",
+                   "--training.dataloader.persistent_workers",
+                   "--training.dataloader.prefetch_factor", "4"}),
+            8);
+}
+
+TEST(Availability, ExpertTensorParallelismWithoutExpertsHasNoEffect) {
+  const JobConfig config =
+      ConfigFiles().parse({"--parallelism.expert_tensor_parallel_degree=2"}).config;
+  EXPECT_EQ(config.parallelism.degrees().etp, 1);
+}
 
 TEST(Availability, SettingsOfWhatIsOffAreInert) {
   ConfigFiles().parse({"--checkpoint.interval=10", "--checkpoint.keep_latest_k=1",

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,9 +24,16 @@ class ConfigFiles : private base::FileSystem {
 
   void write(const std::string& path, std::string_view text) { texts_[path] = text; }
 
+  /// All other paths exist.
+  void remove(const std::string& path) { missing_.insert(path); }
+  void make_folder(const std::string& path, std::vector<std::string> names) {
+    folders_[path] = std::move(names);
+  }
+
   CommandLine parse(std::vector<std::string> args, std::int64_t world_size = 1,
-                    std::optional<std::int64_t> simulated_ranks = std::nullopt) {
-    return parse_command_line(args, *this, world_size, simulated_ranks);
+                    std::optional<std::int64_t> simulated_ranks = std::nullopt,
+                    const ModelJudge& model_problems = {}) {
+    return parse_command_line(args, *this, world_size, simulated_ranks, model_problems);
   }
   /// Loads without the rules that only a run must obey.
   CommandLine load(std::vector<std::string> args) {
@@ -63,14 +71,16 @@ class ConfigFiles : private base::FileSystem {
     }
     return std::make_unique<Text>(path, texts_[path]);
   }
-  bool exists(const std::string& path) override { return true; }
-  bool is_directory(const std::string& path) override { return false; }
+  bool exists(const std::string& path) override { return !missing_.contains(path); }
+  bool is_directory(const std::string& path) override { return folders_.contains(path); }
 
   [[noreturn]] static void unexpected() { throw InternalError("reading a config writes nothing"); }
   std::unique_ptr<base::WritableFile> open_for_writing(const std::string&, bool) override {
     unexpected();
   }
-  std::vector<std::string> list_directory(const std::string&) override { unexpected(); }
+  std::vector<std::string> list_directory(const std::string& path) override {
+    return folders_.at(path);
+  }
   void create_directories(const std::string&) override { unexpected(); }
   void rename(const std::string&, const std::string&) override { unexpected(); }
   void remove_file(const std::string&) override { unexpected(); }
@@ -78,6 +88,8 @@ class ConfigFiles : private base::FileSystem {
   void sync_directory(const std::string&) override { unexpected(); }
 
   std::map<std::string, std::string> texts_;
+  std::set<std::string> missing_;
+  std::map<std::string, std::vector<std::string>> folders_ = {{"./outputs", {}}};
 };
 
 }  // namespace titan::config

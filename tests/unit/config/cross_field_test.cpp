@@ -100,7 +100,8 @@ TEST(CrossField, GlobalBatchIsAMultipleOfLocalTimesRanks) {
 }
 
 TEST(CrossField, AStepAccumulatesWhatTheRanksDoNotTakeAtOnce) {
-  Training training{.local_batch_size = 4};
+  Training training;
+  training.local_batch_size = 4;
   EXPECT_EQ(training.accumulation_steps(8), 1);
   training.global_batch_size = 64;
   EXPECT_EQ(training.accumulation_steps(1), 16);
@@ -258,7 +259,7 @@ INSTANTIATE_TEST_SUITE_P(
              1, [](JobConfig& c) { c.training.dataset = "C5"; },
              [](JobConfig& c) { c.training.dataset = "C4_Test"; }},
         Rule{"the dataset c4 is read from a local folder of its .json.gz files: name it with "
-             "training.dataset_path",
+             "training.dataset_path; scripts/download_c4.py fetches",
              1, [](JobConfig& c) { c.training.dataset = "c4"; },
              [](JobConfig& c) { c.training.dataset_path = "c4"; }},
         Rule{"name it with validation.dataset_path", 1,

@@ -64,12 +64,18 @@ TEST(Layout, ExpertsAloneAreCorrectedAlone) {
                                     "expert_parallel_degree=2}")));
 }
 
-TEST(Layout, ExpertTensorParallelismCountsWithoutExpertsToo) {
-  const auto etp = [](std::int64_t degree) {
-    return [=](JobConfig& c) { c.parallelism.expert_tensor_parallel_degree = degree; };
+TEST(Layout, ExpertTensorParallelismCountsWithExpertsOnly) {
+  const auto etp = [](std::int64_t degree, std::int64_t experts) {
+    return [=](JobConfig& c) {
+      c.parallelism.tensor_parallel_degree = 2;
+      c.parallelism.expert_tensor_parallel_degree = degree;
+      c.parallelism.expert_parallel_degree = experts;
+    };
   };
-  EXPECT_THAT(broken_rules(4, etp(3)), ElementsAre(HasSubstr("expert_tensor_parallel_degree (3)")));
-  EXPECT_THAT(broken_rules(4, etp(2)), IsEmpty());
+  EXPECT_THAT(broken_rules(4, etp(3, 1)), IsEmpty());
+  EXPECT_THAT(broken_rules(4, etp(3, 2)),
+              Contains(HasSubstr("expert_tensor_parallel_degree must be 1 or")));
+  EXPECT_THAT(broken_rules(4, etp(2, 2)), IsEmpty());
 }
 
 TEST(Layout, ProposalsKeepEveryRule) {

@@ -38,6 +38,40 @@ TEST(Overrides, NumbersMayBeNegative) {
             std::numeric_limits<double>::infinity());
 }
 
+TEST(Overrides, NumbersAsPythonReadsThem) {
+  EXPECT_EQ(given({"--training.steps=1_000"}).training.steps, 1000);
+  EXPECT_EQ(given({"--training.steps= 5"}).training.steps, 5);
+  EXPECT_EQ(given({"--training.steps", "\t5 \n"}).training.steps, 5);
+  EXPECT_EQ(given({"--training.steps=007"}).training.steps, 7);
+  EXPECT_EQ(given({"--optimizer.lr= 1_0.2_5e-0_4 "}).optimizer.lr, 10.25e-4);
+  EXPECT_EQ(given({"--training.max_norm= Infinity"}).training.max_norm,
+            std::numeric_limits<double>::infinity());
+  for (const char* wrong : {"_1", "1_", "1__0", "1 0", " ", "", "0x10", "1_.", "+-1", "- 1"}) {
+    EXPECT_THAT(ConfigFiles().problems({std::string("--training.steps=") + wrong}),
+                testing::HasSubstr("must be an integer"))
+        << wrong;
+  }
+  EXPECT_THAT(ConfigFiles().problems({"--optimizer.lr=nan(1)"}),
+              testing::HasSubstr("must be a number"));
+}
+
+TEST(Overrides, AnyNegativeBatchSizeAccumulatesNothing) {
+  const Training training = given({"--training.global_batch_size=-5"}).training;
+  EXPECT_EQ(training.global_batch_size, -5);
+  EXPECT_EQ(training.accumulation_steps(4), 1);
+  ConfigFiles().parse({"--training.global_batch_size=-5"}, 1);  // no rule is broken
+  EXPECT_EQ(ConfigFiles().problems({"--training.global_batch_size=0"}),
+            "  --training.global_batch_size=0: must be negative or at least 1, got 0");
+}
+
+TEST(Overrides, WordsInAnyCaseWhereTheOriginalTakesThem) {
+  EXPECT_EQ(given({"--checkpoint.async_mode=ASYNC"}).checkpoint.async_mode, AsyncMode::kAsync);
+  ConfigFiles files("[checkpoint]\nasync_mode = \"Async_With_Pinned_Mem\"\n");
+  EXPECT_EQ(files.load({"--job.config_file=config.toml"}).config.checkpoint.async_mode,
+            AsyncMode::kAsyncWithPinnedMem);
+  EXPECT_THAT(ConfigFiles().problems({"--optimizer.name=ADAMW"}), testing::HasSubstr("must be"));
+}
+
 TEST(Overrides, EverySpellingOfASwitch) {
   for (const char* on : {"--checkpoint.enable", "--checkpoint.enable=true",
                          "--checkpoint.enable=True", "--checkpoint.enable=1"}) {
@@ -56,12 +90,11 @@ TEST(Overrides, EverySpellingOfASwitch) {
 }
 
 TEST(Overrides, AListIsOneArgumentAndBlanksCount) {
-  EXPECT_THAT(given({"--checkpoint.exclude_from_loading", "a, b"}).checkpoint.exclude_from_loading,
-              ElementsAre("a", " b"));
-  EXPECT_THAT(given({"--checkpoint.exclude_from_loading="}).checkpoint.exclude_from_loading,
-              ElementsAre(""));
-  EXPECT_EQ(ConfigFiles().problems({"--checkpoint.exclude_from_loading", "a", "b"}),
-            "  b: unexpected argument");
+  const std::string option = "--quantize.linear.mx.filter_fqns";
+  const auto list = [](const JobConfig& config) { return config.quantize.linear.mx.filter_fqns; };
+  EXPECT_THAT(list(given({option, "a, b"})), ElementsAre("a", " b"));
+  EXPECT_THAT(list(given({option + "="})), ElementsAre(""));
+  EXPECT_EQ(ConfigFiles().problems({option, "a", "b"}), "  b: unexpected argument");
 }
 
 TEST(Overrides, AListOfListsTakesSeveralArguments) {

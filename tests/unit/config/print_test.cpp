@@ -47,7 +47,7 @@ class RandomSettings {
       case ValueType::kBool:
         return random_() % 2 == 0;
       case ValueType::kInteger:
-        return static_cast<std::int64_t>(std::uint64_t{random_()} << (random_() % 32));
+        return integer();
       case ValueType::kFloat:
         return number();
       case ValueType::kString:
@@ -65,6 +65,13 @@ class RandomSettings {
         return std::vector<MixturePart>{{word() + "x", number(), ""}, {"y", 1, "megatron"}};
     }
     return Value();
+  }
+
+  /// Of any size: some options have narrow ranges.
+  std::int64_t integer() {
+    const std::uint64_t drawn = random_();
+    const unsigned shift = random_() % 32;
+    return static_cast<std::int64_t>(random_() % 2 == 0 ? drawn << shift : drawn >> shift);
   }
 
   double number() {

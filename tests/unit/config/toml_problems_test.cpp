@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"[optimizer]\nname = \"SGD\"",
              "2:8: optimizer.name must be \"Adam\" or \"AdamW\", got \"SGD\""},
         Case{"[training]\nglobal_batch_size = 0",
-             "2:21: training.global_batch_size must be -1 or at least 1, got 0"},
+             "2:21: training.global_batch_size must be negative or at least 1, got 0"},
         Case{"[validation]\nsteps = 0", "2:9: validation.steps must be -1 or at least 1, got 0"},
         Case{"[activation_checkpoint]\nselective_ac_option = \"ops\"",
              "2:23: activation_checkpoint.selective_ac_option must be a positive number in "

@@ -12,6 +12,7 @@
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/model.h"
 #include "titan/step/batch_tensors.h"
+#include "titan/step/module_listing.h"
 
 namespace titan::step {
 namespace {
@@ -122,6 +123,22 @@ TEST(OneModel, LogitsSeeARowAsOneDocument) {
     logits[by_document] = OneModel(job.setup(model, &tokenizer)).logits(tokens, nullptr);
   }
   EXPECT_TRUE(at::allclose(logits[0], logits[1], 1e-5, 1e-6));
+}
+
+TEST(BatchTensors, OnACpuAreViewsAlsoWherePinnedMemoryIsAskedFor) {
+  protocols::Batch batch = two_documents();
+  for (const bool pinned : {false, true}) {
+    EXPECT_EQ(to_tensors(batch, at::kCPU, pinned).input.data_ptr(), batch.input.data());
+  }
+}
+
+TEST(ModuleListing, NamesEveryModuleWithItsOwnParameters) {
+  const protocols::ModelParts model = small_model(/*by_document=*/false);
+  const std::string text = module_listing(*model.front().model);
+  EXPECT_EQ(text.substr(0, text.find('\n')), "Transformer");
+  EXPECT_NE(text.find("  tok_embeddings: Embedding(weight [100, 16] Float)\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("      wq: Linear(weight [16, 16] Float)\n"), std::string::npos) << text;
 }
 
 TEST(BatchTensors, LabelsThatAreNotTrainedOnDoNotCount) {

@@ -85,21 +85,25 @@ SamplingOptions greedy(std::int64_t tokens) {
   return options;
 }
 
-TEST(GenerateWithACache, MakesTheSameTextAsWithout) {
-  for (const std::int64_t kv_heads : {1, 2, 4}) {
-    const auto module = make_model(kv_heads);
-    for (const std::int64_t prompt : {1, 2, 17, 100, 513, 560}) {
-      Counted with(*module);
-      Counted without(*module, false);
-      EXPECT_EQ(continue_text(with, text_of(prompt), greedy(64)),
-                continue_text(without, text_of(prompt), greedy(64)))
-          << kv_heads << " key heads, prompt of " << prompt;
-      EXPECT_EQ(with.count, prompt + 63);
-      EXPECT_LE(with.longest, 512) << "long prompts go in parts";
-      EXPECT_EQ(without.count, 64 * prompt + 63 * 64 / 2);
-    }
+/// By the number of key heads, of 4 heads.
+class KeyHeads : public testing::TestWithParam<std::int64_t> {};
+
+TEST_P(KeyHeads, MakeTheSameTextAsWithoutACache) {
+  const auto module = make_model(GetParam());
+  for (const std::int64_t prompt : {1, 2, 17, 100, 513, 560}) {
+    Counted with(*module);
+    Counted without(*module, false);
+    EXPECT_EQ(continue_text(with, text_of(prompt), greedy(64)),
+              continue_text(without, text_of(prompt), greedy(64)))
+        << "prompt of " << prompt;
+    EXPECT_EQ(with.count, prompt + 63);
+    EXPECT_LE(with.longest, 512) << "long prompts go in parts";
+    EXPECT_EQ(without.count, 64 * prompt + 63 * 64 / 2);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Generate, KeyHeads, testing::Values(1, 2, 4),
+                         testing::PrintToStringParamName());
 
 TEST(GenerateWithACache, DrawsTheSameTokens) {
   const auto module = make_model(2);

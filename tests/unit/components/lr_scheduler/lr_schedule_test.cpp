@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -174,6 +175,21 @@ TEST(WarmupStableDecay, HoldsAfterAScheduleWithoutDecay) {
   const WarmupStableDecay schedule(scheduler(0, 0.0), 3);
   EXPECT_EQ(schedule.factor(3), 1.0);
   EXPECT_EQ(schedule.factor(100), 1.0);
+}
+
+TEST(WarmupStableDecay, TakesAnyNumberOfSteps) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const WarmupStableDecay falling(scheduler(2), kMost);
+  EXPECT_EQ(falling.factor(0), 0.5);
+  EXPECT_EQ(falling.factor(1), 1);
+  EXPECT_NEAR(falling.factor(kMost / 2), 0.5, 1e-12);
+  EXPECT_NEAR(falling.factor(kMost - 1), 0, 1e-12);
+  const WarmupStableDecay all_of_it(scheduler(0, 1.0), kMost);
+  EXPECT_NEAR(all_of_it.factor(kMost / 2), 0.5, 1e-12);
+  const WarmupStableDecay constant(scheduler(0, 0.0), kMost);
+  EXPECT_EQ(constant.factor(kMost - 1), 1);
+  const WarmupStableDecay rising(scheduler(kMost, 0.0), kMost);
+  EXPECT_NEAR(rising.factor(kMost - 2), 1, 1e-12);
 }
 
 }  // namespace

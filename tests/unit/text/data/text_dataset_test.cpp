@@ -188,7 +188,7 @@ TEST_P(TextDatasetTest, C4IsReadFromItsOwnShards) {
   options_.path = "";
   EXPECT_EQ(message_of<ConfigError>([&] { build(); }),
             "the dataset c4 is read from a local folder of its .json.gz files: name it with "
-            "dataset_path");
+            "dataset_path; scripts/download_c4.py fetches as many of them as you like");
   std::filesystem::create_directory(folder_ / "en");
   write_file(folder_ / "en/c4-train.00000-of-00001.json", jsonl({"t"}));
   write_file(folder_ / "en/c4-validation.00000-of-00001.json", jsonl({"v"}));
