@@ -175,6 +175,20 @@ class NprocTest(TitanTest):
         self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
 
+    def test_the_time_in_which_a_job_was_suspended_does_not_count(self):
+        run, ranks = self.endless("--comm.train_timeout_seconds=4")
+        for _ in range(5):
+            last = max(map(int, re.findall(r"step: +(\d+) ", run.text["stdout"])))
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for pid in ranks.values():
+                    os.kill(pid, number)
+                time.sleep(6 if number == signal.SIGSTOP else 0)
+            run.wait_for(rf"step: +{last + 3} ")
+        os.kill(run.process.pid, signal.SIGINT)
+        self.assertEqual(run.finish()[0], 130, run.text)
+        self.assertNotIn("timed out", run.text["stderr"])
+        self.assertNotIn("has not been heard of", run.text["stdout"])
+
     def test_a_stranger_neither_ends_a_job_nor_writes_into_its_log(self):
         run, ranks = self.endless()
         with open(f"/proc/{ranks[1]}/environ") as file:
