@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/job_inputs.h"
 #include "titan/base/errors.h"
 #include "titan/base/printable.h"
 #include "titan/comm/agreement.h"
@@ -190,6 +191,13 @@ std::int64_t common_seed(const JobSetup& setup, std::int64_t rank, comm::Store& 
   return seed;
 }
 
+/// Options, and what is behind their paths on this machine.
+std::map<std::string, std::string> what_is_common(const config::JobConfig& config) {
+  std::map<std::string, std::string> values = config::values_by_option(config);
+  values.merge(job_inputs(config));
+  return values;
+}
+
 }  // namespace
 
 std::int64_t seed_of(const config::JobConfig& config) {
@@ -209,8 +217,8 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   const tools::LaunchEnvironment& launch = setup.launch;
   auto rank = make_rank(setup, launch.rank);
   rank->store = comm::connect_store(launch, init_timeout(setup));
-  comm::check_same_config(*rank->store, launch.rank, setup.world_size,
-                          config::values_by_option(setup.config), init_timeout(setup));
+  comm::check_same_config(*rank->store, launch.rank, setup.world_size, what_is_common(setup.config),
+                          init_timeout(setup));
   const std::vector<Host> hosts = meet_hosts(*rank->store, launch, init_timeout(setup));
   if (launch.rank == 0) tools::log_info(hosts_text(hosts));
   watch::WatchSetup watch =

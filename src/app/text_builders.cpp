@@ -20,22 +20,6 @@ namespace {
 
 using config::JobConfig;
 
-/// Validation reads its data in order, from one source, and to the end unless it has a number of
-/// steps.
-text::TextDataOptions validation_data(const JobConfig& config) {
-  text::TextDataOptions options;
-  options.dataset = config.validation.dataset;
-  options.path = config.validation.dataset_path;
-  options.data = config.data;
-  options.data.shuffle = false;
-  options.data.mixture.clear();
-  options.batch_size = config.validation.local_batch_size;
-  options.seq_len = config.validation.seq_len;
-  options.infinite = config.validation.steps != -1;
-  options.prefetch_batches = static_cast<std::size_t>(config.validation.dataloader.batches_ahead());
-  return options;
-}
-
 std::unique_ptr<protocols::DataLoader> build_dataloader(protocols::DataPurpose purpose,
                                                         std::int64_t dp_rank,
                                                         std::int64_t dp_world_size,
@@ -73,6 +57,20 @@ text::TextDataOptions training_data(const JobConfig& config) {
   options.batch_size = config.training.local_batch_size;
   options.seq_len = config.training.seq_len;
   options.prefetch_batches = static_cast<std::size_t>(config.training.dataloader.batches_ahead());
+  return options;
+}
+
+text::TextDataOptions validation_data(const JobConfig& config) {
+  text::TextDataOptions options;
+  options.dataset = config.validation.dataset;
+  options.path = config.validation.dataset_path;
+  options.data = config.data;
+  options.data.shuffle = false;
+  options.data.mixture.clear();
+  options.batch_size = config.validation.local_batch_size;
+  options.seq_len = config.validation.seq_len;
+  options.infinite = config.validation.steps != -1;
+  options.prefetch_batches = static_cast<std::size_t>(config.validation.dataloader.batches_ahead());
   return options;
 }
 

@@ -106,7 +106,7 @@ std::string judge(Store& store, std::int64_t world_size, const Values& mine,
     camp->ranks.push_back(rank);
   }
   if (camps.empty()) return {};
-  std::string message = "the ranks were started with different configs:";
+  std::string message = "the ranks were started with different configs or data:";
   std::size_t count = 0;
   for (const Camp& camp : camps) {
     const std::int64_t speaker = camp.ranks.front();

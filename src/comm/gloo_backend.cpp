@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include <algorithm>
 #include <climits>
 #include <csignal>
 #include <cstdlib>
@@ -62,7 +63,14 @@ void prove_membership(ProcessGroup& group, const JobSecret& secret, const std::s
     std::memcpy(sent[to].mutable_data_ptr(), proof(group.rank(), to).data(), JobSecret::kSealSize);
   }
   const std::vector<std::int64_t> ones(static_cast<std::size_t>(group.size()), 1);
-  group.all_to_all(received, sent, ones, ones).wait();
+  try {
+    group.all_to_all(received, sent, ones, ones).wait();
+  } catch (const RunError& error) {
+    throw RunError(
+        concat("not all members have proved to know the secret of this job; a stranger "
+               "may have taken the connection of one (",
+               error.what(), ")"));
+  }
   for (std::int64_t from = 0; from < group.size(); ++from) {
     const auto* bytes = static_cast<const char*>(received[from].const_data_ptr());
     if (same_seal({bytes, JobSecret::kSealSize}, proof(from, group.rank()))) continue;
@@ -94,10 +102,13 @@ class GlooBackend : public Backend {
                                                               static_cast<int>(ranks.size()),
                                                               options_for(launch_, timeout));
       if (secret_.is_set()) {
-        const auto unobserved = make_gloo_group({name, ranks, place, nullptr}, gloo, timeout);
+        // All have connected: what answers now does so at once, and a stranger never.
+        const auto limit = std::min<std::chrono::milliseconds>(timeout, std::chrono::seconds(60));
+        const auto unobserved =
+            make_gloo_group({name, ranks, place, nullptr}, gloo, limits_, limit);
         prove_membership(*unobserved, secret_, prefix);
       }
-      return make_gloo_group({name, ranks, place, observer}, std::move(gloo), timeout);
+      return make_gloo_group({name, ranks, place, observer}, std::move(gloo), limits_, timeout);
     } catch (const std::exception& error) {
       throw RunError(concat("rank ", rank_, " cannot join group '", name, "' of ranks ",
                             joined(ranks), ": ", absence(prefix, ranks, timeout),
@@ -137,6 +148,7 @@ class GlooBackend : public Backend {
   tools::LaunchEnvironment launch_;
   std::int64_t rank_;
   JobSecret secret_;
+  std::shared_ptr<WaitLimits> limits_ = std::make_shared<WaitLimits>();
   std::map<std::string, int> made_;
 };
 

@@ -1,7 +1,9 @@
 #include "comm/gloo_group.h"
 
 #include <ATen/ops/add.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/maximum.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -9,10 +11,12 @@
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "comm/finishing_thread.h"
 #include "comm/scratch_pool.h"
+#include "titan/base/errors.h"
 
 namespace titan::comm {
 namespace {
@@ -89,8 +93,9 @@ using Tensors = std::vector<at::Tensor>;  // one per rank
 /// What the work under way needs of its group, should that end first.
 class Wire {
  public:
-  Wire(c10::intrusive_ptr<c10d::Backend> gloo, std::chrono::milliseconds limit)
-      : timeout(limit), gloo_(std::move(gloo)) {}
+  Wire(c10::intrusive_ptr<c10d::Backend> gloo, std::shared_ptr<WaitLimits> limits,
+       std::chrono::milliseconds limit)
+      : timeout(limit), gloo_(std::move(gloo)), limits_(std::move(limits)) {}
 
   c10::intrusive_ptr<c10d::Work> send(const at::Tensor& tensor, std::int64_t to, int tag) {
     std::vector<at::Tensor> tensors{bytes_of(tensor)};
@@ -101,13 +106,31 @@ class Wire {
     return gloo_->recv(tensors, static_cast<int>(from), tag);
   }
 
+  /// Throws when the time is over, and closes all connections of the group, so that the others learn of it.
+  void wait(c10d::Work& work) const {
+    constexpr std::chrono::hours kForever(24 * 365);
+    constexpr std::chrono::milliseconds kAtOnce(1);
+    const std::chrono::milliseconds limit = timeout;
+    {
+      const WaitLimits::Guard guard = limits_->guard(limit, [&work] { work.abort(); });
+      if (work.wait(kForever)) return;
+    }
+    // Given up; what has come in the meantime is taken all the same.
+    try {
+      if (work.wait(kAtOnce)) return;
+    } catch (const std::exception&) {
+    }
+    throw std::runtime_error(concat("timed out after ", limit.count(), "ms"));
+  }
+
   std::atomic<std::chrono::milliseconds> timeout;
 
  private:
   c10::intrusive_ptr<c10d::Backend> gloo_;
+  std::shared_ptr<WaitLimits> limits_;
 };
 
-/// Transfers under way. Unlike a collective of Gloo they have to be told how long they may take.
+/// Transfers under way.
 class Transfers : public BackendWork {
  public:
   explicit Transfers(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
@@ -132,7 +155,7 @@ class Transfers : public BackendWork {
 
   void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
   void wait() override {
-    for (const auto& work : works_) work->wait(wire_->timeout);
+    for (const auto& work : works_) wire_->wait(*work);
     works_.clear();
   }
 
@@ -144,15 +167,11 @@ class Transfers : public BackendWork {
 class GlooGroup : public C10dGroup {
  public:
   GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
-            std::chrono::milliseconds timeout)
+            std::shared_ptr<WaitLimits> limits, std::chrono::milliseconds timeout)
       : C10dGroup(std::move(members), gloo, at::kCPU),
-        wire_(std::make_shared<Wire>(std::move(gloo), timeout)) {}
+        wire_(std::make_shared<Wire>(std::move(gloo), std::move(limits), timeout)) {}
 
-  void set_timeout(std::chrono::milliseconds timeout) override {
-    const std::lock_guard lock(one_at_a_time());
-    wire_->timeout = timeout;
-    C10dGroup::set_timeout(timeout);
-  }
+  void set_timeout(std::chrono::milliseconds timeout) override { wire_->timeout = timeout; }
 
  protected:
   StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override {
@@ -193,9 +212,11 @@ class GlooGroup : public C10dGroup {
   }
 
   StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override {
-    if (tensor.numel() == 0) return nullptr;
-    const std::lock_guard lock(one_at_a_time());
-    return C10dGroup::do_broadcast(bytes_of(tensor), root);
+    const Tensors nothing(static_cast<std::size_t>(size()), flat(tensor).narrow(0, 0, 0));
+    Tensors received = nothing;
+    if (rank() != root) received[static_cast<std::size_t>(root)] = tensor;
+    const Tensors all(nothing.size(), tensor);
+    return Transfers::exchange(wire_, rank() == root ? all : nothing, received, rank(), next_tag());
   }
 
   StartedWork do_exchange(const std::vector<Message>& messages) override {
@@ -211,8 +232,10 @@ class GlooGroup : public C10dGroup {
   }
 
   StartedWork do_barrier() override {
-    const std::lock_guard lock(one_at_a_time());
-    return C10dGroup::do_barrier();
+    const Tensors words(static_cast<std::size_t>(size()), at::zeros({1}, at::kByte));
+    Tensors answers;
+    for (std::int64_t i = 0; i < size(); ++i) answers.push_back(at::empty({1}, at::kByte));
+    return Transfers::exchange(wire_, words, answers, rank(), next_tag());
   }
 
  private:
@@ -267,8 +290,10 @@ class GlooGroup : public C10dGroup {
 
 std::unique_ptr<ProcessGroup> make_gloo_group(C10dGroup::Members members,
                                               c10::intrusive_ptr<c10d::Backend> gloo,
+                                              std::shared_ptr<WaitLimits> limits,
                                               std::chrono::milliseconds timeout) {
-  return std::make_unique<GlooGroup>(std::move(members), std::move(gloo), timeout);
+  return std::make_unique<GlooGroup>(std::move(members), std::move(gloo), std::move(limits),
+                                     timeout);
 }
 
 }  // namespace titan::comm

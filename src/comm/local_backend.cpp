@@ -10,6 +10,7 @@
 
 #include "comm/local_meeting.h"
 #include "titan/base/errors.h"
+#include "titan/base/patience.h"
 
 namespace titan::comm {
 
@@ -33,10 +34,14 @@ class LocalStore : public Store {
   std::string wait(const std::string& key, std::chrono::milliseconds timeout) override {
     std::unique_lock lock(mutex_);
     const auto there = [&] { return values_.count(key) > 0; };
-    changed_.wait_for(lock, timeout, [&] { return there() || !aborted_.empty(); });
-    if (there()) return values_.at(key);
-    if (!aborted_.empty()) throw RunError(aborted_);
-    throw RunError(concat("'", key, "' was not set within ", timeout.count(), " ms"));
+    base::Patience patience(timeout);
+    while (!changed_.wait_for(lock, patience.until_next_question(),
+                              [&] { return there() || !aborted_.empty(); })) {
+      if (!patience.is_over()) continue;
+      throw RunError(concat("'", key, "' was not set within ", timeout.count(), " ms"));
+    }
+    if (!there()) throw RunError(aborted_);
+    return values_.at(key);
   }
 
   std::int64_t add(const std::string& key, std::int64_t amount) override {

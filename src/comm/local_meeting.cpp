@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "titan/base/errors.h"
+#include "titan/base/patience.h"
 
 namespace titan::comm {
 
@@ -29,11 +30,14 @@ std::shared_ptr<LocalMeeting::Round> LocalMeeting::arrive(std::uint64_t round, s
 template <class Ready>
 void LocalMeeting::wait_until(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout,
                               Ready ready) {
-  const bool in_time =
-      changed_.wait_for(lock, timeout, [&] { return ready() || !aborted_.empty(); });
-  if (ready()) return;
-  if (!aborted_.empty()) throw std::runtime_error(aborted_);
-  if (!in_time) throw std::runtime_error(concat("timed out after ", timeout.count(), " ms"));
+  base::Patience patience(timeout);
+  const auto done = [&] { return ready() || !aborted_.empty(); };
+  while (!changed_.wait_for(lock, patience.until_next_question(), done)) {
+    if (patience.is_over()) {
+      throw std::runtime_error(concat("timed out after ", timeout.count(), " ms"));
+    }
+  }
+  if (!ready()) throw std::runtime_error(aborted_);
 }
 
 void LocalMeeting::wait_for_all(const Round& round, std::chrono::milliseconds timeout) {

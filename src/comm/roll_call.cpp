@@ -5,13 +5,12 @@
 #include <vector>
 
 #include "titan/base/errors.h"
+#include "titan/base/patience.h"
 #include "titan/base/printable.h"
 
 namespace titan::comm {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr auto kVerdictKey = "roll_call/verdict";
 constexpr auto kComplete = "complete";
@@ -100,14 +99,14 @@ class RollCall {
 void call_roll(Store& store, const Attendee& me, std::chrono::milliseconds timeout) {
   TITAN_CHECK(me.rank >= 0 && me.rank < me.world_size, "no rank ", me.rank, " in a world of ",
               me.world_size);
-  const auto deadline = Clock::now() + timeout;
+  base::Patience patience(timeout);
   RollCall roll(store, me);
   roll.present();
   auto pause = kShortestPause;
   bool closed = false;
   std::optional<std::string> verdict;
   while (!(verdict = roll.verdict())) {
-    if (!closed && Clock::now() >= deadline) {
+    if (!closed && patience.is_over()) {
       closed = true;
       roll.decide(roll.absence(timeout));
     }

@@ -15,6 +15,7 @@
 #include "comm/loopback_listener.h"
 #include "comm/roll_call.h"
 #include "titan/base/errors.h"
+#include "titan/base/patience.h"
 #include "titan/tools/logging.h"
 
 namespace titan::comm {
@@ -52,11 +53,11 @@ class TcpStore : public Store {
 
   // Asks again and again: a request that waits in the server would keep other threads from theirs.
   std::string wait(const std::string& key, std::chrono::milliseconds timeout) override {
-    const auto deadline = Clock::now() + timeout;
+    base::Patience patience(timeout);
     auto pause = kShortestPause;
     while (true) {
       if (std::optional<std::string> value = find(key)) return *std::move(value);
-      if (Clock::now() >= deadline) {
+      if (patience.is_over()) {
         throw RunError(concat("nobody set '", key, "' in the store at ", place_, " within ",
                               timeout.count(), " ms"));
       }

@@ -1,11 +1,14 @@
+#include "titan/config/availability.h"
+
 #include <algorithm>
+#include <limits>
 #include <span>
 #include <string_view>
 
+#include "config/degree_options.h"
 #include "config/rules.h"
 #include "config/value_text.h"
 #include "titan/config/options.h"
-#include "titan/config/validate.h"
 
 namespace titan::config {
 namespace {
@@ -89,6 +92,20 @@ Problems availability_problems(const JobConfig& config, const Origins& origins,
   report(kMissing, ": not available in this build yet: ");
   report(kReplaced, ": has no place in this program: ");
   return problems;
+}
+
+const mesh::Degrees& largest_degrees() {
+  static const mesh::Degrees largest = [] {
+    mesh::Degrees degrees;
+    for (const auto& [name, degree] : kDegreeOptions) {
+      JobConfig config;
+      find_option(concat("parallelism.", name))->set(config, Value(std::int64_t{2}));
+      const bool available = availability_problems(config, Origins(), 2).empty();
+      degrees.*degree = available ? std::numeric_limits<std::int64_t>::max() : 1;
+    }
+    return degrees;
+  }();
+  return largest;
 }
 
 }  // namespace titan::config

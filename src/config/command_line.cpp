@@ -9,6 +9,7 @@
 #include "config/program_arguments.h"
 #include "config/toml_file.h"
 #include "titan/base/errors.h"
+#include "titan/config/availability.h"
 #include "titan/config/options.h"
 #include "titan/config/validate.h"
 

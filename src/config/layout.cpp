@@ -4,8 +4,10 @@
 #include <cmath>
 #include <optional>
 
+#include "config/degree_options.h"
 #include "config/rules.h"
 #include "titan/base/errors.h"
+#include "titan/config/availability.h"
 
 namespace titan::config {
 
@@ -80,8 +82,13 @@ class Nearest {
 /// Finds the layouts for one job.
 class Search {
  public:
-  Search(const Degrees& wanted, std::int64_t world_size, std::int64_t seq_len)
-      : wanted_(wanted), seq_len_(seq_len), factors_(divisors(world_size)), nearest_(wanted) {
+  Search(const Degrees& wanted, std::int64_t world_size, std::int64_t seq_len,
+         const Degrees& largest)
+      : wanted_(wanted),
+        seq_len_(seq_len),
+        largest_(largest),
+        factors_(divisors(world_size)),
+        nearest_(wanted) {
     Degrees layout{.dp_shard = 1};
     offer_ranks(layout, 0, world_size);
   }
@@ -92,7 +99,9 @@ class Search {
   /// Every way to write `ranks` as a product of the degrees from `degree` on.
   void offer_ranks(Degrees& layout, std::size_t degree, std::int64_t ranks) {
     std::int64_t& here = layout.*kDegreeOptions[degree].degree;
+    const std::int64_t largest = largest_.*kDegreeOptions[degree].degree;
     if (degree + 1 == kRankDegrees) {
+      if (ranks > largest) return;
       here = ranks;
       if (mesh::sequences_divide(layout, seq_len_)) {
         offer_experts(layout);
@@ -100,7 +109,7 @@ class Search {
       return;
     }
     for (const std::int64_t factor : factors_) {
-      if (ranks % factor == 0) {
+      if (ranks % factor == 0 && factor <= largest) {
         here = factor;
         offer_ranks(layout, degree + 1, ranks / factor);
       }
@@ -120,11 +129,13 @@ class Search {
 
   /// The expert degrees that fit and are next to the one wanted: it, or one below and one above.
   void offer_experts(Degrees layout, std::int64_t tensor) {
+    if (tensor > largest_.etp) return;
     layout.etp = tensor;
     std::optional<Degrees> below;
     for (const std::int64_t experts : factors_) {
       layout.ep = experts;
-      if (!mesh::expert_tensor_fits(layout) || !mesh::experts_divide(layout)) {
+      if (experts > largest_.ep || !mesh::expert_tensor_fits(layout) ||
+          !mesh::experts_divide(layout)) {
         continue;
       }
       if (experts >= wanted_.ep) {
@@ -140,6 +151,7 @@ class Search {
 
   Degrees wanted_;
   std::int64_t seq_len_;
+  Degrees largest_;
   std::vector<std::int64_t> factors_;
   Nearest nearest_;
 };
@@ -147,12 +159,12 @@ class Search {
 }  // namespace
 
 std::vector<Degrees> nearest_layouts(const Degrees& wanted, std::int64_t world_size,
-                                     std::int64_t seq_len) {
+                                     std::int64_t seq_len, const Degrees& largest) {
   constexpr std::int64_t kMostRanks = std::int64_t{1} << 24;
   if (world_size > kMostRanks) {
     return {};  // the search would take longer than anybody waits
   }
-  return Search(wanted, world_size, seq_len).nearest();
+  return Search(wanted, world_size, seq_len, largest).nearest();
 }
 
 std::string layout_text(const Degrees& layout) {
@@ -212,8 +224,8 @@ void add_nearest_layouts(const Rules& rules, std::size_t first) {
   }
   const JobConfig& config = rules.config;
   std::string layouts;
-  for (const Degrees& near :
-       nearest_layouts(config.parallelism.degrees(), rules.world_size, config.training.seq_len)) {
+  for (const Degrees& near : nearest_layouts(config.parallelism.degrees(), rules.world_size,
+                                             config.training.seq_len, largest_degrees())) {
     layouts +=
         concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
   }

@@ -22,19 +22,19 @@
 #include <set>
 
 #include "titan/base/errors.h"
+#include "titan/base/patience.h"
 #include "titan/tools/signals.h"
 #include "tools/rank_process.h"
 
 namespace titan::tools {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::chrono::seconds kTimeToEnd(5);             // after another rank has failed
 constexpr std::chrono::seconds kTimeToFollow(30);         // after another has stopped as asked
 constexpr std::chrono::seconds kTimeToObey(3);            // after the second request to stop
 constexpr std::chrono::seconds kTimeToOutlive(120);       // after another has ended well
 constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
+constexpr std::chrono::milliseconds kNoLimit(-1);         // of poll
 
 std::uint16_t free_port() {
   const base::Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -132,14 +132,14 @@ class RankLauncher {
 
   int wait() {
     while (any_running()) {
-      step(time_left(deadline_));
-      if (deadline_ && Clock::now() >= *deadline_) {
-        deadline_.reset();
+      step(patience_ ? patience_->until_next_question() : kNoLimit);
+      if (patience_ && patience_->is_over()) {
+        patience_.reset();
         send(SIGKILL);
       }
     }
-    const Clock::time_point drained = Clock::now() + kTimeToDrain;
-    while (any_open() && Clock::now() < drained) step(time_left(drained));
+    base::Patience drain(kTimeToDrain);
+    while (any_open() && !drain.is_over()) step(drain.until_next_question());
     return conclude();
   }
 
@@ -154,19 +154,13 @@ class RankLauncher {
     });
   }
 
-  static int time_left(std::optional<Clock::time_point> until) {
-    if (!until) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - Clock::now());
-    return static_cast<int>(std::max<std::int64_t>(0, left.count()));
-  }
-
-  void step(int milliseconds) {
+  void step(std::chrono::milliseconds limit) {
     std::vector<pollfd> waited = {{signals_.descriptor(), POLLIN, 0}};
     for (const auto& rank : ranks_) {
       waited.push_back({rank->output().get(), POLLIN, 0});  // a closed one is -1: skipped
       waited.push_back({rank->errors().get(), POLLIN, 0});
     }
-    ::poll(waited.data(), waited.size(), milliseconds);
+    ::poll(waited.data(), waited.size(), static_cast<int>(limit.count()));
     for (const auto& rank : ranks_) {
       rank->read_output();
       rank->read_errors();
@@ -185,7 +179,7 @@ class RankLauncher {
     // warned and now asks has asked once, and a save may be under way.
     if (signal == SIGINT || signal == SIGTERM) {
       if (asked_to_stop_.contains(SIGINT) || asked_to_stop_.contains(SIGTERM)) {
-        deadline_ = Clock::now() + kTimeToObey;
+        patience_.emplace(kTimeToObey);
       }
     }
     if (signal != SIGUSR1) asked_to_stop_.insert(signal);
@@ -195,7 +189,7 @@ class RankLauncher {
   void bury(const RankProcess& rank) {
     if (!rank.failed()) {
       // Ranks end together: one that outlives the others for long will not end.
-      if (!deadline_) deadline_ = Clock::now() + kTimeToOutlive;
+      if (!patience_) patience_.emplace(kTimeToOutlive);
       return;
     }
     rank.send(SIGKILL);  // what it has started
@@ -203,12 +197,12 @@ class RankLauncher {
     const bool as_asked = asked_to_stop_.contains(rank.exit_status() - 128);
     if (as_asked) {
       stopped_ = &rank;
-      if (!deadline_) deadline_ = Clock::now() + kTimeToFollow;
+      if (!patience_) patience_.emplace(kTimeToFollow);
       return;
     }
     failed_ = &rank;
     send(SIGTERM);
-    deadline_ = Clock::now() + kTimeToEnd;
+    patience_.emplace(kTimeToEnd);
   }
 
   void send(int signal) const {
@@ -229,7 +223,7 @@ class RankLauncher {
   std::set<int> asked_to_stop_;  // by these signals
   const RankProcess* failed_ = nullptr;
   const RankProcess* stopped_ = nullptr;
-  std::optional<Clock::time_point> deadline_;
+  std::optional<base::Patience> patience_;
 };
 
 }  // namespace

@@ -194,6 +194,20 @@ class NprocTest(TitanTest):
         self.assertEqual(run.finish()[0], 143)
         self.assert_gone(ranks)
 
+    def test_the_time_in_which_a_job_was_suspended_does_not_count(self):
+        run, ranks = self.endless("--comm.train_timeout_seconds=4")
+        for _ in range(5):
+            last = max(map(int, re.findall(r"step: +(\d+) ", run.text["stdout"])))
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for pid in ranks.values():
+                    os.kill(pid, number)
+                time.sleep(6 if number == signal.SIGSTOP else 0)
+            run.wait_for(rf"step: +{last + 3} ")
+        os.kill(run.process.pid, signal.SIGINT)
+        self.assertEqual(run.finish()[0], 130, run.text)
+        self.assertNotIn("timed out", run.text["stderr"])
+        self.assertNotIn("has not been heard of", run.text["stdout"])
+
     def test_a_stranger_neither_ends_a_job_nor_writes_into_its_log(self):
         run, ranks = self.endless()
         with open(f"/proc/{ranks[1]}/environ") as file:
@@ -327,6 +341,26 @@ class RanksByHandTest(TitanTest):
             self.assertEqual(run.finish()[0], 1, run.text)
             self.assertIn(name, run.text["stderr"])
             self.assertIn("GLOO_SOCKET_IFNAME", run.text["stderr"])
+
+    def test_different_data_behind_one_path(self):
+        # As on two machines: one working directory each, in which the same relative path leads elsewhere.
+        folders = [self.path(name) for name in ("a", "b")]
+        for number, folder in enumerate(folders):
+            os.mkdir(folder)
+            os.symlink(os.path.join(ROOT, "tests"), os.path.join(folder, "tests"))
+            with open(os.path.join(folder, "data.jsonl"), "w", encoding="utf-8") as file:
+                file.writelines(f'{{"text": "row {row} of disk {number}"}}\n' for row in range(4000))
+
+        def outcome(prefix_of):
+            port = free_port()
+            runs = [self.rank(number, 2, "--training.dataset_path=data.jsonl", port=port, prefix=prefix_of(number)) for number in (0, 1)]
+            return [(run.finish()[0], run.text["stderr"]) for run in runs]
+
+        for status, errors in outcome(lambda number: ("env", "-C", folders[number])):
+            self.assertEqual(status, 2, errors)
+            self.assertRegex(errors, r"the data at data\.jsonl is contents \w+ of 1 file, data\.jsonl .* on rank 0 and contents .* on rank 1")
+        for status, errors in outcome(lambda number: ("env", "-C", folders[0])):
+            self.assertEqual(status, 0, errors)
 
     def test_two_machines_are_two_network_namespaces(self):
         names = [f"titan{os.getpid()}{letter}" for letter in "ab"]

@@ -12,8 +12,4 @@ namespace titan::config {
 Problems cross_field_problems(const JobConfig& config, const Origins& origins,
                               std::int64_t world_size);
 
-/// Values that need a feature this build does not have.
-Problems availability_problems(const JobConfig& config, const Origins& origins,
-                               std::int64_t world_size);
-
 }  // namespace titan::config

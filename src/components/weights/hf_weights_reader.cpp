@@ -83,7 +83,7 @@ class HfWeightsReader final : public WeightsReader {
     if (!absent.empty()) {
       throw RunError(concat("'", path, "' names files that are not there: ", list_names(absent)));
     }
-    for (const auto& [name, count] : names) open(folder + "/" + name);
+    for (const auto& [name, count] : names) open(folder + "/" + name, &index);
     check_index(index, path);
   }
 
@@ -114,7 +114,7 @@ class HfWeightsReader final : public WeightsReader {
             .storage_bytes = tensor.bytes()};
   }
 
-  void open(const std::string& path) {
+  void open(const std::string& path, const SafetensorsIndex* index = nullptr) {
     opened_.push_back(std::make_unique<SafetensorsFile>(files_, path));
     const SafetensorsFile& file = *opened_.back();
     if (file.metadata().count("DCP_SHARDING_INFO") > 0) {
@@ -128,10 +128,20 @@ class HfWeightsReader final : public WeightsReader {
       const auto [place, is_new] = places_.try_emplace(tensor.name, Place{&file, stored(tensor)});
       if (!is_new) {
         throw RunError(concat("tensor '", tensor.name, "' is in '", place->second.file->path(),
-                              "' and in '", path, "'"));
+                              "' and in '", path, "'", choice_of(index, tensor.name)));
       }
       tensors_.push_back({tensor.name, *type, tensor.sizes});
     }
+  }
+
+  /// What an index says of a tensor that two files hold: one of them was to replace a part of the other.
+  static std::string choice_of(const SafetensorsIndex* index, const std::string& tensor) {
+    if (index == nullptr) return "; no index says which one counts";
+    const auto chosen = index->file_by_name.find(tensor);
+    if (chosen == index->file_by_name.end()) return "; the index does not name it";
+    return concat("; the index names ", chosen->second,
+                  ". Write the model anew without the tensors that do not count: every tensor is "
+                  "read from one file");
   }
 
   base::FileSystem& files_;

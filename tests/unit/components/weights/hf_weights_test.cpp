@@ -110,5 +110,20 @@ TEST(HfWeights, AnIndexAndItsFilesMustAgree) {
   EXPECT_THAT(refusal(folder / "none"), HasSubstr("does not exist"));
 }
 
+// Tensors of a second training, say, in a file of their own beside the first one's.
+TEST(HfWeights, OfATensorInTwoFilesItIsSaidWhichOneTheIndexNames) {
+  const test::TemporaryFolder folder;
+  const std::string index = folder / std::string(formats::kSafetensorsIndexName);
+  write_file(folder / "x.safetensors", {floats("a", 1), floats("b", 1)});
+  write_file(folder / "y.safetensors", {floats("a", 1)});
+  write_safetensors_index(disk(), index, {0, {{"a", "y.safetensors"}, {"b", "x.safetensors"}}});
+  EXPECT_THAT(refusal(folder.path()),
+              AllOf(HasSubstr("tensor 'a' is in"), HasSubstr("x.safetensors' and in"),
+                    HasSubstr("y.safetensors'; the index names y.safetensors.")));
+  write_file(folder / "y.safetensors", {floats("a", 1), floats("c", 1)});
+  write_file(folder / "x.safetensors", {floats("b", 1), floats("c", 1)});
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("; the index does not name it"));
+}
+
 }  // namespace
 }  // namespace titan::components
