@@ -198,14 +198,14 @@ class CheckpointTest(TitanTest):
                          "--validation.sample_prompts=[\"Once\"]", "--validation.sample_tokens=4")
         for name in ("hashes.jsonl", "samples.jsonl", "metrics.jsonl"):
             self.assertRegex(said, rf"ERROR.*{name}.*No space left on device")
-        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), ["step-2", "step-4"])
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), [".lock", "step-2", "step-4"])
 
     def test_the_last_checkpoint_is_saved_before_a_validation_that_fails(self):
         data = self.write("bad.jsonl", '{"text": "too short for a row"}\n')
         error = self.refused(*SAVING, "--training.steps=1", *VALIDATING, "--validation.steps=-1",
                              "--validation.dataset_path", data, exit_status=1)
         self.assertIn("the validation of step 1 found no tokens", error)
-        self.assertEqual(os.listdir(self.path("dump/checkpoint")), ["step-1"])
+        self.assertEqual(sorted(os.listdir(self.path("dump/checkpoint"))), [".lock", "step-1"])
 
     def test_damage_is_an_error_that_says_where(self):
         self.train(*SAVING)

@@ -42,6 +42,13 @@ bool is_of_a_checkpoint(std::string_view name) {
 
 }  // namespace
 
+void check_writable(base::FileSystem& files, const std::string& folder) {
+  files.create_directories(folder);
+  const std::string probe = folder + "/.probe";
+  files.open_for_writing(probe, /*truncate=*/true)->close();
+  files.remove_file(probe);
+}
+
 void prepare_checkpoint_folder(base::FileSystem& files, const std::string& folder) {
   make_folder(files, folder);
   const std::string metadata = concat(folder, "/", kMetadataFile);

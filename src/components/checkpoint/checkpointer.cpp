@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "components/checkpoint/checkpoint_folder.h"
 #include "components/checkpoint/choose_checkpoint.h"
 #include "components/checkpoint/in_thread.h"
 #include "components/checkpoint/run_checkpoints.h"
@@ -28,14 +29,6 @@ std::string seconds_text(double seconds) { return tools::fixed(seconds, 2) + " s
 
 /// A job that is started anew may find its last processes ending.
 constexpr double kPatienceSeconds = 10;
-
-/// Fails before hours of training do.
-void check_writable(base::FileSystem& files, const std::string& folder) {
-  files.create_directories(folder);
-  const std::string probe = folder + "/.probe";
-  files.open_for_writing(probe, /*truncate=*/true)->close();
-  files.remove_file(probe);
-}
 
 }  // namespace
 
@@ -68,7 +61,6 @@ struct Checkpointer::Inside {
 
   FlatState model_only();
   void load_states(const std::string& path, const std::vector<std::string>& names);
-  CheckpointChoice choose_for_rollback(std::int64_t step);
 
   void save_now(const std::string& path, const FlatState& state, DcpSaver& with);
   void make_way(std::int64_t step, SaveReason reason);
@@ -117,18 +109,6 @@ void Checkpointer::Inside::load_states(const std::string& path,
   }
   checkpoint.read(tensors, setup.ranks);
   for (Stateful* state : wanted) state->restore(checkpoint);
-}
-
-CheckpointChoice Checkpointer::Inside::choose_for_rollback(std::int64_t step) {
-  std::vector<FoundCheckpoint> found = run.complete();
-  std::ranges::reverse(found);
-  for (const FoundCheckpoint& checkpoint : found) {
-    if (checkpoint.step >= step || bad_steps.contains(checkpoint.step)) continue;
-    if (run.content_of(checkpoint) != CheckpointContent::kEverything) continue;
-    return {CheckpointChoice::Source::kDcp, checkpoint.path, false, checkpoint.step, ""};
-  }
-  throw RunError(concat("step ", step, " failed and there is no earlier checkpoint in '",
-                        run.path(), "' to go back to (debug.on_nan = \"rollback\")."));
 }
 
 /// Writes from where the tensors are, or from copies of those on a GPU.
@@ -348,11 +328,11 @@ void Checkpointer::save(std::int64_t step, SaveReason reason) {
   inside_->make_way(step, reason);
   if (reason == SaveReason::kLast) {
     inside_->save_last(step, path);
-    return;
+    return inside_->saved(step);
   }
   if (reason == SaveReason::kCutShort) {
     inside_->save_now(path, inside_->everything(), inside_->saver);
-    return;
+    return inside_->saved(step);
   }
   tools::log_info("Saving the checkpoint (or staging if async is enabled).");
   if (inside_->setup.config.async_mode != config::AsyncMode::kDisabled) {
@@ -392,8 +372,9 @@ void Checkpointer::finish() {
 void Checkpointer::roll_back(std::int64_t step) {
   inside_->settle();
   if (inside_->last_rollback == step - 1) inside_->bad_steps.insert(step - 1);
-  const CheckpointChoice choice =
-      agreed_choice(inside_->setup.ranks, [&] { return inside_->choose_for_rollback(step); });
+  const CheckpointChoice choice = agreed_choice(inside_->setup.ranks, [&] {
+    return choose_to_go_back_to(inside_->run, step, inside_->bad_steps);
+  });
   std::vector<std::string> names;
   for (const auto& state : inside_->states) {
     const std::string name = state->name();
@@ -402,9 +383,9 @@ void Checkpointer::roll_back(std::int64_t step) {
   tools::log_warning("Going back to ", choice.path, " (", joined(names),
                      "); the data go on behind the step that failed.");
   inside_->load_states(choice.path, names);
-  inside_->last_rollback = choice.finished_at;
+  inside_->last_rollback = choice.step;
   // A checkpoint that fails again at once would be what the next run begins with.
-  inside_->leave([&](Upkeep& upkeep) { upkeep.leave_full_beyond(*choice.finished_at); });
+  inside_->leave([&](Upkeep& upkeep) { upkeep.leave_full_beyond(choice.step); });
 }
 
 }  // namespace titan::components

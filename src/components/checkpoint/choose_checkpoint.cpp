@@ -115,7 +115,8 @@ Json choose_as_json(const std::function<CheckpointChoice()>& choose) {
             {"path", choice.path},
             {"model_only", choice.model_only},
             {"finished_at", choice.finished_at.value_or(-1)},
-            {"reason", choice.reason}};
+            {"reason", choice.reason},
+            {"step", choice.step}};
   } catch (const ConfigError& error) {
     return {{"config_error", error.what()}};
   } catch (const std::exception& error) {
@@ -124,6 +125,19 @@ Json choose_as_json(const std::function<CheckpointChoice()>& choose) {
 }
 
 }  // namespace
+
+CheckpointChoice choose_to_go_back_to(const RunCheckpoints& run, std::int64_t step,
+                                      const std::set<std::int64_t>& bad) {
+  std::vector<FoundCheckpoint> found = run.complete();
+  std::ranges::reverse(found);
+  for (const FoundCheckpoint& checkpoint : found) {
+    if (checkpoint.step >= step || bad.contains(checkpoint.step)) continue;
+    if (run.content_of(checkpoint) != CheckpointContent::kEverything) continue;
+    return {Source::kDcp, checkpoint.path, false, std::nullopt, "", checkpoint.step};
+  }
+  throw RunError(concat("step ", step, " failed and there is no earlier checkpoint in '",
+                        run.path(), "' to go back to (debug.on_nan = \"rollback\")."));
+}
 
 bool goes_back(const config::Checkpoint& config, std::int64_t last_step) {
   return config.load_step >= 0 && config.load_step < last_step && !config.load_only;
@@ -184,6 +198,7 @@ CheckpointChoice agreed_choice(comm::ProcessGroup* ranks,
     choice.finished_at = step;
   }
   choice.reason = json["reason"].get<std::string>();
+  choice.step = json["step"].get<std::int64_t>();
   return choice;
 }
 

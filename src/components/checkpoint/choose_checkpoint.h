@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct CheckpointChoice {
   bool model_only = false;
   /// The run whose checkpoint this is has ended at this step, and there is nothing left to do.
   std::optional<std::int64_t> finished_at = std::nullopt;
-  std::string reason;  // "the newest checkpoint in ..."
+  std::string reason;     // "the newest checkpoint in ..."
+  std::int64_t step = 0;  // of the checkpoint that is gone back to
 };
 
 /// Looks into the folder and at the config. `last_step`: training.steps. Throws ConfigError or RunError
@@ -31,6 +33,11 @@ struct CheckpointChoice {
 CheckpointChoice choose_checkpoint(base::FileSystem& files, const RunCheckpoints& run,
                                    const config::Checkpoint& config, std::int64_t last_step,
                                    const std::string& hf_assets_path);
+
+/// The newest before `step`, not one of `bad`, that a run can go on from, for debug.on_nan = "rollback".
+/// Throws RunError when there is none.
+CheckpointChoice choose_to_go_back_to(const RunCheckpoints& run, std::int64_t step,
+                                      const std::set<std::int64_t>& bad);
 
 /// Whether the run begins a new branch at `checkpoint.load_step`. Who only looks at an earlier step -
 /// nothing is left to train there, or nothing is saved - leaves none.

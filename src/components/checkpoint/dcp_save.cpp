@@ -81,6 +81,7 @@ struct DcpSaver::Inside {
   Answers finish(const std::string& folder, const Answers& places);
   std::uint64_t commit(const std::string& folder, const Answers& places);
   void remove_own_file(const std::string& folder) noexcept;
+  void remove_if_empty(const std::string& folder) noexcept;
   std::string own_file(const std::string& folder) const {
     return concat(folder, "/", file_name_of(static_cast<std::size_t>(ranks.rank())));
   }
@@ -200,6 +201,15 @@ void DcpSaver::Inside::remove_own_file(const std::string& folder) noexcept {
   }
 }
 
+/// Nor the folder: the last of the ranks that come by finds it empty.
+void DcpSaver::Inside::remove_if_empty(const std::string& folder) noexcept {
+  try {
+    if (files.exists(folder)) files.remove_directory(folder);
+  } catch (const std::exception&) {
+    // It holds something: other ranks' files yet, an earlier checkpoint, somebody's notes.
+  }
+}
+
 DcpSaver::DcpSaver(base::FileSystem& files, comm::ProcessGroup* ranks)
     : inside_(std::make_unique<Inside>(files, ranks)) {}
 
@@ -208,17 +218,27 @@ DcpSaver::~DcpSaver() = default;
 SaveFigures DcpSaver::save(const std::string& folder, const FlatState& state) {
   Inside& in = *inside_;
   in.agree_on_plan(state);
-  StateFile file = in.prepare(folder, state);
+  std::optional<StateFile> file;
+  try {
+    file.emplace(in.prepare(folder, state));
+  } catch (const FailedTogether&) {
+    in.remove_if_empty(folder);
+    throw;
+  }
   std::string verdict;
   try {
-    verdict = in.ranks.meet([&] { return in.write(folder, file); },
+    verdict = in.ranks.meet([&] { return in.write(folder, *file); },
                             [&](const Answers& places) { return in.finish(folder, places); });
   } catch (const FailedTogether&) {
     in.remove_own_file(folder);
+    in.remove_if_empty(folder);
     throw;
   }
   if (verdict.starts_with(kSaved)) return {numbers_of(std::string_view(verdict).substr(1)).at(0)};
-  if (verdict.starts_with(kDiscarded)) in.remove_own_file(folder);
+  if (verdict.starts_with(kDiscarded)) {
+    in.remove_own_file(folder);
+    in.remove_if_empty(folder);
+  }
   throw RunError(concat(in.ranks.size() > 1 ? "rank 0: " : "", verdict.substr(1)));
 }
 

@@ -11,6 +11,25 @@ namespace titan::components {
 using formats::SafetensorsIndex;
 using formats::SafetensorsTensor;
 
+namespace {
+
+std::string index_in(const std::string& folder) {
+  return concat(folder, "/", formats::kSafetensorsIndexName);
+}
+
+/// Whole or not.
+std::vector<std::string> weights_in(base::FileSystem& files, const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const std::string& name : files.list_directory(folder)) {
+    const bool is_weights = name.starts_with("model-") &&
+                            (name.ends_with(".safetensors") || name.ends_with(".safetensors.tmp"));
+    if (is_weights) paths.push_back(folder + "/" + name);
+  }
+  return paths;
+}
+
+}  // namespace
+
 std::vector<HfFile> plan_hf_files(const std::vector<WeightInfo>& tensors, std::uint64_t max_bytes) {
   std::vector<HfFile> files(1);
   std::set<std::string> names;
@@ -51,16 +70,28 @@ SafetensorsIndex index_of(const std::vector<HfFile>& files) {
 
 void clear_hf_folder(base::FileSystem& files, const std::string& folder) {
   files.create_directories(folder);
-  const std::string index = concat(folder, "/", formats::kSafetensorsIndexName);
-  if (files.exists(index)) {
-    files.remove_file(index);  // first: without it the rest is no model any more
+  if (files.exists(index_in(folder))) {
+    files.remove_file(index_in(folder));  // first: without it the rest is no model any more
     files.sync_directory(folder);
   }
-  for (const std::string& name : files.list_directory(folder)) {
-    const bool is_weights = name.starts_with("model-") &&
-                            (name.ends_with(".safetensors") || name.ends_with(".safetensors.tmp"));
-    if (is_weights) files.remove_file(folder + "/" + name);
-  }
+  for (const std::string& path : weights_in(files, folder)) files.remove_file(path);
+}
+
+void discard_hf_folder(base::FileSystem& files, const std::string& folder) noexcept {
+  const auto try_to = [](const auto& remove) {
+    try {
+      remove();
+    } catch (const std::exception&) {
+      // Gone already - other ranks remove theirs - or the next save to this folder tries again.
+    }
+  };
+  try_to([&] { files.remove_file(index_in(folder)); });
+  try_to([&] {
+    for (const std::string& path : weights_in(files, folder)) {
+      try_to([&] { files.remove_file(path); });
+    }
+  });
+  try_to([&] { files.remove_directory(folder); });  // refuses one that holds something
 }
 
 }  // namespace titan::components

@@ -29,4 +29,8 @@ formats::SafetensorsIndex index_of(const std::vector<HfFile>& files);
 /// or not, and nothing else.
 void clear_hf_folder(base::FileSystem& files, const std::string& folder);
 
+/// After a save that failed: removes what it has left of weights, and the folder where that was all.
+/// Throws nothing.
+void discard_hf_folder(base::FileSystem& files, const std::string& folder) noexcept;
+
 }  // namespace titan::components

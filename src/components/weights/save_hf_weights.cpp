@@ -151,6 +151,7 @@ void save_hf_weights(base::FileSystem& files, const std::string& folder,
                                      index_of(plan));
   });
 } catch (const FailedTogether& failed) {
+  if (context.rank == 0) discard_hf_folder(files, folder);
   throw RunError(concat("Saving Hugging Face weights failed: ", failed.what()));
 }
 

@@ -133,6 +133,42 @@ TEST_P(CheckpointerTest, ASeedIsTheExactModelAndNothingElse) {
   EXPECT_THROW(make()->save(0, SaveReason::kSeed), ConfigError);
 }
 
+TEST_P(CheckpointerTest, AFailedSaveLeavesNoFolder) {
+  const auto checkpointer = make();
+  train_to(*checkpointer, 1);
+  checkpointer->finish();
+  files_.leave_space(1000);
+  train_to(*checkpointer, 3);
+  checkpointer->finish();
+  EXPECT_THROW(checkpointer->save(4, SaveReason::kCutShort), RunError);
+  files_.repair();
+  EXPECT_THAT(files_.list_directory(folder_ / "checkpoint"), ElementsAre("step-1"));
+}
+
+TEST_P(CheckpointerTest, AFailedSaveOverACheckpointLeavesWhatIsNotItsOwn) {
+  train_to(*make(), 2);
+  base::write_file_atomically(files_, folder_ / "checkpoint/step-2/notes", "mine");
+  const auto checkpointer = make();
+  files_.leave_space(1000);
+  step_ = 1;
+  train_to(*checkpointer, 2);
+  checkpointer->finish();
+  files_.repair();
+  EXPECT_TRUE(files_.exists(folder_ / "checkpoint/step-2/notes"));
+}
+
+TEST_P(CheckpointerTest, KeepsNoMoreWhenTrainingIsOver) {
+  config_.keep_latest_k = 2;
+  for (const SaveReason reason : {SaveReason::kCutShort, SaveReason::kLast}) {
+    auto checkpointer = make();
+    const std::int64_t first = step_;
+    train_to(*checkpointer, first + 3);
+    checkpointer->save(first + 4, reason);
+    checkpointer.reset();
+    EXPECT_THAT(kept(), ElementsAre(first + 3, first + 4));
+  }
+}
+
 TEST_P(CheckpointerTest, LoadOnlySavesNothing) {
   config_.load_only = true;
   const auto checkpointer = make();

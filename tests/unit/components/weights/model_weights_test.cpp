@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
+#include <filesystem>
 #include <map>
 
 #include "support/faulty_file_system.h"
@@ -78,6 +80,13 @@ void save(base::FileSystem& files, const std::string& folder, at::ScalarType dty
   save_hf_weights(files, folder, model, LlamaStateDictAdapter(llama_args()), dtype, context);
 }
 
+std::vector<std::string> weights_in(const std::string& folder) {
+  std::vector<std::string> names;
+  if (disk().exists(folder)) names = disk().list_directory(folder);
+  std::erase(names, "config.json");
+  return names;
+}
+
 void save(const std::string& folder, std::int64_t ranks, at::ScalarType dtype) {
   test::on_local_ranks(
       {}, ranks, [&](const comm::RankContext& context) { save(disk(), folder, dtype, context); });
@@ -104,6 +113,32 @@ TEST(ModelWeights, SavedOnSomeRanksTheyLoadOnOthers) {
   save(folder / "1", 1, at::kBFloat16);
   for (const std::int64_t ranks : {1, 2, 5}) load_and_compare(folder / "4", ranks, at::kFloat);
   load_and_compare(folder / "1", 3, at::kBFloat16);
+}
+
+/// A disk that is full in the middle, or when all but the index is written.
+TEST(ModelWeights, ASaveThatFailsLeavesNoFolder) {
+  const test::TemporaryFolder folder;
+  for (const std::int64_t ranks : {1, 2}) {
+    for (int call = 1;; ++call) {
+      bool failed = false;
+      test::on_local_ranks({}, ranks, [&](const comm::RankContext& context) {
+        test::FaultyFileSystem files;
+        if (context.rank == 0) files.fail_call(call, ENOSPC);
+        try {
+          save(files, folder / "step-3", at::kFloat, context);
+        } catch (const RunError&) {
+          if (context.rank == 0) failed = true;
+        }
+      });
+      if (!failed) {
+        EXPECT_GT(call, 8);
+        break;
+      }
+      EXPECT_FALSE(disk().exists(folder / "step-3/model.safetensors.index.json")) << call;
+      EXPECT_THAT(weights_in(folder / "step-3"), testing::IsEmpty()) << ranks << ", " << call;
+    }
+    std::filesystem::remove_all(folder / "step-3");
+  }
 }
 
 /// Every number of ranks writes the same bytes.
@@ -146,7 +181,7 @@ TEST(ModelWeights, AFailureOnOneRankIsAFailureOnAll) {
     ++failures;
   });
   EXPECT_EQ(failures, 3);
-  EXPECT_TRUE(disk().list_directory(folder / "hf").empty());
+  EXPECT_FALSE(disk().exists(folder / "hf"));
 }
 
 /// Row 2j + p of a head of ours is row p·(head_dim / 2) + j of theirs.
