@@ -1,6 +1,9 @@
 #include "app/engine_commands.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
 #include <thread>
 
 #include "app/text_builders.h"
@@ -68,6 +71,28 @@ class Display {
   std::int64_t bytes_before_ = 0;
 };
 
+/// Against a second process that makes the same files, which would take up the first one's parts while
+/// they grow.
+class OutputLock {
+ public:
+  OutputLock(base::FileSystem& files, const std::filesystem::path& output)
+      : path_(output.string() + ".lock") {
+    if (!output.has_filename()) return;  // refused later, with the reason
+    if (output.has_parent_path()) files.create_directories(output.parent_path().string());
+    lock_ = files.lock_file(path_, /*patience_seconds=*/0);
+  }
+  ~OutputLock() {
+    std::error_code ignored;
+    if (lock_) std::filesystem::remove(path_, ignored);
+  }
+  OutputLock(const OutputLock&) = delete;
+  OutputLock& operator=(const OutputLock&) = delete;
+
+ private:
+  std::string path_;
+  std::unique_ptr<base::FileLock> lock_;
+};
+
 }  // namespace
 
 int tokenize(const config::CommandLine& command) {
@@ -83,6 +108,7 @@ int tokenize(const config::CommandLine& command) {
                         ? static_cast<int>(command.threads)
                         : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   options.on_progress = [&](const text::TokenizeProgress& now) { display.show(now); };
+  const OutputLock lock(files, options.output);
   const double start = base::monotonic_seconds();
   const auto result = text::tokenize_dataset(options, *tokenizer, files);
   tools::log_info("Wrote ", options.output,

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 
-#include "config/value_text.h"
 #include "titan/base/errors.h"
 
 namespace titan::config {
@@ -30,11 +29,11 @@ std::string complaint_about_home(std::string_view path) {
   if (!path.starts_with("~")) return "";
   const std::string_view shown = path.substr(0, 200);
   if (!is_in_home(path)) {
-    return concat("names another user's home: write the whole path (or ",
-                  quoted(concat("./", shown)), " for a file of this name), got ", quoted(shown));
+    return concat("names another user's home: write the whole path (or './", shown,
+                  "' for a file of this name), got '", shown, "'");
   }
   return home_folder().empty()
-             ? concat("needs your home folder, and HOME is not set, got ", quoted(shown))
+             ? concat("needs your home folder, and HOME is not set, got '", shown, "'")
              : "";
 }
 

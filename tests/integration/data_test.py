@@ -135,6 +135,27 @@ class TokenizeTest(TitanTest):
         self.tokenize(SHIPPED, self.path("tokens"))
         self.assertIn("is there already", self.tokenize(SHIPPED, self.path("tokens"), exit_status=1).stderr)
 
+    def test_one_at_a_time_writes_an_output(self):
+        large = self.path("large.jsonl.gz")
+        with gzip.open(large, "wt", compresslevel=1) as file:
+            for number in range(200_000):
+                file.write(json.dumps({"text": f"{number} the quick brown fox " * 20}) + "\n")
+        command = [os.environ["TITAN_TRAIN"], "tokenize", "--output", self.path("out/tokens"), "--training.dataset_path", large,
+                   "--model.hf_assets_path=tests/assets/tokenizer", "--threads=1"]
+        first = subprocess.Popen(command, cwd=ROOT, env=environment(None), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(first.communicate)
+        self.addCleanup(first.kill)
+        while not os.path.exists(self.path("out/tokens.lock")):
+            time.sleep(0.02)
+            self.assertIsNone(first.poll())
+        os.symlink(self.path("out"), self.path("link"))
+        message = self.tokenize(SHIPPED, self.path("link/tokens"), exit_status=1).stderr
+        self.assertIn(f"is locked by process {first.pid} ", message)
+        first.kill()
+        first.wait()
+        self.tokenize(SHIPPED, self.path("again/tokens"))
+        self.assertEqual(sorted(os.listdir(self.path("again"))), ["tokens.bin", "tokens.idx"])
+
     def test_killed_at_any_moment_it_goes_on(self):
         rng = random.Random(5)
         words = ["".join(chr(rng.randrange(97, 123)) for _ in range(rng.randrange(2, 9))) for _ in range(2000)]

@@ -88,8 +88,8 @@ TEST_F(HomeFolderTest, AnotherUsersHomeIsRefused) {
   const std::string problems = files.problems();
   EXPECT_THAT(problems, HasSubstr("config.toml:1:8: base names another user's home"));
   EXPECT_THAT(problems, HasSubstr("config.toml:3:15: job.dump_folder names another user's home: "
-                                  "write the whole path (or \"./~bob/x\" for a file of this "
-                                  "name), got \"~bob/x\""));
+                                  "write the whole path (or './~bob/x' for a file of this "
+                                  "name), got '~bob/x'"));
   EXPECT_THAT(problems, HasSubstr("data.mixture: path names another user's home"));
   EXPECT_THAT(files.problems({"--checkpoint.folder=~bob/x"}), HasSubstr("another user's home"));
   EXPECT_THAT(files.problems({"--job.config_file=~bob/x"}), HasSubstr("another user's home"));
