@@ -66,6 +66,22 @@ class Estimate(TitanTest):
         with open(self.path("forecast.json")) as file:
             self.assertEqual(json.load(file)["world_size"], 4)
 
+    def test_tensor_parallel_ranks_hold_their_part(self):
+        def memory(*args):
+            return json.loads(self.estimate(*LLAMA_405B, "--json", *args))["bytes_per_rank"]
+
+        one = memory("--world-size=1")
+        eight = memory("--world-size=8", "--parallelism.tensor_parallel_degree=8")
+        norms = 4 * 16384 * (2 * 126 + 1)  # whole on every rank
+        self.assertEqual(eight["gradients"] - norms, (one["gradients"] - norms) // 8)
+        sharded = memory("--world-size=128", "--parallelism.tensor_parallel_degree=8")
+        self.assertLess(sharded["gradients"], eight["gradients"] // 16 * 1.01)
+        # Where blocks are computed again, what is left is mostly logits and their gradient.
+        full = ["--world-size=128", "--parallelism.tensor_parallel_degree=8", "--activation_checkpoint.mode=full",
+                "--training.local_batch_size=2"]
+        parts, whole = memory(*full), memory(*full, "--parallelism.disable_loss_parallel")
+        self.assertGreater(whole["activations"], 3 * parts["activations"])
+
     def test_impossible_layouts_are_refused(self):
         result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--world-size=6",
                                  "--parallelism.data_parallel_shard_degree=4"], cwd=ROOT, text=True, capture_output=True)
@@ -79,6 +95,13 @@ class WhileTraining(TitanTest):
         self.assertIn("on 64 ranks", result.stdout)
         self.assertIn("Memory of a rank at the peak of a step", result.stdout)
         self.assertIn("Training completed", result.stdout)
+
+    def test_pretended_ranks_of_tensor_parallelism(self):
+        for loss in ("--no-parallelism.disable_loss_parallel", "--parallelism.disable_loss_parallel"):
+            result = self.train("--comm.mode=fake_backend", "--parallelism.tensor_parallel_degree=2", loss, env={"NGPU": "64"})
+            self.assertIn("dp_shard=32, cp=1, tp=2", result.stdout)
+            self.assertRegex(result.stdout, r"tp +reduce_scatter +2 ")
+            self.assertIn("Training completed", result.stdout)
 
     def test_out_of_memory_shows_the_forecast(self):
         # The logits alone are 4 GiB.
