@@ -113,6 +113,8 @@ int run(std::span<const std::string> args) {
       return 0;
     case config::Action::kEstimate:
       return load_engine().estimate(command);
+    case config::Action::kShowPlan:
+      return load_engine().show_plan(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kGenerate:

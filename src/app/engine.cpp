@@ -28,6 +28,7 @@ class TorchEngine : public Engine {
   int generate(const config::CommandLine& command) override { return app::generate(command); }
   int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
+  int show_plan(const config::CommandLine& command) override { return app::show_plan(command); }
   void check_model(const config::JobConfig& config) override {
     protocols::get_model_args(config.model.name, config.model.flavor);
     protocols::check_model_converters(config);

@@ -37,6 +37,12 @@ int estimate(const config::CommandLine& command) {
   return 0;
 }
 
+int show_plan(const config::CommandLine& command) {
+  tools::print(forecast::plan_table(
+      forecast::make_forecast(command.config, command.world_size, /*alternatives=*/false)));
+  return 0;
+}
+
 forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t world_size) {
   forecast::Forecast forecast = forecast::make_forecast(config, world_size, /*alternatives=*/true);
   std::istringstream lines(forecast::forecast_table(forecast));

@@ -65,6 +65,7 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   SimulatedStep step = simulate_step(config, dims, forecast.microbatches);
   forecast.total_parameters = step.total_parameters;
   forecast.communication = std::move(step.communication);
+  forecast.tensor_plan = std::move(step.tensor_plan);
   forecast.memory.push_back(std::move(step.memory));
   if (!alternatives) return forecast;
   for (const ActivationCheckpointMode mode :

@@ -89,6 +89,33 @@ class Estimate(TitanTest):
         self.assertIn("nearest valid layouts", result.stderr)
 
 
+class ShowPlan(TitanTest):
+    def show(self, *args, status=0):
+        result = subprocess.run([os.environ["TITAN_TRAIN"], "--show-plan", *args], cwd=ROOT, env=environment(None), text=True,
+                                capture_output=True)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return result.stderr if status else result.stdout
+
+    def test_the_whole_text(self):
+        model = ["--job.config_file=configs/llama3/debug_model_cpu.toml", "--parallelism.tensor_parallel_degree=2"]
+        for name, args in (("plan_tp2.txt", ["--world-size=2"]),
+                           ("plan_fsdp2_tp2.txt", ["--world-size=4", "--activation_checkpoint.mode=full"])):
+            with self.subTest(name), open(os.path.join(ROOT, "tests/integration", name)) as file:
+                self.maxDiff = None
+                self.assertEqual(self.show(*model, *args), file.read())
+
+    def test_the_largest_model_with_eight_tensor_parallel_ranks(self):
+        text = self.show(*LLAMA_405B, "--parallelism.tensor_parallel_degree=8", "--world-size=1024")
+        self.assertRegex(text, r"layers\.\*\.attention\.wq x126 +Colwise +weight +16384 x 16384 +2048 x 16384 +16 x 16384\n")
+        self.assertRegex(text, r"layers\.\*\.attention x126 +in: all-gather of dimension 1 +in: reduce-scatter of dimension 1")
+
+    def test_without_tensor_parallelism_there_is_none(self):
+        self.assertIn("There is no tensor-parallel plan", self.show(*LLAMA_405B, "--world-size=64"))
+
+    def test_layouts_that_do_not_fit_are_refused(self):
+        self.assertIn("nearest valid layouts", self.show("--parallelism.tensor_parallel_degree=4", "--world-size=6", status=2))
+
+
 class WhileTraining(TitanTest):
     def test_a_run_with_pretended_ranks_says_what_a_real_one_needs(self):
         result = self.train("--comm.mode=fake_backend", env={"NGPU": "64"})
