@@ -26,6 +26,9 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.parse({"--check", "--world-size", "1"}).world_size, 1);
   EXPECT_EQ(files.parse({"--check", "--world_size=1"}, 8).world_size, 1);
   EXPECT_EQ(files.parse({"--check", "--world-size=8"}).world_size, 8);
+  EXPECT_EQ(files.parse({"--check", "--world-size=8", "--parallelism.tensor_parallel_degree=4"})
+                .config.parallelism.tensor_parallel_degree,
+            4);
   EXPECT_EQ(files.problems({"--world-size=8"}),
             "  --world-size=8: only goes with --check, --estimate and --show-plan: a run takes its "
             "size from the launcher");
