@@ -50,7 +50,7 @@ trains() {
   [[ ! "${1:-}" =~ ^(tokenize|generate|convert|plot)$ ]] || return 1
   for argument in "$@"; do
     case "${argument//_/-}" in
-      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate | --completion*) return 1 ;;
+      -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate | --show-plan | --completion*) return 1 ;;
     esac
   done
 }

@@ -129,6 +129,8 @@ int run(std::span<const std::string> args) {
       return 0;
     case config::Action::kEstimate:
       return engine_for(command).estimate(command);
+    case config::Action::kShowPlan:
+      return engine_for(command).show_plan(command);
     case config::Action::kTokenize:
       return load_engine().tokenize(command);
     case config::Action::kGenerate:

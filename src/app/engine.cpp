@@ -26,6 +26,7 @@ class TorchEngine : public Engine {
   int generate(const config::CommandLine& command) override { return app::generate(command); }
   int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
+  int show_plan(const config::CommandLine& command) override { return app::show_plan(command); }
   config::Problems model_problems(const config::JobConfig& config,
                                   const config::Origins& origins) override {
     return app::model_problems(config, origins);

@@ -23,6 +23,8 @@ class Engine {
   /// Forecasts a step of rank 0: tables, or JSON, on standard output; with `output`, JSON there and
   /// tables on standard output. Returns 0. Throws ConfigError, RunError.
   virtual int estimate(const config::CommandLine& command) = 0;
+  /// Prints the tensor-parallel plan of the job as rank 0 has it; returns 0. Throws ConfigError, RunError.
+  virtual int show_plan(const config::CommandLine& command) = 0;
   /// A model, flavor or converter that is not registered.
   virtual config::Problems model_problems(const config::JobConfig& config,
                                           const config::Origins& origins) = 0;

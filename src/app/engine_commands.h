@@ -5,13 +5,14 @@
 
 namespace titan::app {
 
-// What the engine's methods of these names do; a file of its own for each.
+// What the engine's methods of these names do; a file of its own for each, forecasts share one.
 
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times);
 int tokenize(const config::CommandLine& command);
 int generate(const config::CommandLine& command);
 int convert(const config::CommandLine& command);
 int estimate(const config::CommandLine& command);
+int show_plan(const config::CommandLine& command);
 config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins);
 
 }  // namespace titan::app

@@ -1,7 +1,6 @@
 #include "app/estimate.h"
 
 #include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
 
 #include <sstream>
 
@@ -27,7 +26,7 @@ constexpr double kLongStep = 120;  // seconds
 
 }  // namespace
 
-int estimate(const config::CommandLine& command) try {
+int estimate(const config::CommandLine& command) {
   const forecast::Forecast forecast =
       forecast::make_forecast(command.config, command.world_size, /*alternatives=*/true);
   const std::string json = forecast::forecast_json(forecast);
@@ -36,8 +35,12 @@ int estimate(const config::CommandLine& command) try {
     base::write_file_atomically(base::posix_file_system(), *command.output, json);
   }
   return 0;
-} catch (const c10::Error& error) {
-  throw RunError(error.what_without_backtrace());
+}
+
+int show_plan(const config::CommandLine& command) {
+  tools::print(forecast::plan_table(
+      forecast::make_forecast(command.config, command.world_size, /*alternatives=*/false)));
+  return 0;
 }
 
 forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t world_size) {

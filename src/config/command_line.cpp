@@ -135,6 +135,8 @@ void append(Problems& problems, const Problems& more) {
   problems.insert(problems.end(), more.begin(), more.end());
 }
 
+bool forecasts(Action action) { return action == Action::kEstimate || action == Action::kShowPlan; }
+
 /// A forecast reads no data, so that it does not matter where they are.
 JobConfig without_data(JobConfig config) {
   config.training.dataset = "c4_test";
@@ -156,7 +158,7 @@ JobConfig model_only(const JobConfig& config) {
 /// The config as far as the action looks at it.
 JobConfig judged_config(Action action, const JobConfig& config) {
   if (action == Action::kGenerate || action == Action::kConvert) return model_only(config);
-  return action == Action::kEstimate ? without_data(config) : config;
+  return forecasts(action) ? without_data(config) : config;
 }
 
 /// The folder is opened much later, by the tokenizer; a wrong one is worth knowing now.
@@ -236,7 +238,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   }
   if (result.config.comm.mode != CommMode::kDefault) {
     world_size = simulate(result, simulated_ranks, program.world_size.has_value(), problems);
-  } else if (result.action == Action::kEstimate) {
+  } else if (forecasts(result.action)) {
     world_size = simulated_ranks.value_or(world_size);
   }
   const bool is_alone = result.action == Action::kGenerate || result.action == Action::kConvert;

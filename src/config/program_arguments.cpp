@@ -23,6 +23,7 @@ struct Words {
   bool show_lr = false;
   bool check = false;
   bool estimate = false;
+  bool show_plan = false;
   bool json = false;
   std::string world_size;
   std::string output;
@@ -48,7 +49,7 @@ void declare(CLI::App& app, Words& words) {
                "Print the merged config as TOML, with the origin of each value, and leave.");
   app.add_flag("--check", words.check, "Check the config and leave; needs no device.");
   app.add_option("--world-size", words.world_size,
-                 "With --check and --estimate: the number of ranks to look at.")
+                 "With --check, --estimate and --show-plan: the number of ranks to look at.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
@@ -56,6 +57,10 @@ void declare(CLI::App& app, Words& words) {
       "--estimate", words.estimate,
       "Print the memory and the communication that a step of this config needs, and leave; "
       "needs no device.");
+  app.add_flag(
+      "--show-plan", words.show_plan,
+      "Print what tensor parallelism does to each module of this config's model, and what that "
+      "sends, and leave; needs no device.");
   app.add_flag("--json", words.json, "With --estimate and generate: print JSON instead of text.");
   app.add_flag("--show-lr", words.show_lr, "Print the learning rate of every step and leave.");
   app.add_option("--output", words.output,
@@ -169,6 +174,7 @@ Action action_of(const CLI::App& app, const Words& words, Action command) {
          : words.check                   ? Action::kCheck
          : words.show_lr                 ? Action::kShowLr
          : words.estimate                ? Action::kEstimate
+         : words.show_plan               ? Action::kShowPlan
                                          : command;
 }
 
@@ -197,15 +203,20 @@ void refuse_two_actions(const Words& words, Problems& problems) {
   if (words.estimate && (words.check || words.print_config || words.show_lr)) {
     problems.push_back({"--estimate", "does not go with --check, --print-config or --show-lr"});
   }
+  if (words.show_plan && (words.check || words.print_config || words.show_lr || words.estimate)) {
+    problems.push_back(
+        {"--show-plan", "does not go with --check, --print-config, --show-lr or --estimate"});
+  }
 }
 
 void read_counts(const CLI::App& app, const Words& words, ProgramArguments& result,
                  Problems& problems) {
   if (app.count("--world-size") > 0) {
     const char* misplaced =
-        words.check || words.estimate
+        words.check || words.estimate || words.show_plan
             ? ""
-            : "only goes with --check and --estimate: a run takes its size from the launcher";
+            : "only goes with --check, --estimate and --show-plan: a run takes its size from the "
+              "launcher";
     result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
   }
   if (app.count("--nproc") > 0) {

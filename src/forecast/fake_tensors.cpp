@@ -142,6 +142,8 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
     views = views || (alias != nullptr && !alias->isWrite());
     writes = writes && alias != nullptr && alias->isWrite();
   }
+  // As unsqueeze_: what is written is the tensor's sizes.
+  views = views || op.hasTag(at::Tag::inplace_view);
   if (views || never_touches_elements(name)) return entry->second = Kind::kNative;
   if (name == "aten::_local_scalar_dense") return entry->second = Kind::kNumber;
   if (writes) return entry->second = Kind::kInPlace;

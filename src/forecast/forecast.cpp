@@ -1,5 +1,7 @@
 #include "titan/forecast/forecast.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 
 #include "forecast/step_simulation.h"
@@ -11,7 +13,7 @@ namespace {
 
 using config::ActivationCheckpointMode;
 
-/// Half the rows, or twice the shards, where that is possible.
+/// Half the rows, logits in parts, or twice the shards, where that is possible.
 void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims& dims,
                       Forecast& forecast) {
   const std::int64_t configured = forecast.memory.front().peak;
@@ -29,6 +31,12 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
     offer(concat("training.local_batch_size = ", other.training.local_batch_size),
           simulate_step(other, dims, forecast.microbatches).memory.peak);
   }
+  if (dims.tp_enabled() && config.parallelism.disable_loss_parallel) {
+    config::JobConfig other = config;
+    other.parallelism.disable_loss_parallel = false;
+    offer("parallelism.disable_loss_parallel = false",
+          simulate_step(other, dims, forecast.microbatches).memory.peak);
+  }
   mesh::Degrees twice = dims.degrees();
   twice.dp_shard *= 2;
   if (!dims.dp_replicate_enabled() || dims.fsdp_enabled()) {
@@ -42,7 +50,7 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
 }  // namespace
 
 Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
-                       bool alternatives) {
+                       bool alternatives) try {
   const mesh::ParallelDims dims(config.parallelism.degrees(), world_size);
   const config::Training& training = config.training;
   Forecast forecast;
@@ -57,6 +65,7 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   SimulatedStep step = simulate_step(config, dims, forecast.microbatches);
   forecast.total_parameters = step.total_parameters;
   forecast.communication = std::move(step.communication);
+  forecast.tensor_plan = std::move(step.tensor_plan);
   forecast.memory.push_back(std::move(step.memory));
   if (!alternatives) return forecast;
   for (const ActivationCheckpointMode mode :
@@ -69,6 +78,8 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   }
   try_alternatives(config, dims, forecast);
   return forecast;
+} catch (const c10::Error& error) {
+  throw RunError(concat("no forecast: ", error.what_without_backtrace()));
 }
 
 }  // namespace titan::forecast

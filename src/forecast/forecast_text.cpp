@@ -1,44 +1,12 @@
 #include <algorithm>
 
+#include "forecast/text_table.h"
 #include "titan/base/errors.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/number_text.h"
 
 namespace titan::forecast {
 namespace {
-
-/// "12.34 GiB", in the largest unit that leaves something before the point.
-std::string bytes_text(std::int64_t bytes) {
-  constexpr std::string_view kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
-    value /= 1024;
-    ++unit;
-  }
-  return concat(unit == 0 ? std::to_string(bytes) : tools::fixed(value, 2), " ", kUnits[unit]);
-}
-
-using Row = std::vector<std::string>;
-
-/// Columns as wide as their widest cell: the first `left` of them flush left, the others right.
-std::string aligned(const std::vector<Row>& rows, std::size_t left) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    std::string line = " ";
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string space(widths[i] - row[i].size(), ' ');
-      line += concat("  ", i < left ? row[i] + space : space + row[i]);
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
-}
 
 std::string memory_table(const Forecast& forecast) {
   std::vector<Row> rows = {{"activation checkpointing", "parameters", "gradients",
@@ -84,15 +52,8 @@ std::string communication_table(const Forecast& forecast) {
 }  // namespace
 
 std::string forecast_table(const Forecast& forecast) {
-  const mesh::Degrees& d = forecast.degrees;
-  return concat(
-      forecast.model, " ", forecast.flavor, ", ", tools::with_thousands(forecast.total_parameters),
-      " parameters, on ", tools::with_thousands(forecast.world_size), " rank",
-      forecast.world_size == 1 ? "" : "s", ": pp=", d.pp, ", dp_replicate=", d.dp_replicate,
-      ", dp_shard=", d.dp_shard, ", cp=", d.cp, ", tp=", d.tp, ", ep=", d.ep, ", etp=", d.etp,
-      "\nA rank's step: ", forecast.microbatches, " x ", forecast.local_batch_size, " x ",
-      forecast.seq_len, " tokens, kernels of a ", forecast.kernels == "gpu" ? "GPU" : "CPU", "\n\n",
-      memory_table(forecast), alternatives_table(forecast), communication_table(forecast));
+  return concat(job_text(forecast), "\n", memory_table(forecast), alternatives_table(forecast),
+                communication_table(forecast));
 }
 
 std::string forecast_text(const Forecast& forecast, std::int64_t peak_bytes) {

@@ -99,6 +99,11 @@ Results logical(const Stack& arguments) {
            at::kBool}};
 }
 
+/// (tensor)
+Results logical_not(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), at::kBool}};
+}
+
 /// (tensor): one place only. Where documents begin is asked so; it takes little memory however many there are.
 Results nonzero(const Stack& arguments) {
   return {{{1, arguments[0].toTensor().dim()}, at::kLong}};
@@ -114,6 +119,9 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::where", where},
       {"aten::polar", polar},
       {"aten::logical_and", logical},
+      {"aten::logical_or", logical},
+      {"aten::logical_xor", logical},
+      {"aten::logical_not", logical_not},
       {"aten::nonzero", nonzero},
       {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},

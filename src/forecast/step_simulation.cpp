@@ -10,6 +10,7 @@
 
 #include "forecast/fake_tensors.h"
 #include "forecast/memory_tracker.h"
+#include "forecast/plan_trace.h"
 #include "forecast/traffic.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
@@ -94,16 +95,23 @@ step::RankModel build(const config::JobConfig& config, const comm::RankContext& 
 /// The parts of a trainer that hold or use memory of the device.
 class Simulation {
  public:
-  Simulation(const config::JobConfig& config, const comm::RankContext& context, Traffic& traffic)
+  Simulation(const config::JobConfig& config, const comm::RankContext& context, Traffic& traffic,
+             PlanTrace& plan)
       : context_(context),
         traffic_(traffic),
+        plan_(plan),
         model_(build(config, context)),
         config_(simulated(config, model_.parts)),
         parameters_(protocols::parameters_of(model_.parts)) {
     const protocols::TrainSpec& spec = protocols::get_train_spec(config.model.name);
-    runner_ = step::build_step_runner(
-        spec, {model_.parts, context_, config_, spec.build_loss(context_, config_), nullptr,
-               [this](std::int64_t number) { begin_microbatch(number); }});
+    protocols::LossFunction loss = [this, loss = spec.build_loss(context_, config_)](
+                                       const at::Tensor& prediction, const at::Tensor& labels) {
+      const PlanTrace::Scope scope(plan_, "loss");
+      return loss(prediction, labels);
+    };
+    runner_ =
+        step::build_step_runner(spec, {model_.parts, context_, config_, std::move(loss), nullptr,
+                                       [this](std::int64_t number) { begin_microbatch(number); }});
     optimizers_ = spec.build_optimizers(model_.parts, context_, config_);
   }
 
@@ -143,6 +151,7 @@ class Simulation {
   }
 
   void optimizer_step() {
+    const PlanTrace::Scope scope(plan_, "gradient norm");
     const at::Tensor norm = parallel::total_grad_norm(parameters_, context_);
     parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
     optimizers_->step();
@@ -159,6 +168,7 @@ class Simulation {
 
   const comm::RankContext& context_;
   Traffic& traffic_;
+  PlanTrace& plan_;
   step::RankModel model_;
   config::JobConfig config_;
   parallel::Parameters parameters_;
@@ -179,7 +189,8 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const bool gpu = config.training.device != config::Device::kCpu;
   const tools::RankLog quiet(0, /*shows_info=*/false);
 
-  Traffic traffic(/*copies=*/!gpu);
+  PlanTrace plan;
+  Traffic traffic(/*copies=*/!gpu, &plan);
   const auto backend = comm::make_fake_backend(dims.world_size());
   comm::RankContext context;
   context.world_size = dims.world_size();
@@ -188,10 +199,11 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   context.groups =
       std::make_shared<comm::Groups>(*backend, dims, 0, std::chrono::seconds(1), &traffic);
   if (gpu) context.pretended = at::kCUDA;
+  context.plan_observer = &plan;
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
-  Simulation simulation(changed, context, traffic);
+  Simulation simulation(changed, context, traffic, plan);
   SimulatedStep step;
   step.total_parameters = simulation.total_parameters();
   MemoryFigures& memory = step.memory;
@@ -218,6 +230,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
     memory.peak -= memory.host;
   }
   step.communication = traffic.total();
+  step.tensor_plan = plan.figures();
   return step;
 }
 

@@ -13,6 +13,7 @@ struct SimulatedStep {
   std::int64_t total_parameters = 0;
   MemoryFigures memory;
   std::vector<Communication> communication;
+  TensorPlanFigures tensor_plan;
 };
 
 /// Rank 0's second optimizer step, on tensors without memory.

@@ -23,12 +23,19 @@ std::uint64_t Traffic::started(const comm::CollectiveCall& call) {
   sum.ranks = ranks;
   sum.calls += times_;
   sum.tensor_bytes += times_ * (call.operation == "all_gather" ? call.bytes * ranks : call.bytes);
-  sum.sent_bytes += times_ * ring_bytes(call.operation, call.bytes, ranks);
+  const std::int64_t sent = times_ * ring_bytes(call.operation, call.bytes, ranks);
+  sum.sent_bytes += sent;
+  if (plan_ != nullptr) plan_->sent(call.group, sent);
   if (copies_) {
     sent_[++last_id_] =
         c10::GetAllocator(c10::kCPU)->allocate(static_cast<std::size_t>(call.bytes));
   }
   return last_id_;
+}
+
+void Traffic::reset() {
+  by_group_.clear();
+  if (plan_ != nullptr) plan_->reset();
 }
 
 std::string Traffic::explain(std::uint64_t, const comm::CollectiveCall& call,

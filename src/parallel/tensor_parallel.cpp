@@ -16,6 +16,7 @@
 #include "titan/nn/linear.h"
 #include "titan/parallel/layout.h"
 #include "titan/parallel/module_pattern.h"
+#include "titan/parallel/plan_observer.h"
 #include "titan/tools/logging.h"
 
 namespace titan::parallel {
@@ -40,17 +41,31 @@ void move_each(nn::Tensors& tensors, const Moves& moves, comm::ProcessGroup& gro
   }
 }
 
+struct NameOfStyle {
+  const char* operator()(const Colwise&) const { return "Colwise"; }
+  const char* operator()(const Rowwise&) const { return "Rowwise"; }
+  const char* operator()(const SequenceParallel&) const { return "SequenceParallel"; }
+  const char* operator()(const NoParallel&) const { return "NoParallel"; }
+  const char* operator()(const PrepareInput&) const { return "PrepareInput"; }
+  const char* operator()(const PrepareInputOutput&) const { return "PrepareInputOutput"; }
+};
+
+constexpr const char* kOverlapped = ", overlapped";
+
 /// Applies styles to one module after the other.
 class Application {
  public:
   Application(const comm::RankContext& context, TransferMode transfers)
       : axis_(axis_of(mesh::MeshDim::kTp)),
         group_(context.group(mesh::MeshDim::kTp)),
-        overlaps_(transfers == TransferMode::kOverlap) {}
+        overlaps_(transfers == TransferMode::kOverlap),
+        observer_(context.plan_observer) {}
 
-  void apply(const std::string& name, nn::Module& module, const TensorStyle& style) {
+  void apply(const std::string& name, nn::Module& module, const TensorPlanLine& line) {
     name_ = name;
-    std::visit([&](const auto& kind) { apply(module, kind); }, style);
+    done_ = {name, line.modules, std::visit(NameOfStyle(), line.style), &module, {}, {}, {}};
+    std::visit([&](const auto& kind) { apply(module, kind); }, line.style);
+    if (observer_ != nullptr) observer_->styled(done_);
   }
 
   /// Every module with parameters has got a style.
@@ -70,6 +85,7 @@ class Application {
     const Placement input = embeds ? Placement::whole() : Placement::shared();
     const Move before = {style.input.value_or(input), input};
     if (overlaps(module, before)) {
+      note("in", {before}, kOverlapped);
       overlap_gather(module, {&module}, before.from.dim(), group_);
     } else {
       move_input(module, before);
@@ -85,6 +101,7 @@ class Application {
     if (embeds) look_up_own_rows(module, length);
     const Move behind = {Placement::partial(), style.output};
     if (overlaps(module, behind)) {
+      note("out", {behind}, kOverlapped);
       overlap_scatter(module, behind.to.dim(), group_);
     } else {
       move_output(module, behind, std::nullopt);
@@ -108,6 +125,7 @@ class Application {
                             });
     Moves moves = style.inputs;
     if (overlapped) {
+      note("in", {moves[0]}, kOverlapped);
       overlap_gather(module, fed, moves[0]->from.dim(), group_);
       moves[0].reset();
     }
@@ -116,7 +134,7 @@ class Application {
 
   void apply(nn::Module& module, const PrepareInputOutput& style) {
     move_inputs(module, style.inputs);
-    check(style.outputs);
+    note("out", style.outputs);
     module.add_post_forward_hook([&group = group_, moves = style.outputs](
                                      nn::Module&, const nn::Inputs&, nn::Tensors& outputs) {
       move_each(outputs, moves, group, std::nullopt);
@@ -149,6 +167,7 @@ class Application {
                   ".weight', which another module shares, in two ways");
     }
     set_styled(module);
+    done_.parameters = own;
     return weight.full_sizes[static_cast<std::size_t>(dim)];
   }
 
@@ -158,6 +177,7 @@ class Application {
         parameter->partial_over.push_back(axis_);
       }
     }
+    done_.parameters = module.parameter_names();
     for (const auto& [name, below] : module.named_modules()) set_styled(*below);
   }
 
@@ -187,7 +207,7 @@ class Application {
   }
 
   void move_inputs(nn::Module& module, const Moves& moves) {
-    check(moves);
+    note("in", moves);
     module.add_pre_forward_hook([&group = group_, moves](nn::Module&, nn::Inputs& inputs) {
       move_each(inputs.tensors, moves, group, std::nullopt);
     });
@@ -200,23 +220,30 @@ class Application {
   /// `length`: of the dimension that is cut, which is a feature's.
   void move_output(nn::Module& module, const Move& move, std::optional<std::int64_t> length) {
     if (move.from == move.to) return;
-    check({move});
+    note("out", {move});
     module.add_post_forward_hook([&group = group_, moves = Moves{move}, length](
                                      nn::Module&, const nn::Inputs&, nn::Tensors& outputs) {
       move_each(outputs, moves, group, length);
     });
   }
 
-  static void check(const Moves& moves) {
-    for (const std::optional<Move>& move : moves) {
-      if (move) text_of(*move);
+  /// What is sent for tensors at a side of the boundary; throws for moves that there are not.
+  void note(const std::string& side, const Moves& moves, const char* how = "") {
+    for (std::size_t place = 0; place < moves.size(); ++place) {
+      if (!moves[place]) continue;
+      const MoveText text = text_of(*moves[place]);
+      const std::string where = moves.size() == 1 ? side + ": " : concat(side, " ", place, ": ");
+      if (!text.forward.empty()) done_.forward.push_back(where + text.forward + how);
+      if (!text.backward.empty()) done_.backward.push_back(where + text.backward + how);
     }
   }
 
   nn::Axis axis_;
   comm::ProcessGroup& group_;
   bool overlaps_;
+  PlanObserver* observer_;
   std::string name_;
+  StyledModule done_;
   std::unordered_set<const nn::Module*> styled_;
 };
 
@@ -235,7 +262,7 @@ void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
     const auto modules = modules_matching(model, line.modules);
     TITAN_CHECK(!modules.empty(), "no module fits '", line.modules,
                 "', a line of the tensor-parallel plan");
-    for (const auto& [name, module] : modules) application.apply(name, *module, line.style);
+    for (const auto& [name, module] : modules) application.apply(name, *module, line);
   }
   application.check_complete(model);
   tools::log_info("Applied Tensor Parallelism to the model");

@@ -66,11 +66,54 @@ class Estimate(TitanTest):
         with open(self.path("forecast.json")) as file:
             self.assertEqual(json.load(file)["world_size"], 4)
 
+    def test_tensor_parallel_ranks_hold_their_part(self):
+        def memory(*args):
+            return json.loads(self.estimate(*LLAMA_405B, "--json", *args))["bytes_per_rank"]
+
+        one = memory("--world-size=1")
+        eight = memory("--world-size=8", "--parallelism.tensor_parallel_degree=8")
+        norms = 4 * 16384 * (2 * 126 + 1)  # whole on every rank
+        self.assertEqual(eight["gradients"] - norms, (one["gradients"] - norms) // 8)
+        sharded = memory("--world-size=128", "--parallelism.tensor_parallel_degree=8")
+        self.assertLess(sharded["gradients"], eight["gradients"] // 16 * 1.01)
+        # Where blocks are computed again, what is left is mostly logits and their gradient.
+        full = ["--world-size=128", "--parallelism.tensor_parallel_degree=8", "--activation_checkpoint.mode=full",
+                "--training.local_batch_size=2"]
+        parts, whole = memory(*full), memory(*full, "--parallelism.disable_loss_parallel")
+        self.assertGreater(whole["activations"], 3 * parts["activations"])
+
     def test_impossible_layouts_are_refused(self):
         result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--world-size=6",
                                  "--parallelism.data_parallel_shard_degree=4"], cwd=ROOT, text=True, capture_output=True)
         self.assertEqual(result.returncode, 2)
         self.assertIn("nearest valid layouts", result.stderr)
+
+
+class ShowPlan(TitanTest):
+    def show(self, *args, status=0):
+        result = subprocess.run([os.environ["TITAN_TRAIN"], "--show-plan", *args], cwd=ROOT, env=environment(None), text=True,
+                                capture_output=True)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return result.stderr if status else result.stdout
+
+    def test_the_whole_text(self):
+        model = ["--job.config_file=configs/llama3/debug_model_cpu.toml", "--parallelism.tensor_parallel_degree=2"]
+        for name, args in (("plan_tp2.txt", ["--world-size=2"]),
+                           ("plan_fsdp2_tp2.txt", ["--world-size=4", "--activation_checkpoint.mode=full"])):
+            with self.subTest(name), open(os.path.join(ROOT, "tests/integration", name)) as file:
+                self.maxDiff = None
+                self.assertEqual(self.show(*model, *args), file.read())
+
+    def test_the_largest_model_with_eight_tensor_parallel_ranks(self):
+        text = self.show(*LLAMA_405B, "--parallelism.tensor_parallel_degree=8", "--world-size=1024")
+        self.assertRegex(text, r"layers\.\*\.attention\.wq x126 +Colwise +weight +16384 x 16384 +2048 x 16384 +16 x 16384\n")
+        self.assertRegex(text, r"layers\.\*\.attention x126 +in: all-gather of dimension 1 +in: reduce-scatter of dimension 1")
+
+    def test_without_tensor_parallelism_there_is_none(self):
+        self.assertIn("There is no tensor-parallel plan", self.show(*LLAMA_405B, "--world-size=64"))
+
+    def test_layouts_that_do_not_fit_are_refused(self):
+        self.assertIn("nearest valid layouts", self.show("--parallelism.tensor_parallel_degree=4", "--world-size=6", status=2))
 
 
 class WhileTraining(TitanTest):
@@ -96,6 +139,13 @@ class WhileTraining(TitanTest):
         result = self.limited("--comm.mode=fake_backend", *self.LARGE, env={"NGPU": "2"})
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertRegex(result.stdout, r"No step is run with real numbers: it needs [0-9.]+ GiB of the [0-3]\.\d GiB that this process")
+
+    def test_pretended_ranks_of_tensor_parallelism(self):
+        for loss in ("--no-parallelism.disable_loss_parallel", "--parallelism.disable_loss_parallel"):
+            result = self.train("--comm.mode=fake_backend", "--parallelism.tensor_parallel_degree=2", loss, env={"NGPU": "64"})
+            self.assertIn("dp_shard=32, cp=1, tp=2", result.stdout)
+            self.assertRegex(result.stdout, r"tp +reduce_scatter +2 ")
+            self.assertIn("Training completed", result.stdout)
 
     def test_out_of_memory_shows_the_forecast(self):
         result = self.limited(*self.LARGE)

@@ -149,7 +149,8 @@ class RunTrain(unittest.TestCase):
         self.with_torchrun()
         self.assert_runs(self.run_train("--check", NGPU="8", NNODES="2"), *CONFIG, "--check")
         self.assert_runs(self.run_train("--print_config", NGPU="8"), *CONFIG, "--print_config")
-        self.assert_runs(self.run_train("--estimate", NGPU="8"), *CONFIG, "--estimate")
+        for forecast in ("--estimate", "--show-plan"):
+            self.assert_runs(self.run_train(forecast, NGPU="8"), *CONFIG, forecast)
         self.assert_runs(self.run_train("plot", "a", NGPU="8"), "plot", "a")
 
     def test_numbers_that_are_none(self):

@@ -13,6 +13,9 @@
 namespace titan::watch {
 class Watch;
 }
+namespace titan::parallel {
+class PlanObserver;
+}
 
 namespace titan::comm {
 
@@ -34,6 +37,8 @@ struct RankContext {
   ProcessGroup* host_group = nullptr;
   /// Hears what this rank is doing, for messages about hangs; may be null.
   titan::watch::Watch* watch = nullptr;
+  /// Is shown what tensor parallelism does to each module; may be null.
+  titan::parallel::PlanObserver* plan_observer = nullptr;
   /// Whether this is the first of the ranks that are threads of this process: what a process has
   /// once is the first one's.
   bool leads_process = true;

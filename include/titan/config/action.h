@@ -19,6 +19,7 @@ enum class Action {
   kPlot,      ///< `titan_train plot RUN...`: curves of runs
   kShowLr,
   kEstimate,  ///< memory and communication of a step, without a device
+  kShowPlan,  ///< what tensor parallelism does to the model, likewise
   kCheck,
   kPrintConfig,
   kCompletion,  ///< `--completion SHELL`: a script that completes options

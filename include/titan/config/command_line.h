@@ -36,8 +36,8 @@ struct CommandLine {
   std::optional<std::int64_t> nproc;
   /// `--completion`.
   Shell shell = Shell::kBash;
-  /// Ranks the config was validated for: `--world-size` of `--check` and `--estimate`, `--nproc`, else what the
-  /// caller gave.
+  /// Ranks the config was validated for: `--world-size` of `--check`, `--estimate` and `--show-plan`, `--nproc`,
+  /// else what the caller gave.
   std::int64_t world_size = 1;
 };
 
@@ -49,9 +49,9 @@ using ModelJudge = std::function<Problems(const JobConfig&, const Origins&)>;
 /// Precedence: command line > later --job.config_file > earlier one > a file's `base` > defaults.
 /// memory_estimation.enable turns training into `--estimate`.
 ///
-/// Training, the other commands, `--show-lr`, `--estimate` and `--check` also apply the rules of validate.h for
-/// `world_size` ranks; `--print-config` does not, so that a config for another build can be looked
-/// at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
+/// Training, the other commands, `--show-lr`, `--estimate`, `--show-plan` and `--check` also apply the rules of
+/// validate.h for `world_size` ranks; `--print-config` does not, so that a config for another build can be
+/// looked at. Help and version are returned whatever else is on the line, with nothing read; `plot` takes
 /// no options of the config.
 ///
 /// `world_size` is the number of ranks that the launcher started; `simulated_ranks` (NGPU) the number

@@ -34,6 +34,7 @@ struct Forecast {
   /// Cheapest peak first.
   std::vector<Alternative> alternatives;
   std::vector<Communication> communication;
+  TensorPlanFigures tensor_plan;
 };
 
 /// Builds the model as rank 0 of `world_size` ranks would and runs two optimizer steps on tensors
@@ -47,6 +48,8 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
 
 /// Tables for people.
 std::string forecast_table(const Forecast& forecast);
+/// The tensor-parallel plan as applied to the model: every line's modules, parameters and communication.
+std::string plan_table(const Forecast& forecast);
 /// One JSON object, indented, bytes as integers.
 std::string forecast_json(const Forecast& forecast);
 /// A sentence or two for a run that is out of memory with `peak_bytes` in use: what was to be

@@ -26,9 +26,12 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
   EXPECT_EQ(files.parse({"--check", "--world-size", "1"}).world_size, 1);
   EXPECT_EQ(files.parse({"--check", "--world_size=1"}, 8).world_size, 1);
   EXPECT_EQ(files.parse({"--check", "--world-size=8"}).world_size, 8);
+  EXPECT_EQ(files.parse({"--check", "--world-size=8", "--parallelism.tensor_parallel_degree=4"})
+                .config.parallelism.tensor_parallel_degree,
+            4);
   EXPECT_EQ(files.problems({"--world-size=8"}),
-            "  --world-size=8: only goes with --check and --estimate: a run takes its size from "
-            "the launcher");
+            "  --world-size=8: only goes with --check, --estimate and --show-plan: a run takes its "
+            "size from the launcher");
   EXPECT_EQ(files.problems({"--check", "--world-size", "0"}),
             "  --world-size=0: must be in [1, 1e+06], got 0");
   EXPECT_EQ(files.problems({"--check", "--world-size", "many"}),
@@ -58,6 +61,27 @@ TEST(ProgramArguments, AnEstimateIsForAnyNumberOfRanks) {
   EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate and generate");
   EXPECT_EQ(ConfigFiles().problems({"--estimate", "--check"}),
             "  --estimate: does not go with --check, --print-config or --show-lr");
+}
+
+TEST(ProgramArguments, APlanIsShownForAnyNumberOfRanks) {
+  const CommandLine line = ConfigFiles().parse(
+      {"--show-plan", "--world-size=16", "--parallelism.tensor_parallel_degree=2"});
+  EXPECT_EQ(line.action, Action::kShowPlan);
+  EXPECT_EQ(line.world_size, 16);
+  EXPECT_EQ(ConfigFiles().parse({"--show_plan", "--memory_estimation.enable"}).action,
+            Action::kShowPlan);
+  EXPECT_EQ(ConfigFiles().parse({"--show-plan", "--training.dataset=c4"}).action, Action::kShowPlan)
+      << "it reads no data";
+  for (const char* other : {"--check", "--print-config", "--show-lr", "--estimate"}) {
+    EXPECT_EQ(ConfigFiles().problems({"--show-plan", other}),
+              "  --show-plan: does not go with --check, --print-config, --show-lr or --estimate");
+  }
+  EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--json"}),
+            "  --json: only goes with --estimate and generate");
+  EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--output=x"}),
+            "  --output=x: only goes with plot, tokenize and --estimate");
+  EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--nproc=2"}),
+            "  --nproc=2: only goes with training; --check has --world-size");
 }
 
 TEST(ProgramArguments, CommandsStandInFront) {

@@ -9,8 +9,8 @@
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/masked_select.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/polar.h>
 #include <ATen/ops/rms_norm.h>
@@ -29,10 +29,11 @@
 #include "forecast/traffic.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/nn/attention_masks.h"
 #include "titan/comm/autograd_collectives.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
+#include "titan/components/loss/vocabulary_parallel_loss.h"
+#include "titan/nn/attention_masks.h"
 
 namespace titan::forecast {
 namespace {
@@ -153,6 +154,28 @@ TEST(FakeTensors, LookLikeWhatTheKernelsReturn) {
          const at::Tensor loss = at::cross_entropy_loss(x, at::zeros({6}, at::kLong), {}, 2);
          loss.backward();
          return {loss, x.grad()};
+       }},
+      {"loss on a part of the vocabulary",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const auto backend = comm::make_fake_backend(2);
+         const comm::Groups groups(*backend, {{.dp_shard = 1, .tp = 2}, 2}, 0, {}, nullptr);
+         const at::Tensor x = make({2, 3, 5}).requires_grad_();
+         const at::Tensor loss = components::vocabulary_parallel_cross_entropy_loss(
+             x, at::zeros({2, 3}, at::kLong), 10, groups.find(mesh::MeshDim::kTp));
+         loss.backward();
+         return {loss, x.grad()};
+       }},
+      {"masks",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         const at::Tensor mask = make({3, 1}) > 0;
+         const at::Tensor other = make({4}) > 0;
+         return {mask.logical_or(other), mask.logical_xor(other), mask.logical_not(),
+                 make({3, 4}).masked_fill(mask, 0.0)};
+       }},
+      {"views in place",
+       [](const auto& make) -> std::vector<at::Tensor> {
+         return {make({3, 4}).unsqueeze_(1), make({3, 1, 4}).squeeze_(1),
+                 make({3, 4}).transpose_(0, 1), make({3, 4}).t_()};
        }},
       {"norm and activation",
        [](const auto& make) -> std::vector<at::Tensor> {

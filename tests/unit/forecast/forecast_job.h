@@ -4,10 +4,12 @@
 #include <string>
 
 #include "titan/components/loss/loss.h"
+#include "titan/components/loss/vocabulary_parallel_loss.h"
 #include "titan/components/lr_scheduler/lr_scheduler.h"
 #include "titan/components/optimizer/optimizer.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/parallel/tensor_parallel.h"
 #include "titan/protocols/train_spec.h"
 
 namespace titan::forecast::test {
@@ -39,6 +41,20 @@ class NoMetrics : public protocols::MetricsProcessor {
   void close() override {}
 };
 
+/// On parts of the vocabulary where the logits are cut.
+inline protocols::LossFunction loss_of_layout(const comm::RankContext& context,
+                                              const config::JobConfig& c) {
+  if (!parallel::computes_loss_in_parts(context.dims, c.parallelism)) {
+    return components::cross_entropy_loss;
+  }
+  const auto args = protocols::get_model_args(c.model.name, c.model.flavor);
+  return [vocab_size = args->vocab_size(), &group = context.group(mesh::MeshDim::kTp)](
+             const at::Tensor& prediction, const at::Tensor& labels) {
+    return components::vocabulary_parallel_cross_entropy_loss(prediction, labels, vocab_size,
+                                                              group);
+  };
+}
+
 /// Registers llama3 with real optimizers and loss, and data without files. Any number of times.
 inline void register_llama3() {
   static const bool registered = [] {
@@ -55,8 +71,8 @@ inline void register_llama3() {
                                    const protocols::Tokenizer*, const config::JobConfig& c) {
       return std::make_unique<OneBatchLoader>(c.training.local_batch_size, c.training.seq_len);
     };
-    builders.build_loss = [](const comm::RankContext&, const config::JobConfig&) {
-      return components::cross_entropy_loss;
+    builders.build_loss = [](const comm::RankContext& context, const config::JobConfig& c) {
+      return loss_of_layout(context, c);
     };
     builders.build_metrics_processor = [](const protocols::MetricsSetup&,
                                           const config::JobConfig&) {
@@ -79,6 +95,14 @@ inline config::JobConfig debug_job() {
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.training.device = config::Device::kCpu;
   config.debug.seed = 1;
+  return config;
+}
+
+/// The same on shards and tensor-parallel ranks.
+inline config::JobConfig debug_job(std::int64_t shard, std::int64_t tensor) {
+  config::JobConfig config = debug_job();
+  config.parallelism.data_parallel_shard_degree = shard;
+  config.parallelism.tensor_parallel_degree = tensor;
   return config;
 }
 

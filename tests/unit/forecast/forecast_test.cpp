@@ -120,6 +120,33 @@ TEST(Forecast, AlternativesSaveMemoryAndTheBestComesFirst) {
   }
 }
 
+TEST(Forecast, LogitsInPartsAreAnAlternativeToWholeOnes) {
+  constexpr const char* kInParts = "parallelism.disable_loss_parallel = false";
+  config::JobConfig config = test::debug_job(1, 4);
+  config.activation_checkpoint.mode = ActivationCheckpointMode::kFull;
+  const Forecast parts = make_forecast(config, 4, true);
+  EXPECT_EQ(std::ranges::count(parts.alternatives, kInParts, &Alternative::change), 0);
+  config.parallelism.disable_loss_parallel = true;
+  const Forecast whole = make_forecast(config, 4, true);
+  const auto offered = std::ranges::find(whole.alternatives, kInParts, &Alternative::change);
+  ASSERT_NE(offered, whole.alternatives.end());
+  EXPECT_EQ(offered->peak, parts.memory.front().peak);
+}
+
+TEST(Forecast, TensorParallelRanksHoldTheirPart) {
+  const MemoryFigures one = make_forecast(test::debug_job(1, 1), 1, false).memory.front();
+  for (const std::int64_t degree : {2, 4, 8}) {
+    const MemoryFigures memory =
+        make_forecast(test::debug_job(1, degree), degree, false).memory.front();
+    // Norm weights are whole: 13 of 256 numbers.
+    const std::int64_t norms = 4 * 13 * 256;
+    EXPECT_EQ(memory.gradients - norms, (one.gradients - norms) / degree);
+    const MemoryFigures sharded =
+        make_forecast(test::debug_job(2, degree), 2 * degree, false).memory.front();
+    EXPECT_EQ(sharded.gradients, memory.gradients / 2);
+  }
+}
+
 TEST(Forecast, OtherPartsOfAPeakAddUp) {
   for (const std::int64_t ranks : {1, 4}) {
     const MemoryFigures m = make_forecast(test::debug_job(), ranks, false).memory.front();

@@ -49,13 +49,18 @@ struct Job {
   ActivationCheckpointMode mode;
   config::DType compute = config::DType::kFloat32;
   std::string flavor = "debugmodel";
+  std::int64_t tensor = 1;
+  bool whole_logits = false;
+  bool overlaps = false;
 };
 
 class ForecastAndMeasurement : public testing::TestWithParam<Job> {};
 
 TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   const Job& job = GetParam();
-  config::JobConfig config = test::debug_job();
+  config::JobConfig config = test::debug_job(-1, job.tensor);
+  config.parallelism.disable_loss_parallel = job.whole_logits;
+  config.parallelism.enable_async_tensor_parallel = job.overlaps;
   config.model.flavor = job.flavor;
   config.data.document_mask = job.flavor != "debugmodel";
   config.training.local_batch_size = job.batch;
@@ -66,12 +71,15 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   if (job.ranks == 1) {
     measured = measured_peak(config, {}, stop_signals);
   } else {
-    titan::test::on_local_ranks({}, job.ranks, [&](const comm::RankContext& context) {
-      const std::int64_t peak = measured_peak(config, context, stop_signals);
-      if (context.rank == 0) measured = peak;
-    });
+    titan::test::on_local_ranks(
+        config.parallelism.degrees(), job.ranks, [&](const comm::RankContext& context) {
+          const std::int64_t peak = measured_peak(config, context, stop_signals);
+          if (context.rank == 0) measured = peak;
+        });
   }
   const MemoryFigures forecast = make_forecast(config, job.ranks, false).memory.front();
+  RecordProperty("forecast", std::to_string(forecast.peak));
+  RecordProperty("measured", std::to_string(measured));
   const double ratio = static_cast<double>(forecast.peak) / static_cast<double>(measured);
   // Ranks that are threads run apart, and who is ahead holds on to what the others have yet to read.
   const double tolerance = job.ranks == 1 ? 0.01 : 0.1;
@@ -92,6 +100,26 @@ INSTANTIATE_TEST_SUITE_P(Documents, ForecastAndMeasurement,
                                          Job{1, 2, kNone, kBFloat16, "debugmodel_varlen_attn"},
                                          Job{2, 2, kSelective, kFloat32, "debugmodel_flex_attn"},
                                          Job{4, 2, kFull, kFloat32, "debugmodel_varlen_attn"}));
+
+Job tensor(std::int64_t ranks, ActivationCheckpointMode mode, std::int64_t degree) {
+  return {.ranks = ranks, .batch = 2, .mode = mode, .tensor = degree};
+}
+Job with_whole_logits(Job job) {
+  job.whole_logits = true;
+  return job;
+}
+Job with_overlap(Job job) {
+  job.overlaps = true;
+  return job;
+}
+INSTANTIATE_TEST_SUITE_P(TensorParallel, ForecastAndMeasurement,
+                         testing::Values(tensor(2, kNone, 2), tensor(2, kSelective, 2),
+                                         tensor(2, kFull, 2), tensor(4, kNone, 4),
+                                         with_whole_logits(tensor(2, kNone, 2)),
+                                         with_whole_logits(tensor(2, kFull, 2)),
+                                         with_overlap(tensor(2, kNone, 2)),
+                                         with_overlap(tensor(4, kSelective, 2)),
+                                         tensor(4, kNone, 2), tensor(4, kFull, 2)));
 
 }  // namespace
 }  // namespace titan::forecast

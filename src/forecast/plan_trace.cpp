@@ -1,0 +1,122 @@
+#include "forecast/plan_trace.h"
+
+#include <ATen/SequenceNumber.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "titan/autograd/recomputation.h"
+#include "titan/mesh/parallel_dims.h"
+#include "titan/parallel/layout.h"
+
+namespace titan::forecast {
+
+namespace {
+
+PlannedParameter planned(const nn::NamedParameter& named) {
+  const nn::Parameter& parameter = *named.parameter;
+  std::size_t cuts = 0;
+  for (std::size_t i = 0; i < parameter.cuts.size(); ++i) {
+    if (parallel::mesh_dim_of(parameter.cuts[i].axis) == mesh::MeshDim::kTp) cuts = i + 1;
+  }
+  return {named.name, parameter.full_sizes, parameter.sizes_after(cuts),
+          parameter.sizes_after(parameter.cuts.size())};
+}
+
+PlannedModules planned(const parallel::StyledModule& styled) {
+  PlannedModules result = {styled.modules,  0, styled.style, {}, styled.forward,
+                           styled.backward, {}};
+  for (const nn::NamedParameter& named : styled.parameters) {
+    result.parameters.push_back(planned(named));
+  }
+  return result;
+}
+
+void add(SentBytes& sum, const SentBytes& sent) {
+  sum.forward += sent.forward;
+  sum.again += sent.again;
+  sum.backward += sent.backward;
+}
+
+}  // namespace
+
+void PlanTrace::styled(const parallel::StyledModule& styled) {
+  const std::size_t place = places_.size();
+  places_.push_back({styled, {}});
+  styled.module->wrap_forward(
+      [this, place](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
+        const Scope scope(*this, place);
+        return forward(inputs);
+      });
+}
+
+std::size_t PlanTrace::elsewhere(std::string_view where) {
+  const auto found = std::ranges::find_if(places_, [&](const Place& place) {
+    return place.styled.module == nullptr && place.styled.name == where;
+  });
+  if (found != places_.end()) return static_cast<std::size_t>(found - places_.begin());
+  places_.emplace_back().styled.name = where;
+  return places_.size() - 1;
+}
+
+PlanTrace::Scope::Scope(PlanTrace& trace, std::string_view where)
+    : Scope(trace, trace.elsewhere(where)) {}
+
+PlanTrace::Scope::Scope(PlanTrace& trace, std::size_t place)
+    : trace_(trace), first_node_(at::sequence_number::peek()) {
+  trace_.running_.push_back(place);
+}
+
+PlanTrace::Scope::~Scope() {
+  // Backward never passes the graph of a forward that it runs again.
+  if (!autograd::is_recomputing()) {
+    trace_.calls_.push_back({trace_.running_.back(), first_node_, at::sequence_number::peek()});
+  }
+  trace_.running_.pop_back();
+}
+
+std::size_t PlanTrace::place_of_node(std::uint64_t node) {
+  const auto made_by = std::ranges::find_if(
+      calls_, [&](const Call& call) { return call.first <= node && node < call.end; });
+  return made_by == calls_.end() ? elsewhere("backward of other layers") : made_by->place;
+}
+
+void PlanTrace::sent(std::string_view group, std::int64_t bytes) {
+  if (group != mesh::to_string(mesh::MeshDim::kTp)) return;
+  if (!running_.empty()) {
+    SentBytes& sent = places_[running_.back()].sent;
+    (autograd::is_recomputing() ? sent.again : sent.forward) += bytes;
+    return;
+  }
+  const auto node = torch::autograd::get_current_node();
+  const std::size_t place =
+      node ? place_of_node(node->sequence_nr()) : elsewhere("sums at the end of backward");
+  places_[place].sent.backward += bytes;
+}
+
+void PlanTrace::reset() {
+  calls_.clear();
+  for (Place& place : places_) place.sent = {};
+}
+
+TensorPlanFigures PlanTrace::figures() const {
+  TensorPlanFigures result;
+  for (const Place& place : places_) {
+    if (place.styled.module == nullptr) {
+      const std::int64_t sent = place.sent.total();
+      if (sent > 0) result.elsewhere.push_back({place.styled.name, sent});
+      continue;
+    }
+    const PlannedModules one = planned(place.styled);
+    auto alike = std::ranges::find_if(result.lines, [&](const PlannedModules& line) {
+      return line.modules == one.modules && line.parameters == one.parameters;
+    });
+    if (alike == result.lines.end()) alike = result.lines.insert(alike, one);
+    ++alike->count;
+    add(alike->sent, place.sent);
+  }
+  return result;
+}
+
+}  // namespace titan::forecast
