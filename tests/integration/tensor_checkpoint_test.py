@@ -3,6 +3,7 @@ import hashlib
 import math
 import os
 import shutil
+import subprocess
 import unittest
 
 import torch
@@ -11,7 +12,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from exported_weights import largest_difference, safetensors
 from ranks import RanksCase, layout
-from titan import ROOT
+from titan import CONFIG, ROOT, environment
 
 # (replicate, shard, tensor)
 LAYOUTS = {"one": (1, 1, 1), "tp2": (1, 1, 2), "tp4": (1, 1, 4), "fsdp4": (1, 4, 1), "fsdp2_tp2": (1, 2, 2), "hsdp2x2_tp2": (2, 2, 2)}
@@ -40,10 +41,10 @@ def read_by_pytorch(folder):
 
 
 class TensorCheckpointTest(RanksCase):
-    def trained(self, dump, degrees, *args):
+    def trained(self, dump, degrees, *args, rows=8):
         # The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them.
-        data = self.tokens("data.u16", self.windows(8))
-        self.train("--model.flavor=tiny_8_heads", "--training.dataset_path", data, "--training.global_batch_size=8",
+        data = self.tokens("data.u16", self.windows(rows))
+        self.train("--model.flavor=tiny_8_heads", "--training.dataset_path", data, f"--training.global_batch_size={rows}",
                    "--lr_scheduler.warmup_steps=1", f"--lr_scheduler.total_steps={STEPS}", "--optimizer.eps=1e-6", "--metrics.log_freq=1",
                    "--debug.log_hashes", "--comm.mode=local_tensor", "--checkpoint.enable", "--job.dump_folder", self.path(dump),
                    *layout(*degrees), *args, env={"NGPU": str(math.prod(degrees))})
@@ -51,6 +52,11 @@ class TensorCheckpointTest(RanksCase):
 
     def weights_at(self, step, dump):
         return {h["name"]: h["sha256"] for h in self.records("hashes.jsonl", dump) if h["step"] == step and "batch" not in h["name"]}
+
+    def convert(self, source, destination):
+        command = [os.environ["TITAN_TRAIN"], "convert", "--from=dcp", "--to=hf", source, destination, "--job.config_file", CONFIG,
+                   "--model.flavor=tiny_8_heads"]
+        subprocess.run(command, cwd=ROOT, env=environment({}), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def save(self, degrees):
         self.trained("saved", degrees, f"--training.steps={SAVED_AT}", "--checkpoint.no-last_save_model_only")
@@ -101,15 +107,31 @@ class TensorCheckpointTest(RanksCase):
         self.check_loads_everywhere("hsdp2x2_tp2")
 
     def test_a_resumed_job_is_the_unbroken_one_bit_for_bit(self):
-        for name in ("tp2", "fsdp2_tp2"):
-            with self.subTest(layout=name):
-                job = [f"--checkpoint.interval={SAVED_AT}", "--checkpoint.no-last_save_model_only"]
-                unbroken = self.trained("unbroken", LAYOUTS[name], f"--training.steps={STEPS}", "--checkpoint.load_only")
+        for degrees, rows, mode in (((1, 1, 2), 8, "disabled"), ((1, 2, 2), 8, "async"), ((1, 3, 2), 6, "disabled")):
+            with self.subTest(degrees=degrees, mode=mode):
+                job = [f"--checkpoint.interval={SAVED_AT}", "--checkpoint.no-last_save_model_only", f"--checkpoint.async_mode={mode}"]
+                unbroken = self.trained("unbroken", degrees, f"--training.steps={STEPS}", "--checkpoint.load_only", rows=rows)
                 expected = unbroken, self.weights_at(STEPS, "unbroken")
-                self.trained(name, LAYOUTS[name], *job, f"--training.steps={SAVED_AT}")
-                resumed = self.trained(name, LAYOUTS[name], *job, f"--training.steps={STEPS}")
-                self.assertEqual((resumed, self.weights_at(STEPS, name)), expected)
-                shutil.rmtree(self.path("unbroken"))
+                self.trained("broken", degrees, *job, f"--training.steps={SAVED_AT}", rows=rows)
+                resumed = self.trained("broken", degrees, *job, f"--training.steps={STEPS}", rows=rows)
+                self.assertEqual((resumed, self.weights_at(STEPS, "broken")), expected)
+                for dump in ("unbroken", "broken"):
+                    shutil.rmtree(self.path(dump))
+
+    def test_weights_for_hugging_face_are_those_that_one_process_converts(self):
+        for degrees, rows in (((1, 1, 4), 8), ((1, 3, 2), 6)):
+            with self.subTest(degrees=degrees):
+                self.trained("saved", degrees, "--training.steps=1", "--checkpoint.last_save_model_only", rows=rows)
+                self.trained("exported", degrees, "--training.steps=1", "--checkpoint.last_save_model_only",
+                             "--checkpoint.last_save_in_hf", rows=rows)
+                self.convert(self.path("saved/checkpoint/step-1"), self.path("converted"))
+                exported = self.path("exported/checkpoint/step-1")
+                self.assertEqual(safetensors(exported), safetensors(self.path("converted")))
+                self.trained("loaded", degrees, "--training.steps=1", "--checkpoint.load_only", "--checkpoint.initial_load_in_hf",
+                             f"--checkpoint.initial_load_path={exported}", rows=rows)
+                self.assertEqual(self.weights_at(0, "loaded"), self.weights_at(1, "saved"))
+                for folder in ("saved", "exported", "converted", "loaded"):
+                    shutil.rmtree(self.path(folder))
 
     def test_ranks_write_the_boxes_of_pytorchs(self):
         """FSDP cuts what tensor parallelism has left of a tensor: PyTorch calls it strided shards."""

@@ -18,8 +18,9 @@ WEIGHT_TOLERANCE = 1e-5
 EPS = "--optimizer.eps=1e-6"
 # Every step is clipped.
 CLIPPED = [EPS, "--training.max_norm=0.2"]
-# The fp32 norm of large gradients is off in one process: by 1e-4 of what it is in float64, and of what ranks with parts have.
-LARGE_NORM_TOLERANCE = 2e-4
+# One process takes the fp32 norm of a whole gradient with PyTorch's kernel, which is off by 1e-4 for half a million entries, by 5e-4 for
+# two million; the norm of ranks, which sum shorter pieces, is nearer to that in float64.
+LARGE_NORM_TOLERANCE = 1e-3
 UNCLIPPED = [EPS, "--training.max_norm=100"]
 SAVING = ["--checkpoint.enable", "--checkpoint.last_save_in_hf", "--checkpoint.last_save_model_only"]
 TINY = ["--model.flavor=tiny_8_heads"]
@@ -87,16 +88,20 @@ class TensorParallelTest(RanksCase):
                     self.assertEqual(self.tiny_on_threads(degrees), first)
 
     def test_processes_give_the_bits_of_threads(self):
+        overlapped = ["--parallelism.enable_async_tensor_parallel"]
         for degrees in [*LAYOUTS, (1, 3, 4)] if FULL else [FSDP_TP]:
-            with self.subTest(degrees=degrees):
-                processes = self.figures("--nproc", str(math.prod(degrees)), "--training.steps=4", *TINY, *layout(*degrees))
-                self.assertEqual(processes, self.tiny_on_threads(degrees))
+            threads = self.tiny_on_threads(degrees)
+            for args in ([], overlapped):
+                with self.subTest(degrees=degrees, args=args):
+                    job = ["--nproc", str(math.prod(degrees)), "--training.steps=4", *TINY, *layout(*degrees), *args]
+                    self.assertEqual(self.figures(*job), threads)
 
-    def test_what_changes_memory_only_gives_the_same_bits(self):
+    def test_what_changes_memory_or_time_only_gives_the_same_bits(self):
         expected = self.tiny_on_threads(FSDP_TP)
         for args in (["--activation_checkpoint.mode=full"], ["--activation_checkpoint.mode=selective"],
                      ["--activation_checkpoint.mode=selective", "--activation_checkpoint.selective_ac_option=1"],
-                     ["--training.enable_cpu_offload"], ["--parallelism.fsdp_reshard_after_forward=never"]):
+                     ["--training.enable_cpu_offload"], ["--parallelism.fsdp_reshard_after_forward=never"],
+                     ["--parallelism.enable_async_tensor_parallel"]):
             with self.subTest(args=args):
                 self.assertEqual(self.tiny_on_threads(FSDP_TP, *args), expected)
 
@@ -122,10 +127,11 @@ class TensorParallelTest(RanksCase):
         self.train(*job)
         losses, samples = validated()
         self.assertEqual([step for step, _ in samples], [0, 1, 2, 4])
-        for degrees in ((1, 1, 4), (1, 2, 2)):
+        for degrees in ((1, 1, 4), (1, 3, 2)):  # of three readers two get two rows and one gets three
             for kind, loss in LOSS_KINDS.items():
                 with self.subTest(degrees=degrees, loss=kind):
-                    self.train(*job, *loss, "--comm.mode=local_tensor", "--training.steps=4", *layout(*degrees), env={"NGPU": "4"})
+                    self.train(*job, *loss, "--comm.mode=local_tensor", "--training.steps=4", *layout(*degrees),
+                               env={"NGPU": str(math.prod(degrees))})
                     others, other_samples = validated()
                     self.assertEqual(len(others), len(losses))
                     for a, b in zip(others, losses):
