@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "titan/schedule/schedule.h"
+#include "titan/schedule/action.h"
+#include "titan/schedule/stage_placement.h"
 
 namespace titan::schedule {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "schedules.h"
+#include "unit/schedule/schedules.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/schedule/lowering.h"
