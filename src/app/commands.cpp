@@ -68,7 +68,7 @@ void print_warnings(const std::vector<std::string>& warnings) {
 /// The engine, which knows the models. Throws ConfigError where the config names another one.
 Engine& engine_for(const config::CommandLine& command) {
   Engine& engine = load_engine();
-  config::throw_if_any(engine.model_problems(command.config, command.origins));
+  config::throw_if_any(engine.model_problems(command.config, command.origins, command.world_size));
   return engine;
 }
 
@@ -97,8 +97,9 @@ int run(std::span<const std::string> args) {
   tools::StartupTimes startup_times;
   const config::CommandLine command = config::parse_command_line(
       args, base::posix_file_system(), tools::read_launch_environment().world_size,
-      simulated_ranks(), [](const config::JobConfig& config, const config::Origins& origins) {
-        return load_engine().model_problems(config, origins);
+      simulated_ranks(),
+      [](const config::JobConfig& config, const config::Origins& origins, std::int64_t world_size) {
+        return load_engine().model_problems(config, origins, world_size);
       });
   switch (command.action) {
     case config::Action::kHelp:

@@ -28,8 +28,9 @@ class TorchEngine : public Engine {
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   int show_plan(const config::CommandLine& command) override { return app::show_plan(command); }
   config::Problems model_problems(const config::JobConfig& config,
-                                  const config::Origins& origins) override {
-    return app::model_problems(config, origins);
+                                  const config::Origins& origins,
+                                  std::int64_t world_size) override {
+    return app::model_problems(config, origins, world_size);
   }
 };
 

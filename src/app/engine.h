@@ -27,7 +27,8 @@ class Engine {
   virtual int show_plan(const config::CommandLine& command) = 0;
   /// A model, flavor or converter that is not registered.
   virtual config::Problems model_problems(const config::JobConfig& config,
-                                          const config::Origins& origins) = 0;
+                                          const config::Origins& origins,
+                                          std::int64_t world_size) = 0;
 };
 
 /// Loads libtitan_engine.so from the program's folder. Throws RunError with the loader's reason.

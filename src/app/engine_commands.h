@@ -13,6 +13,7 @@ int generate(const config::CommandLine& command);
 int convert(const config::CommandLine& command);
 int estimate(const config::CommandLine& command);
 int show_plan(const config::CommandLine& command);
-config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins);
+config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
+                                std::int64_t world_size);
 
 }  // namespace titan::app

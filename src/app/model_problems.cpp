@@ -1,5 +1,7 @@
 #include "app/engine_commands.h"
 #include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+#include "titan/config/validate.h"
 #include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"
 
@@ -9,9 +11,26 @@ namespace {
 /// Quantization is announced in the list of what is not available yet, with its own words.
 bool is_announced(const std::string& converter) { return converter.starts_with("quantize."); }
 
+/// Degrees of tensor parallelism that the model cannot be cut by.
+void check_tensor_parallel(const config::JobConfig& config, std::int64_t world_size) {
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  const std::vector<std::string> problems =
+      args->tensor_parallel_problems(config.parallelism.tensor_parallel_degree);
+  if (problems.empty()) return;
+  std::string text =
+      concat("parallelism.tensor_parallel_degree = ", config.parallelism.tensor_parallel_degree,
+             ": ", config.model.name, " ", config.model.flavor, " cannot be cut so: ");
+  for (std::size_t i = 0; i < problems.size(); ++i) text += (i > 0 ? "; " : "") + problems[i];
+  throw ConfigError(
+      text + config::nearest_layouts_text(config, world_size, [&](const mesh::Degrees& degrees) {
+        return args->tensor_parallel_problems(degrees.tp).empty();
+      }));
+}
+
 }  // namespace
 
-config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins) {
+config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
+                                std::int64_t world_size) {
   config::Problems problems;
   const auto holds = [&](const char* option, const auto& check) {
     try {
@@ -25,8 +44,11 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
     }
   };
   const config::Model& model = config.model;
-  if (holds("model.name", [&] { protocols::get_train_spec(model.name); })) {
-    holds("model.flavor", [&] { protocols::get_model_args(model.name, model.flavor); });
+  const bool is_known =
+      holds("model.name", [&] { protocols::get_train_spec(model.name); }) &&
+      holds("model.flavor", [&] { protocols::get_model_args(model.name, model.flavor); });
+  if (is_known) {
+    holds("parallelism.tensor_parallel_degree", [&] { check_tensor_parallel(config, world_size); });
   }
   for (const std::string& converter : model.converters) {
     if (is_announced(converter)) continue;

@@ -252,7 +252,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   }
   if (result.action == Action::kCheck) {
     append(problems, path_problems(result.config, result.origins, files));
-    if (model_problems) append(problems, model_problems(result.config, result.origins));
+    if (model_problems) append(problems, model_problems(result.config, result.origins, result.world_size));
   }
   throw_if_any(problems);
   return result;

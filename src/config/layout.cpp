@@ -8,6 +8,7 @@
 #include "config/rules.h"
 #include "titan/base/errors.h"
 #include "titan/config/availability.h"
+#include "titan/config/validate.h"
 
 namespace titan::config {
 
@@ -83,10 +84,11 @@ class Nearest {
 class Search {
  public:
   Search(const Degrees& wanted, std::int64_t world_size, std::int64_t seq_len,
-         const Degrees& largest)
+         const Degrees& largest, const LayoutFits& fits)
       : wanted_(wanted),
         seq_len_(seq_len),
         largest_(largest),
+        fits_(fits),
         factors_(divisors(world_size)),
         nearest_(wanted) {
     Degrees layout{.dp_shard = 1};
@@ -103,7 +105,7 @@ class Search {
     if (degree + 1 == kRankDegrees) {
       if (ranks > largest) return;
       here = ranks;
-      if (mesh::sequences_divide(layout, seq_len_)) {
+      if (mesh::sequences_divide(layout, seq_len_) && (!fits_ || fits_(layout))) {
         offer_experts(layout);
       }
       return;
@@ -152,6 +154,7 @@ class Search {
   Degrees wanted_;
   std::int64_t seq_len_;
   Degrees largest_;
+  LayoutFits fits_;
   std::vector<std::int64_t> factors_;
   Nearest nearest_;
 };
@@ -159,12 +162,24 @@ class Search {
 }  // namespace
 
 std::vector<Degrees> nearest_layouts(const Degrees& wanted, std::int64_t world_size,
-                                     std::int64_t seq_len, const Degrees& largest) {
+                                     std::int64_t seq_len, const Degrees& largest,
+                                     const LayoutFits& fits) {
   constexpr std::int64_t kMostRanks = std::int64_t{1} << 24;
   if (world_size > kMostRanks) {
     return {};  // the search would take longer than anybody waits
   }
-  return Search(wanted, world_size, seq_len, largest).nearest();
+  return Search(wanted, world_size, seq_len, largest, fits).nearest();
+}
+
+std::string nearest_layouts_text(const JobConfig& config, std::int64_t world_size,
+                                 const LayoutFits& fits) {
+  std::string layouts;
+  for (const Degrees& near : nearest_layouts(config.parallelism.degrees(), world_size,
+                                             config.training.seq_len, largest_degrees(), fits)) {
+    layouts +=
+        concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
+  }
+  return layouts;
 }
 
 std::string layout_text(const Degrees& layout) {
@@ -219,17 +234,8 @@ void experts_split_their_ranks(const Rules& rules, const Degrees& degrees) {
 
 /// Behind the first problem from `first` on.
 void add_nearest_layouts(const Rules& rules, std::size_t first) {
-  if (rules.problems.size() == first) {
-    return;
-  }
-  const JobConfig& config = rules.config;
-  std::string layouts;
-  for (const Degrees& near : nearest_layouts(config.parallelism.degrees(), rules.world_size,
-                                             config.training.seq_len, largest_degrees())) {
-    layouts +=
-        concat(layouts.empty() ? "; nearest valid layouts: {" : " {", layout_text(near), "}");
-  }
-  rules.problems[first].what += layouts;
+  if (rules.problems.size() == first) return;
+  rules.problems[first].what += nearest_layouts_text(rules.config, rules.world_size);
 }
 
 void seq_len_divides(const Rules& rules) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -17,10 +18,12 @@ inline constexpr mesh::Degrees kAnyDegrees = {kAnyDegree, kAnyDegree, kAnyDegree
                                               kAnyDegree, kAnyDegree, kAnyDegree};
 
 /// Up to three layouts for `world_size` ranks and this sequence length that keep every rule on
-/// degrees, exceed none of `largest`, change the fewest of those `wanted`, and those the least. None for
+/// degrees and `fits`, exceed none of `largest`, change the fewest of those `wanted`, and those the least. None for
 /// more than 2^24 ranks.
+using LayoutFits = std::function<bool(const mesh::Degrees&)>;
 std::vector<mesh::Degrees> nearest_layouts(const mesh::Degrees& wanted, std::int64_t world_size,
-                                           std::int64_t seq_len, const mesh::Degrees& largest);
+                                           std::int64_t seq_len, const mesh::Degrees& largest,
+                                           const LayoutFits& fits = {});
 
 /// "data_parallel_shard_degree=8, tensor_parallel_degree=8"; degrees of 1 are left out.
 std::string layout_text(const mesh::Degrees& layout);

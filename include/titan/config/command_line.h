@@ -42,7 +42,8 @@ struct CommandLine {
 };
 
 /// What those who know the models have against the model that a config names.
-using ModelJudge = std::function<Problems(const JobConfig&, const Origins&)>;
+using ModelJudge =
+    std::function<Problems(const JobConfig&, const Origins&, std::int64_t world_size)>;
 
 /// Reads the arguments (without the program's name) and every TOML file they name.
 ///

@@ -105,7 +105,7 @@ TEST_F(Check, AFileWhereTheOutputShouldGo) {
 }
 
 TEST_F(Check, AsksThoseWhoKnowTheModelsBesideAllOtherProblems) {
-  const ModelJudge judge = [](const JobConfig& config, const Origins& origins) {
+  const ModelJudge judge = [](const JobConfig& config, const Origins& origins, std::int64_t) {
     return Problems{{origins.of("model.name"), "no model " + config.model.name}};
   };
   const std::vector<std::string> args = {"--model.name=lama", "--training.steps=0"};
