@@ -47,7 +47,7 @@ done
 # Whether these arguments train; the rest is for one process, however many ranks there are.
 trains() {
   local argument
-  [[ ! "${1:-}" =~ ^(tokenize|generate|convert|plot)$ ]] || return 1
+  [[ ! "${1:-}" =~ ^(tokenize|generate|convert|schedule|plot)$ ]] || return 1
   for argument in "$@"; do
     case "${argument//_/-}" in
       -h | --help | --help-markdown | --version | --check | --print-config | --show-lr | --estimate | --show-plan | --completion*) return 1 ;;

@@ -6,6 +6,7 @@
 
 #include "app/engine.h"
 #include "app/lr_table.h"
+#include "app/schedule.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/command_line.h"
@@ -121,6 +122,9 @@ int run(std::span<const std::string> args) {
       print_warnings(command.warnings);
       tools::print(concat("The configuration is valid for ", command.world_size, " rank",
                           command.world_size == 1 ? "" : "s", ".\n"));
+      return 0;
+    case config::Action::kSchedule:
+      show_schedule(command);
       return 0;
     case config::Action::kPlot:
       draw(command);

@@ -43,6 +43,23 @@ constexpr std::array kConvert = {
              "convert: type of the numbers written: float32, bfloat16 or float16. Default: as they "
              "are."}};
 
+constexpr std::array kSchedule = {
+    Declared{"--name", &CommandWords::name, "<name>",
+             "schedule: 1F1B, GPipe, Interleaved1F1B, LoopedBFS, InterleavedZeroBubble, "
+             "ZBVZeroBubble, DualPipeV, or a CSV file. Default: the config's."},
+    Declared{"--pp", &CommandWords::pp, "<int>",
+             "schedule: ranks of the pipeline. Default: the config's."},
+    Declared{"--stages-per-rank", &CommandWords::stages_per_rank, "<int>",
+             "schedule: default 1 or 2, as the schedule has."},
+    Declared{"--microbatches", &CommandWords::microbatches, "<int>",
+             "schedule: default: those of the config's local batch."},
+    Declared{"--times", &CommandWords::times, "<f,i,w,t>",
+             "schedule: how long a forward, the gradient of the inputs, that of the weights and a "
+             "transfer take. Default 1,1,1,0."},
+    Declared{"--svg", &CommandWords::svg, "<path>", "schedule: where a picture goes."},
+    Declared{"--trace", &CommandWords::trace, "<path>",
+             "schedule: where a trace for Perfetto goes."}};
+
 template <class Table>
 void declare_table(CLI::App& app, CommandWords& words, const Table& table) {
   for (const Declared& option : table) {
@@ -126,6 +143,9 @@ bool ignores_the_rest(Action action) {
 void declare_commands(CLI::App& app, CommandWords& words) {
   declare_table(app, words, kGenerate);
   declare_table(app, words, kConvert);
+  declare_table(app, words, kSchedule);
+  app.add_flag("--csv", words.csv,
+               "schedule: print each rank's actions, as PyTorch reads and writes them.");
 }
 
 GenerateOptions read_generate(const CLI::App& app, const CommandWords& words, Action action,
@@ -175,6 +195,58 @@ ConvertOptions read_convert(const CLI::App& app, const CommandWords& words,
   }
   options.source = path_argument(positional[0], positional[0], problems);
   options.destination = path_argument(positional[1], positional[1], problems);
+  return options;
+}
+
+namespace {
+
+/// Four numbers that are not negative, with commas between.
+std::optional<std::array<double, 4>> read_times(std::string_view text) {
+  std::array<double, 4> times{};
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    const std::size_t end = text.find(',');
+    if ((end == std::string_view::npos) != (i + 1 == times.size())) return std::nullopt;
+    Option option;
+    option.type = ValueType::kFloat;
+    const ArgumentValue number = read_argument(option, text.substr(0, end));
+    if (!number.complaint.empty()) return std::nullopt;
+    times.at(i) = std::get<double>(number.value);
+    if (!(times.at(i) >= 0) || times.at(i) > 1e12) return std::nullopt;
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+  }
+  return times;
+}
+
+}  // namespace
+
+ScheduleOptions read_schedule(const CLI::App& app, const CommandWords& words, Action action,
+                              Problems& problems) {
+  ScheduleOptions options;
+  if (ignores_the_rest(action)) return options;
+  Given given(app, words, problems);
+  if (action != Action::kSchedule) {
+    given.refuse(kSchedule, "schedule");
+    if (words.csv) problems.push_back({"--csv", "only goes with schedule"});
+    return options;
+  }
+  options.name = words.name;
+  options.csv = words.csv;
+  given.read("--pp", words.pp, 1, options.ranks);
+  given.read("--stages-per-rank", words.stages_per_rank, 1, options.stages_per_rank);
+  given.read("--microbatches", words.microbatches, 1, options.microbatches);
+  if (app.count("--times") > 0) {
+    if (const auto times = read_times(words.times)) {
+      options.times = *times;
+    } else {
+      problems.push_back(
+          {"--times=" + words.times, "must be four numbers of at least 0, as 1,1,1,0.1"});
+    }
+  }
+  if (app.count("--svg") > 0)
+    options.svg = path_argument("--svg=" + words.svg, words.svg, problems);
+  if (app.count("--trace") > 0) {
+    options.trace = path_argument("--trace=" + words.trace, words.trace, problems);
+  }
   return options;
 }
 

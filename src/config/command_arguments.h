@@ -12,7 +12,7 @@ class App;
 
 namespace titan::config {
 
-/// The options of `generate` and `convert` as they stand on the command line.
+/// The options of `generate`, `convert` and `schedule` as they stand on the command line.
 struct CommandWords {
   std::vector<std::string> prompts;  // not CLI11's, which would take "[a, b]" apart
   std::string prompt;
@@ -24,6 +24,14 @@ struct CommandWords {
   std::string from;
   std::string to;
   std::string dtype;
+  std::string name;
+  std::string pp;
+  std::string stages_per_rank;
+  std::string microbatches;
+  std::string times;
+  bool csv = false;
+  std::string svg;
+  std::string trace;
 };
 
 void declare_commands(CLI::App& app, CommandWords& words);
@@ -37,5 +45,9 @@ GenerateOptions read_generate(const CLI::App& app, const CommandWords& words, Ac
 ConvertOptions read_convert(const CLI::App& app, const CommandWords& words,
                             const std::vector<std::string>& positional, Action action,
                             Problems& problems);
+
+/// The options of `schedule`, likewise.
+ScheduleOptions read_schedule(const CLI::App& app, const CommandWords& words, Action action,
+                              Problems& problems);
 
 }  // namespace titan::config

@@ -216,6 +216,7 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   result.threads = program.threads;
   result.generate = program.generate;
   result.convert = program.convert;
+  result.schedule = program.schedule;
   result.json = program.json;
   result.nproc = program.nproc;
   result.shell = program.shell;
@@ -244,7 +245,9 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   const bool is_alone = result.action == Action::kGenerate || result.action == Action::kConvert;
   result.world_size =
       is_alone ? 1 : program.world_size.value_or(program.nproc.value_or(world_size));
-  if (result.action != Action::kPrintConfig) {
+  // A schedule is looked at with or without a job.
+  const bool is_schedule_alone = result.action == Action::kSchedule && !program.world_size;
+  if (result.action != Action::kPrintConfig && !is_schedule_alone) {
     look_at_assets(result, files, problems);
     const JobConfig judged = judged_config(result.action, result.config);
     append(problems, cross_field_problems(judged, result.origins, result.world_size));
@@ -252,7 +255,8 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   }
   if (result.action == Action::kCheck) {
     append(problems, path_problems(result.config, result.origins, files));
-    if (model_problems) append(problems, model_problems(result.config, result.origins, result.world_size));
+    if (model_problems)
+      append(problems, model_problems(result.config, result.origins, result.world_size));
   }
   throw_if_any(problems);
   return result;

@@ -48,8 +48,9 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("--print-config", words.print_config,
                "Print the merged config as TOML, with the origin of each value, and leave.");
   app.add_flag("--check", words.check, "Check the config and leave; needs no device.");
-  app.add_option("--world-size", words.world_size,
-                 "With --check, --estimate and --show-plan: the number of ranks to look at.")
+  app.add_option(
+         "--world-size", words.world_size,
+         "With --check, --estimate, --show-plan and schedule: the number of ranks to look at.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<int>");
@@ -114,6 +115,7 @@ Action take_command(std::span<const std::string>& args) {
                         : word == "tokenize" ? Action::kTokenize
                         : word == "generate" ? Action::kGenerate
                         : word == "convert"  ? Action::kConvert
+                        : word == "schedule" ? Action::kSchedule
                                              : Action::kTrain;
   if (action != Action::kTrain) args = args.subspan(1);
   return action;
@@ -213,9 +215,10 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
                  Problems& problems) {
   if (app.count("--world-size") > 0) {
     const char* misplaced =
-        words.check || words.estimate || words.show_plan
+        words.check || words.estimate || words.show_plan || result.action == Action::kSchedule
             ? ""
-            : "only goes with --check, --estimate and --show-plan: a run takes its size from the "
+            : "only goes with --check, --estimate, --show-plan and schedule: a run takes its size "
+              "from the "
               "launcher";
     result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
   }
@@ -292,6 +295,7 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   read_counts(app, words, result, problems);
   read_output(app, words, result, problems);
   result.generate = read_generate(app, words.commands, result.action, problems);
+  result.schedule = read_schedule(app, words.commands, result.action, problems);
   result.convert = read_convert(app, words.commands, sorted.positional, result.action, problems);
   return result;
 }
@@ -327,6 +331,8 @@ std::string program_help() {
       "titan_train generate   goes on with texts (--checkpoint, --prompt)\n"
       "titan_train convert SOURCE DESTINATION  writes a model's weights in another format (--from, "
       "--to)\n"
+      "titan_train schedule   simulates and draws a pipeline schedule (--name, --pp, "
+      "--microbatches)\n"
       "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG\n\n"
       "The options behind the program's own can stand in a TOML file, too.",
       "titan_train");

@@ -21,6 +21,7 @@ struct ProgramArguments {
   std::int64_t threads = 0;
   GenerateOptions generate;
   ConvertOptions convert;
+  ScheduleOptions schedule;
   bool json = false;
   std::optional<std::int64_t> nproc;
   Shell shell = Shell::kBash;

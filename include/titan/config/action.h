@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ enum class Action {
   kTokenize,  ///< `titan_train tokenize`: the training data as token ids
   kGenerate,  ///< `titan_train generate`: what a model makes of prompts
   kConvert,   ///< `titan_train convert`: a model's weights in another format
+  kSchedule,  ///< `titan_train schedule`: a pipeline schedule, simulated and drawn
   kPlot,      ///< `titan_train plot RUN...`: curves of runs
   kShowLr,
   kEstimate,  ///< memory and communication of a step, without a device
@@ -52,6 +54,19 @@ struct ConvertOptions {
   std::string source;
   std::string destination;
   std::optional<ExportDType> dtype;  // nothing: as it is
+};
+
+/// What `schedule` is asked for.
+struct ScheduleOptions {
+  std::string name;                  ///< a schedule's, or a CSV file; empty: the config's
+  std::int64_t ranks = 0;            ///< 0: the config's
+  std::int64_t stages_per_rank = 0;  ///< 0: as the schedule has
+  std::int64_t microbatches = 0;     ///< 0: the config's
+  /// Of a forward, of an input's gradient, of the weights', of a transfer.
+  std::array<double, 4> times = {1, 1, 1, 0};
+  bool csv = false;  ///< print the schedule, not the picture
+  std::optional<std::string> svg;
+  std::optional<std::string> trace;
 };
 
 }  // namespace titan::config

@@ -30,6 +30,7 @@ struct CommandLine {
   std::int64_t threads = 0;
   GenerateOptions generate;
   ConvertOptions convert;
+  ScheduleOptions schedule;
   /// `--json` of `--estimate` and `generate`.
   bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
