@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/dcp_state.h"
 #include "titan/components/weights/model_weights.h"
@@ -18,6 +19,7 @@ void check_hf_config(base::FileSystem& files, const std::string& folder,
   const std::string path = folder + "/config.json";
   if (!files.exists(path)) return;
   const std::string text = base::read_whole_file(files, path, kMaxConfigBytes);
+  base::refuse_other_kind(path, text);
   protocols::ConfigDifferences differences;
   try {
     differences = adapter.compare_config(text);

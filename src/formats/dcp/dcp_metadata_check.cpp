@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/formats/dcp/dcp_metadata.h"
 #include "titan/formats/tensor_dtype.h"
@@ -182,7 +183,9 @@ void check_dcp_files(base::FileSystem& files, const std::string& folder,
       if (!files.exists(path)) {
         throw RunError(concat("'", path, "' is missing; '", key, "' is in it"));
       }
-      size = sizes.emplace(place.file, files.open_for_reading(path)->size()).first;
+      const auto file = files.open_for_reading(path);
+      base::refuse_other_kind(*file, "zip", /*is_binary=*/true);
+      size = sizes.emplace(place.file, file->size()).first;
     }
     const auto end =
         static_cast<std::uint64_t>(place.offset) + static_cast<std::uint64_t>(place.length);

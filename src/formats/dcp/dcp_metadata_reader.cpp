@@ -7,6 +7,7 @@
 #include "formats/dcp/dcp_classes.h"
 #include "formats/dcp/pickle_place.h"
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/formats/dcp/dcp_metadata.h"
 #include "titan/formats/pickle/pickle.h"
 #include "titan/formats/tensor_dtype.h"
@@ -249,6 +250,7 @@ class MetadataReader {
 }  // namespace
 
 DcpMetadata read_dcp_metadata(std::string_view bytes, const std::string& name) {
+  base::refuse_other_kind(name, bytes);
   try {
     const PickleValue root =
         read_pickle(bytes, {.max_parts = kFewParts + kPartsPerByte * bytes.size()});

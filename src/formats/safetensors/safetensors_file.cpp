@@ -11,6 +11,7 @@
 
 #include "formats/safetensors/safetensors_words.h"
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/base/little_endian.h"
 #include "titan/formats/safetensors/safetensors.h"
@@ -229,18 +230,22 @@ constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
 std::uint64_t read_header_length(const base::ReadableFile& file) {
   if (file.size() < 8) {
+    base::refuse_other_kind(file, "zip");
     throw RunError(concat("'", file.path(), "' is no safetensors file: it has ", file.size(),
                           " bytes, and at least 8 are needed"));
   }
   char bytes[8];
   base::read_exactly(file, 0, bytes);
   const std::uint64_t length = base::get_little({bytes, 8});
+  // Only a length that cannot be says that the bytes are another kind's: any may begin a good one.
   if (length > kMaxHeaderBytes) {
+    base::refuse_other_kind(file, "zip");
     throw RunError(concat("'", file.path(), "', byte 0: a header of ", length,
                           " bytes; the format allows ", kMaxHeaderBytes,
                           ". Is this a safetensors file?"));
   }
   if (length > file.size() - 8) {
+    base::refuse_other_kind(file, "zip");
     throw RunError(concat("'", file.path(), "', byte 0: a header of ", length,
                           " bytes, but the file has ", file.size(), " in all. It was cut off"));
   }

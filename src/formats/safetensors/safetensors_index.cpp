@@ -3,6 +3,7 @@
 #include <set>
 
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/formats/safetensors/safetensors.h"
 
@@ -57,7 +58,9 @@ std::string safetensors_file_name(std::size_t number, std::size_t count) {
 }
 
 SafetensorsIndex read_safetensors_index(base::FileSystem& files, const std::string& path) {
-  const nlohmann::json json = parse(base::read_whole_file(files, path, kMaxIndexBytes), path);
+  const std::string text = base::read_whole_file(files, path, kMaxIndexBytes);
+  base::refuse_other_kind(path, text);
+  const nlohmann::json json = parse(text, path);
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
   if (!json.is_object() || map == json.end() || !map->is_object() || map->empty()) {
     fail(path, "it has no 'weight_map' with tensors");

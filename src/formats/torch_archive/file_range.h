@@ -19,6 +19,8 @@ class FileRange {
   std::string read(std::uint64_t position, std::uint64_t count) const;
   void read_into(std::uint64_t position, std::span<char> out) const;
 
+  /// Throws RunError when the range is a whole file that is recognisably no archive.
+  void refuse_other_kind() const;
   /// Throws RunError "'<file>', byte <position in the file>: <why>".
   [[noreturn]] void fail(std::uint64_t position, const std::string& why) const;
 

@@ -30,11 +30,13 @@ ZipDirectory::ZipDirectory(const FileRange& range) : range_(range), extent_(find
 
 ZipDirectory::Extent ZipDirectory::find_directory() const {
   if (range_.size() < kEndSize) {
+    range_.refuse_other_kind();
     range_.fail(0, concat("no zip file: it has ", range_.size(), " bytes"));
   }
   const std::uint64_t end = range_.size() - kEndSize;
   const std::string bytes = range_.read(end, kEndSize);
   if (number(bytes, 0, 4) != kEndSignature || number(bytes, 20, 2) != 0) {
+    range_.refuse_other_kind();
     range_.fail(end, "the end of a zip file is not here");
   }
   const bool one_disk = number(bytes, 4, 4) == 0 && number(bytes, 8, 2) == number(bytes, 10, 2);

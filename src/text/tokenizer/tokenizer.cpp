@@ -8,6 +8,7 @@
 #include "text/tokenizer/load_sentencepiece.h"
 #include "text/tokenizer/vocabulary_files.h"
 #include "titan/base/errors.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/tools/logging.h"
 
@@ -35,15 +36,12 @@ class Folder {
 
   std::string path_of(const std::string& name) const { return path_ + "/" + name; }
   bool has(const std::string& name) const { return files_.exists(path_of(name)); }
-  std::string read(const std::string& name) const {
-    return base::read_whole_file(files_, path_of(name), kMaxTokenizerBytes);
-  }
+  std::string read(const std::string& name) const { return read(name, kMaxTokenizerBytes); }
 
   TokenizerConfig read_config() const {
     const std::string name = "tokenizer_config.json";
     if (!has(name)) return {};
-    return parse_tokenizer_config(base::read_whole_file(files_, path_of(name), kMaxConfigBytes),
-                                  path_of(name));
+    return parse_tokenizer_config(read(name, kMaxConfigBytes), path_of(name));
   }
 
   /// `tokenizer.model`, else the only file *.model.
@@ -68,6 +66,12 @@ class Folder {
   }
 
  private:
+  std::string read(const std::string& name, std::uint64_t max_bytes) const {
+    std::string bytes = base::read_whole_file(files_, path_of(name), max_bytes);
+    base::refuse_other_kind(path_of(name), bytes);
+    return bytes;
+  }
+
   base::FileSystem& files_;
   std::string path_;
 };

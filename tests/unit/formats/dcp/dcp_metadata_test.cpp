@@ -98,6 +98,8 @@ TEST(DcpMetadata, ErrorsSayTheWay) {
   const auto error_of = [](const std::string& bytes) {
     return test::message_of<RunError>([&] { read_dcp_metadata(bytes, "ck/.metadata"); });
   };
+  EXPECT_THAT(error_of("version https://git-lfs.github.com/spec/v1\n"),
+              HasSubstr("'ck/.metadata' is a pointer of Git LFS"));
   EXPECT_EQ(
       error_of(replaced("ChunkStorageMetadata", "PlainStorageMetadata")),
       "'ck/.metadata': it asks for torch.distributed.checkpoint.metadata.PlainStorageMetadata, "

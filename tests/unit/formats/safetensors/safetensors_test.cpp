@@ -133,6 +133,10 @@ TEST(Safetensors, RefusesLengthsThatAreNotThere) {
   EXPECT_THAT(refusal("abc"), HasSubstr("no safetensors file"));
   EXPECT_THAT(refusal(std::string("\x10\0\0\0\0\0\0\0{}", 10)), HasSubstr("a header of 16 bytes"));
   EXPECT_THAT(refusal("PK\3\4 a zip archive"), HasSubstr("the format allows"));
+  EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"),
+              HasSubstr("'a.safetensors' is a pointer of Git LFS"));
+  EXPECT_THAT(refusal("<!DOCTYPE html><html>"), HasSubstr("is a page of HTML"));
+  EXPECT_THAT(refusal(std::string("\x1f\x8b\x08\0\0\0\0\0 n", 10)), HasSubstr("with gzip"));
 }
 
 /// However a file is cut off or one of its bits is wrong: it is read as something that fits the file, or
@@ -178,6 +182,7 @@ TEST(SafetensorsIndex, RefusesWhatIsNone) {
     return test::message_of<RunError>([&] { read_safetensors_index(files, "i.json"); });
   };
   EXPECT_THAT(refused("{"), HasSubstr("not JSON"));
+  EXPECT_THAT(refused("version https://git-lfs.github.com/spec/v1\n"), HasSubstr("Git LFS"));
   EXPECT_THAT(refused("[]"), HasSubstr("weight_map"));
   EXPECT_THAT(refused(R"({"weight_map":{}})"), HasSubstr("weight_map"));
   EXPECT_THAT(refused(R"({"weight_map":{"a":"../b.safetensors"}})"),

@@ -79,6 +79,15 @@ TEST(TorchArchive, CutAnywhereIsAnError) {
   }
 }
 
+TEST(TorchArchive, APointerOfGitLfsIsSaidToBeOne) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  for (const std::size_t offset : {std::size_t{0}, pointer.size() + 1}) {
+    EXPECT_THAT(test::message_of<RunError>([&] { read(pointer, offset); }),
+                HasSubstr("'f.distcp' is a pointer of Git LFS"));
+  }
+}
+
 TEST(TorchArchive, AFlippedBitIsAnErrorOrChangesNothing) {
   for (const std::string& whole : {small_tensor(), object_archive(PickleValue::integer(3))}) {
     const std::string expected = read(whole);

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <functional>
 
 #include "support/temporary_folder.h"
@@ -35,6 +37,27 @@ std::string text_error(const std::string& text) {
 
 std::string config_error(const std::string& config) {
   return message_of<RunError>([&] { build_tokenizer(small_tokenizer().dump(), config); });
+}
+
+TEST(TokenizerErrors, FilesThatAreSomethingElse) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9085657\n";
+  const auto error = [](const std::string& name, const std::string& bytes) {
+    const test::TemporaryFolder folder;
+    test::write_file(folder / "tokenizer.json", small_tokenizer().dump());
+    test::write_file(folder / name, bytes);
+    if (name == "tokenizer.model") std::filesystem::remove(folder / "tokenizer.json");
+    const std::string message =
+        message_of<RunError>([&] { build_hf_tokenizer(base::posix_file_system(), folder.path()); });
+    const std::string start = "'" + (folder / name) + "' is ";
+    EXPECT_EQ(message.find(start), 0u) << message;
+    return message.substr(std::min(start.size(), message.size()));
+  };
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "tokenizer.model"}) {
+    EXPECT_EQ(error(name, pointer).find("a pointer of Git LFS"), 0u);
+  }
+  EXPECT_EQ(error("tokenizer.json", "<!doctype html>").find("a page of HTML"), 0u);
+  EXPECT_EQ(error("tokenizer.json", std::string("\xff\xfe{\0", 4)).find("text in UTF-16"), 0u);
 }
 
 TEST(TokenizerErrors, WhatIsNotBuiltIsRefusedWithItsPlace) {
