@@ -92,6 +92,7 @@ DocumentStream open_stream(const DataPart& part, std::size_t index, const TextDa
   source.prompt_field = options.data.prompt_field;
   source.response_field = options.data.response_field;
   source.tokens_per_window = options.seq_len + 1;
+  source.check_first_rows = options.data.on_bad_row != config::OnBadRow::kSkip;
   source.shuffle = options.data.shuffle;
   source.ranks = options.dp_world_size;
 

@@ -21,7 +21,7 @@ struct DataFile {
 /// Opens `file`. Throws RunError when it cannot be opened or its size is another now.
 std::unique_ptr<base::ReadableFile> open_data_file(base::FileSystem& files, const DataFile& file);
 
-/// Says which files these are, wherever their folder is: "2 files, a.jsonl (17 bytes) ... b.jsonl
+/// Says which files these are, wherever the folder is that all of them are in: "2 files, a.jsonl (17 bytes) ... b.jsonl
 /// (4 bytes), 0123456789abcdef", the number being a hash of all names and sizes.
 std::string describe_files(const std::vector<DataFile>& files);
 

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
 #include "text/sources/make_byte_stream.h"
 #include "text/sources/sources_of_formats.h"
+#include "titan/base/file_kind.h"
 #include "titan/base/file_system.h"
 #include "titan/config/choice.h"
 #include "titan/tools/logging.h"
@@ -58,7 +60,9 @@ bool may_hold(std::string_view name, DataFormat format) {
 
 DataFormat format_of_bin(base::FileSystem& files, const std::string& path) {
   if (files.exists(megatron_index_path(path))) return DataFormat::kMegatron;
-  if (has_llm_c_header(*files.open_for_reading(path))) return DataFormat::kLlmC;
+  const auto file = files.open_for_reading(path);
+  if (has_llm_c_header(*file)) return DataFormat::kLlmC;
+  base::refuse_other_kind(*file, "", /*is_binary=*/true);
   throw RunError(concat("cannot tell what '", path,
                         "' holds: there is no .idx beside it (Megatron), and it does not begin as "
                         "the files of llm.c do. Set data.format: u16 or u32 for bare token ids"));
@@ -94,15 +98,46 @@ FoundData find_file(base::FileSystem& files, const std::string& path, DataFormat
   return {format, {look_up(files, path)}};
 }
 
-// Names of the files right in a folder that count, in order.
-std::vector<std::string> list_files(base::FileSystem& files, const SourceOptions& options) {
-  std::vector<std::string> names;
-  for (std::string& name : files.list_directory(options.path)) {
-    if (name.starts_with('.') || !name.starts_with(options.name_prefix)) continue;
-    if (!files.is_directory(concat(options.path, "/", name))) names.push_back(std::move(name));
+/// The files in a folder and in its folders whose names count.
+class Listing {
+ public:
+  Listing(base::FileSystem& files, const SourceOptions& options)
+      : files_(files), options_(options) {
+    add(options.path, "");
   }
-  return names;
-}
+
+  /// Paths from the folder on, in order.
+  const std::vector<std::string>& names() const { return names_; }
+  /// Folders in it that hold any.
+  std::int64_t folders() const { return folders_; }
+
+ private:
+  /// `front` is the path from the folder on, with a "/" at its end.
+  void add(const std::string& folder, const std::string& front) {
+    // A link may lead to a folder that is read already, or around in a circle.
+    if (!seen_.insert(files_.resolve_links(folder)).second) return;
+    const std::size_t before = names_.size();
+    std::vector<std::string> inner;
+    for (const std::string& name : files_.list_directory(folder)) {
+      if (name.starts_with('.')) continue;
+      if (files_.is_directory(concat(folder, "/", name))) {
+        inner.push_back(name);
+      } else if (name.starts_with(options_.name_prefix)) {
+        names_.push_back(front + name);
+      }
+    }
+    if (names_.size() > before && !front.empty()) ++folders_;
+    for (const std::string& name : inner) {
+      add(concat(folder, "/", name), concat(front, name, "/"));
+    }
+  }
+
+  base::FileSystem& files_;
+  const SourceOptions& options_;
+  std::vector<std::string> names_;
+  std::set<std::string> seen_;
+  std::int64_t folders_ = 0;
+};
 
 [[noreturn]] void refuse_folder(const SourceOptions& options, std::string_view wanted) {
   const std::string prefix =
@@ -117,7 +152,8 @@ class Folder {
       : files_(files), options_(options) {}
 
   FoundData find() {
-    for (const std::string& name : list_files(files_, options_)) {
+    const Listing listing(files_, options_);
+    for (const std::string& name : listing.names()) {
       if (name.ends_with(kIndex) && options_.format != DataFormat::kText) {
         check_index(name);
       } else {
@@ -128,6 +164,11 @@ class Folder {
       refuse_folder(options_, options_.format == DataFormat::kAuto
                                   ? kKnown
                                   : config::to_string(options_.format));
+    }
+    if (listing.folders() > 0) {
+      tools::log_info("In '", options_.path, "' and ", listing.folders(),
+                      " of its folders: ", found_.files.size(),
+                      found_.files.size() == 1 ? " file" : " files", " of data");
     }
     if (ignored_ > 0) {
       tools::log_info("Left out of '", options_.path, "': ", ignored_, " file",

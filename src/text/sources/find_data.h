@@ -15,7 +15,7 @@ struct FoundData {
   std::vector<DataFile> files;
 };
 
-/// Looks up the files at `options.path`, those right in it when it is a folder, and how to read
+/// Looks up the files at `options.path`, those in it and in its folders when it is one, and how to read
 /// them. Files in a folder whose names say nothing are left out, which is logged. Throws RunError
 /// when there is nothing, or files of several formats.
 FoundData find_data(base::FileSystem& files, const SourceOptions& options);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/sources/check_files.h"
 #include "text/sources/find_data.h"
 #include "text/sources/make_byte_stream.h"
 #include "text/sources/sources_of_formats.h"
@@ -89,7 +90,10 @@ std::unique_ptr<DocumentSource> open_source(base::FileSystem& files, const Sourc
     throw ConfigError(concat("data.prompt_field is for JSONL and Parquet, but '", options.path,
                              "' is ", config::to_string(format)));
   }
+  // What is opened again for a run that is continued has been looked at.
+  if (!options.units) check_files(files, found, options);
   auto source = open_found(files, std::move(found), options);
+  if (format == DataFormat::kParquet && !options.units) source->unit_count();  // opens every file
   if (options.units && *options.units != source->units()) {
     throw RunError(concat("cannot continue in '", options.path, "' by ", *options.units, ": it is ",
                           config::to_string(format), " now, which is read by ", source->units()));

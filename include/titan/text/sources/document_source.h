@@ -60,7 +60,8 @@ class DocumentSource {
 
 /// Where the documents are and how to read them.
 struct SourceOptions {
-  /// A file, or a folder whose files of a known format are read in order of their names.
+  /// A file, or a folder. Its files of a known format are read in order of their names, then those of
+  /// its folders, in order of theirs.
   std::string path;
   /// Only files of the folder whose names begin with this.
   std::string name_prefix;
@@ -69,6 +70,8 @@ struct SourceOptions {
   /// When set, rows are prompts and responses.
   std::optional<std::string> prompt_field;
   std::string response_field = "response";
+  /// Whether a first row of a file that cannot be used is an error at once.
+  bool check_first_rows = false;
   /// The windows that a file of bare tokens is read in.
   std::int64_t tokens_per_window = 2049;
   /// Whether the units will be opened in random order: what is then a unit may differ.

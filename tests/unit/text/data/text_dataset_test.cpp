@@ -246,7 +246,7 @@ TEST_P(TextDatasetTest, AReadErrorNamesTheFile) {
   options_.batch_size = 1000;
   write_file(folder_ / "data.jsonl", jsonl(std::vector<std::string>(100'000, "some text")));
   test::FaultyFileSystem files;
-  files.fail_call(10, EIO, 1000);
+  files.fail_call(20, EIO, 1000);
   const auto loader = build_text_dataloader(options(), tokenizer_, files);
   const std::string message = message_of<RunError>([&] { windows(*loader); });
   EXPECT_NE(message.find("data.jsonl"), std::string::npos) << message;

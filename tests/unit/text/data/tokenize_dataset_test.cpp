@@ -179,7 +179,7 @@ TEST_F(TokenizeDataset, DoesNotShuffle) {
 }
 
 TEST_F(TokenizeDataset, NoDocumentsAreNoOutput) {
-  write_file(folder_ / "data.jsonl", "{\n");
+  write_file(folder_ / "data.jsonl", "{]\n");
   options_.data.data.on_bad_row = config::OnBadRow::kSkip;
   EXPECT_NE(message_of<RunError>([&] { run(); }).find("there is no document"), std::string::npos);
   EXPECT_TRUE(left_in_output().empty());
