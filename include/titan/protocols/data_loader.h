@@ -56,7 +56,7 @@ struct StreamPosition {
   std::string data;
   /// Passes over the data that are complete.
   std::int64_t pass = 0;
-  /// What this rank reads in a whole pass.
+  /// What this rank reads in a whole pass; with a stride, of every unit.
   UnitRange share;
   /// What is left of the pass, and of earlier ones when the number of ranks has changed.
   std::vector<UnitRange> left;

@@ -23,6 +23,7 @@ std::uint64_t seed_of_pass(std::uint64_t seed, std::int64_t pass) {
 bool is_sound(const StreamPosition& position) {
   constexpr std::int64_t kMost = std::int64_t{1} << 48;
   constexpr std::int64_t kLongestStep = std::int64_t{1} << 40;
+  constexpr std::int64_t kMostRanks = 1 << 20;
   const auto lies = [](std::int64_t number, std::int64_t least, std::int64_t most) {
     return number >= least && number <= most;
   };
@@ -30,11 +31,18 @@ bool is_sound(const StreamPosition& position) {
     return lies(range.pass, 0, position.pass) && lies(range.begin, 0, kMost) &&
            lies(range.end, -1, kMost) && lies(range.step, 1, kLongestStep) &&
            lies(range.skip, 0, kMost) && lies(range.stride, 0, kLongestStep) &&
-           lies(range.stop, -1, kMost) &&
-           (range.stride == 0 || range.end == range.begin + 1 || range.end == range.begin);
+           lies(range.stop, -1, kMost);
   };
-  return lies(position.pass, 0, kMost) && range_is_sound(position.share) &&
-         std::ranges::all_of(position.left, range_is_sound);
+  const auto is_one_unit = [](const UnitRange& range) {
+    return range.stride == 0 || range.end == range.begin + 1 || range.end == range.begin;
+  };
+  // Shared are fewer units than there are ranks.
+  const UnitRange& share = position.share;
+  return lies(position.pass, 0, kMost) && range_is_sound(share) &&
+         (share.stride == 0 ||
+          (share.end - share.begin < share.stride && share.stride <= kMostRanks)) &&
+         std::ranges::all_of(position.left, range_is_sound) &&
+         std::ranges::all_of(position.left, is_one_unit);
 }
 
 }  // namespace
@@ -45,7 +53,7 @@ DocumentStream::DocumentStream(OpenSource open_source, StreamOptions options)
   own_units_ = source->units();
   add_units(std::move(source));
   share_ = fresh_share(options_.rank, options_.ranks);
-  left_ = {share_};
+  left_ = ranges_of(share_, pass_);
   source_ = units_of(share_).source.get();
   if (share_.end >= 0 && share_.begin >= share_.end) {
     throw RunError(concat("no data for data-parallel rank ", options_.rank, " of ", options_.ranks,
@@ -77,7 +85,12 @@ UnitRange DocumentStream::fresh_share(std::int64_t rank, std::int64_t ranks) {
   UnitRange share;
   share.units = own_units_;
   share.order = protocols::PassOrder{options_.shuffle_seed};
-  if (units.source->is_interleaved()) {
+  if (units.count && *units.count < ranks && !units.source->unit_is_document()) {
+    // Too few to go round: every rank reads all of them, and every n-th document.
+    share.end = *units.count;
+    share.skip = rank;
+    share.stride = ranks;
+  } else if (units.source->is_interleaved()) {
     share.begin = rank;
     share.step = ranks;
     share.end = units.count.value_or(-1);
@@ -169,8 +182,7 @@ bool DocumentStream::begin_pass() {
   saw_tokens_ = false;
   bad_rows_ = 0;
   ++pass_;
-  left_ = {share_};
-  left_.front().pass = pass_;
+  left_ = ranges_of(share_, pass_);
   // A small set passes by often: said after the 1st, 2nd, 4th, 8th, ... pass.
   if (std::has_single_bit(static_cast<std::uint64_t>(pass_))) {
     tools::log_warning("Dataset ", options_.name, " is being re-looped (passes so far: ", pass_,
@@ -224,8 +236,8 @@ StreamPosition DocumentStream::position() const {
 }
 
 void DocumentStream::restart() {
-  left_ = {share_};
   pass_ = 0;
+  left_ = ranges_of(share_, pass_);
   unit_is_open_ = false;
   saw_tokens_ = false;
 }

@@ -175,11 +175,25 @@ std::vector<std::vector<UnitRange>> group(std::vector<UnitRange> all) {
 
 }  // namespace
 
+std::vector<UnitRange> ranges_of(const UnitRange& share, std::int64_t pass) {
+  std::vector<UnitRange> ranges = {share};
+  ranges.front().pass = pass;
+  if (share.stride == 0) return ranges;
+  ranges.clear();
+  for (std::int64_t unit = share.begin; unit < share.end; ++unit) {
+    ranges.push_back(share);
+    ranges.back().pass = pass;
+    ranges.back().begin = unit;
+    ranges.back().end = unit + 1;
+  }
+  return ranges;
+}
+
 std::vector<UnitRange> left_until(const StreamPosition& rank, std::int64_t last_pass) {
   std::vector<UnitRange> left = rank.left;
   for (std::int64_t pass = rank.pass + 1; pass <= last_pass; ++pass) {
-    left.push_back(rank.share);
-    left.back().pass = pass;
+    const std::vector<UnitRange> all = ranges_of(rank.share, pass);
+    left.insert(left.end(), all.begin(), all.end());
   }
   std::erase_if(left, is_empty);
   return left;

@@ -30,6 +30,9 @@ std::vector<protocols::StreamPosition> reshard(
     const std::vector<protocols::StreamPosition>& old_ranks, std::int64_t ranks,
     const UnitFacts& facts);
 
+/// What is read of a rank's share in a pass: the share, or where ranks share units, each of them.
+std::vector<protocols::UnitRange> ranges_of(const protocols::UnitRange& share, std::int64_t pass);
+
 /// All that `rank` is to read of the passes up to `last_pass`, as it would have gone on: earlier passes
 /// first.
 std::vector<protocols::UnitRange> left_until(const protocols::StreamPosition& rank,

@@ -132,9 +132,20 @@ TEST(DocumentStream, ContinuesBehindABadRow) {
 
 TEST(DocumentStream, NothingToReadForARank) {
   EXPECT_EQ(message_of<RunError>([] {
-              open({{1, 1}}, finite(2, 3));
+              NumberedSource::Shape shape{{1, 1}};
+              shape.are_documents = true;
+              open(shape, finite(2, 3));
             }),
             "no data for data-parallel rank 2 of 3: numbers has 2 things");
+}
+
+TEST(DocumentStream, UnitsThatAreFewerThanRanksAreShared) {
+  std::vector<Texts> all;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    auto stream = open({{4, 2}}, finite(rank, 3));
+    all.push_back(read(stream, 10));
+  }
+  EXPECT_EQ(all, (std::vector<Texts>{{"0.0", "0.3", "1.0"}, {"0.1", "1.1"}, {"0.2"}}));
 }
 
 TEST(DocumentStream, DataThatBecameShorter) {

@@ -232,6 +232,33 @@ TEST_P(Resharding, UnitsOfManyDocumentsAreShared) {
   }
 }
 
+TEST_P(Resharding, FewUnitsAreSharedInEveryPass) {
+  for (const auto& numbers : {std::vector<int>{4, 6, 3}, {3, 1, 4}, {6, 2, 5}}) {
+    NumberedSource::Shape shape;
+    shape.documents.assign(2, 120);
+    std::map<std::string, int> seen;
+    std::vector<StreamPosition> positions;
+    for (int pass = 1; pass <= 3; ++pass) {
+      for (const int ranks : numbers) {
+        Ranks run(shape, ranks, GetParam().is_shuffled ? std::optional(3) : std::nullopt);
+        if (!positions.empty()) run.restore(positions);
+        for (int i = 0; i < 80; i += ranks) run.step(1, seen);
+        positions = run.positions();
+      }
+    }
+    // Of every unit that is dealt, a rank may read one document more than another.
+    const std::int64_t all = read_so_far(seen);
+    EXPECT_LE(missing(shape, seen, static_cast<int>(all / 240)), 12) << all;
+    Ranks last(shape, 2, std::nullopt);
+    last.restore(positions);
+    std::int64_t passes = 0;
+    for (const StreamPosition& position : positions) passes = std::max(passes, position.pass);
+    last.finish_passes(passes, seen);
+    EXPECT_EQ(missing(shape, seen, static_cast<int>(passes + 1)), 0);
+    EXPECT_EQ(read_so_far(seen), 240 * (passes + 1));
+  }
+}
+
 // With another seed, or without one, the pass that was begun is finished in its order.
 TEST(ReshardingOrder, APassKeepsTheOrderItWasBegunIn) {
   const NumberedSource::Shape shape = documents(60);
