@@ -23,9 +23,11 @@ struct Magic {
 };
 constexpr std::array kMagics{
     Magic{"\x1f\x8b",
-          {"gzip", "compressed with gzip", "unpack it; data may stay so under a name that ends in .gz"}},
+          {"gzip", "compressed with gzip",
+           "unpack it; data may stay so under a name that ends in .gz"}},
     Magic{"\x28\xb5\x2f\xfd",
-          {"zstd", "compressed with zstd", "unpack it; data may stay so under a name that ends in .zst"}},
+          {"zstd", "compressed with zstd",
+           "unpack it; data may stay so under a name that ends in .zst"}},
     Magic{"\xfd"
           "7zXZ",
           {"xz", "compressed with xz", "unpack it: xz -d"}},

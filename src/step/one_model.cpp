@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "titan/config/job_config.h"
 #include "titan/step/batch_tensors.h"
 #include "titan/step/phase.h"
 

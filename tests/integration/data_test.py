@@ -80,8 +80,10 @@ path = "{self.path("b.jsonl")}"
         assets = ["--model.hf_assets_path", self.path("assets")]
         output = self.train(*assets, "--training.dataset_path", SHIPPED).stdout
         self.assertIn("Training completed", output)
-        self.write("assets/tokenizer.model", b"version https://git-lfs.github.com/spec/v1")
+        self.write("assets/tokenizer.model", b"no model at all")
         self.assertIn("no SentencePiece model: ", self.refused(*assets, exit_status=1))
+        self.write("assets/tokenizer.model", b"version https://git-lfs.github.com/spec/v1")
+        self.assertIn("tokenizer.model' is a pointer of Git LFS", self.refused(*assets, exit_status=1))
 
     def test_shuffling_follows_the_seed(self):
         shuffled = ["--training.dataset_path", SHIPPED, "--data.shuffle"]
