@@ -25,4 +25,4 @@ CCACHE_DIR="${CCACHE_DIR:-$(scripts/bootstrap.sh --print-cache)/ccache}"
 export CCACHE_DIR
 configure
 # Not ninja's own default of two jobs more than cores: one job over LibTorch's headers takes 1 GB.
-ninja -C "$folder" -j "$(nproc)" "${targets[@]}" >&2
+ninja -C "$folder" -j "$(env -u OMP_NUM_THREADS nproc)" "${targets[@]}" >&2
