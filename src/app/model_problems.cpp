@@ -2,8 +2,10 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/config/validate.h"
+#include "titan/pipeline/stages.h"
 #include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"
+#include "titan/schedule/simulation.h"
 
 namespace titan::app {
 namespace {
@@ -25,6 +27,19 @@ void check_tensor_parallel(const config::JobConfig& config, std::int64_t world_s
       text + config::nearest_layouts_text(config, world_size, [&](const mesh::Degrees& degrees) {
         return args->tensor_parallel_problems(degrees.tp).empty();
       }));
+}
+
+/// Stages and schedules that there are not for the model's layers, and schedules that get stuck.
+void check_pipeline(const config::JobConfig& config) {
+  if (config.parallelism.pipeline_parallel_degree == 1) return;
+  const protocols::TrainSpec& spec = protocols::get_train_spec(config.model.name);
+  if (!spec.pipelining) {
+    throw ConfigError("parallelism.pipeline_parallel_degree: " + config.model.name +
+                      " cannot be split into pipeline stages");
+  }
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  const auto model = spec.build_model(*args, at::kFloat);  // on the meta device
+  schedule::simulate(pipeline::plan_of(config, *model).schedule(config));
 }
 
 }  // namespace
@@ -49,6 +64,7 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
       holds("model.flavor", [&] { protocols::get_model_args(model.name, model.flavor); });
   if (is_known) {
     holds("parallelism.tensor_parallel_degree", [&] { check_tensor_parallel(config, world_size); });
+    holds("parallelism.pipeline_parallel_schedule", [&] { check_pipeline(config); });
   }
   for (const std::string& converter : model.converters) {
     if (is_announced(converter)) continue;

@@ -60,11 +60,6 @@ std::int64_t stages_per_rank(const config::Parallelism& parallelism, Kind kind,
   return each;
 }
 
-/// The layers of a model, and the modules that a stage may have.
-std::int64_t count_layers(nn::Module& model) {
-  return static_cast<std::int64_t>(parallel::modules_matching(model, "layers.*").size());
-}
-
 void leave_all_but(nn::Module& model, const std::vector<std::string>& modules) {
   std::size_t found = 0;
   for (const auto& [name, module] : model.named_modules()) {
@@ -152,12 +147,17 @@ Plan plan_of(const config::JobConfig& config, std::int64_t layers) {
   return plan;
 }
 
+Plan plan_of(const config::JobConfig& config, nn::Module& model) {
+  const auto layers = parallel::modules_matching(model, "layers.*").size();
+  return plan_of(config, static_cast<std::int64_t>(layers));
+}
+
 protocols::ModelParts make_stages(
     const std::function<std::unique_ptr<protocols::ModelProtocol>()>& build,
     const comm::RankContext& context, const config::JobConfig& config,
     const protocols::ParallelizeFn& parallelize) {
   auto model = build();
-  const Plan plan = plan_of(config, count_layers(*model));
+  const Plan plan = plan_of(config, *model);
   // What goes between the layers has the shape of what the embedding makes: its rows.
   const auto* embedding = dynamic_cast<const nn::Embedding*>(&model->submodule("tok_embeddings"));
   TITAN_CHECK(embedding != nullptr, "a language model begins with an embedding");

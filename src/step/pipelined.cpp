@@ -10,25 +10,14 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
-#include "titan/parallel/module_pattern.h"
 #include "titan/step/batch_tensors.h"
 
 namespace titan::step {
 
-namespace {
-
-pipeline::Plan plan_for(const protocols::StepSetup& setup) {
-  nn::Module& model = *setup.parts.at(0).model;
-  const auto layers = parallel::modules_matching(model, "layers.*").size();
-  return pipeline::plan_of(setup.config, static_cast<std::int64_t>(layers));
-}
-
-}  // namespace
-
 Pipelined::Pipelined(protocols::StepSetup setup)
     : setup_(std::move(setup)),
       calls_(setup_),
-      plan_(plan_for(setup_)),
+      plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
       parameters_(protocols::parameters_of(setup_.parts)) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {

@@ -24,6 +24,8 @@ struct Plan {
 /// As the config says for a model of `layers` layers, with the reference's rules: stages are `pipeline_parallel_layers_per_stage`
 /// long, or one (two where the schedule has several) for each rank. Throws ConfigError.
 Plan plan_of(const config::JobConfig& config, std::int64_t layers);
+/// The same for a model, whole or a stage, whose layers are named "layers.0" and so on.
+Plan plan_of(const config::JobConfig& config, nn::Module& model);
 
 /// This rank's stages of a language model whose children are tok_embeddings, layers, norm and output, each
 /// parallelized: the PipeliningFn of such models. Throws ConfigError.
