@@ -1,11 +1,13 @@
 #include "trainer/hash_log.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "titan/base/sha256.h"
 #include "titan/components/checkpoint/dcp_state.h"
 #include "titan/components/metrics/step_lines.h"
-#include "titan/parallel/layout.h"
+#include "titan/components/weights/whole_tensors.h"
+#include "titan/nn/module.h"
 #include "titan/step/batch_tensors.h"
 
 namespace titan::trainer {
@@ -21,12 +23,22 @@ HashLog::HashLog(base::FileSystem& files, const std::string& dump_folder,
 }
 
 void HashLog::write_weights(std::int64_t step, const protocols::ModelParts& model_parts) {
+  const components::WholeTensors whole(model_parts, context_);
+  // Every part knows the names of the whole model.
+  const nn::Module& model = *model_parts.front().model;
+  std::set<const nn::Parameter*> written;
+  for (const auto& [name, parameter] : model.parameter_names()) {
+    if (written.insert(parameter).second) write(step, name, whole.gather(name));
+  }
+  std::set<std::string> saved;
+  for (const nn::NamedTensor& buffer : model.persistent_buffers()) {
+    saved.insert(buffer.name);
+    write(step, buffer.name, whole.gather(buffer.name));
+  }
+  // What is computed is the same wherever it is.
   for (const protocols::ModelPart& part : model_parts) {
-    for (const auto& [name, parameter] : part.model->named_parameters()) {
-      write(step, name, parallel::full_tensor(parameter->tensor, *parameter, context_));
-    }
     for (const nn::NamedTensor& buffer : part.model->named_buffers()) {
-      write(step, buffer.name, buffer.tensor);
+      if (saved.insert(buffer.name).second) write(step, buffer.name, buffer.tensor);
     }
   }
 }

@@ -12,7 +12,7 @@ namespace titan::trainer {
 
 /// Writes `hashes.jsonl`: one object per tensor with its step, name, shape, dtype and the SHA-256
 /// of its raw bytes (row-major, little-endian). Two such files show the first tensor in which two
-/// runs differ, whatever their layouts: sharded parameters are gathered. Rank 0 writes.
+/// runs differ, whatever their layouts: parameters that ranks share are gathered. Rank 0 writes.
 class HashLog {
  public:
   /// `context` outlives the object. Lines of steps before `first_step` stay, of a run that goes on.

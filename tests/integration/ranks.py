@@ -11,9 +11,12 @@ LOSS_TOLERANCE = 1e-6
 NORM_TOLERANCE = 1e-4
 
 
-def layout(replicate=1, shard=1, tensor=1):
-    return [f"--parallelism.data_parallel_replicate_degree={replicate}", f"--parallelism.data_parallel_shard_degree={shard}",
-            f"--parallelism.tensor_parallel_degree={tensor}"]
+def layout(replicate=1, shard=1, tensor=1, pipeline=1, schedule="1F1B"):
+    degrees = [f"--parallelism.data_parallel_replicate_degree={replicate}", f"--parallelism.data_parallel_shard_degree={shard}",
+               f"--parallelism.tensor_parallel_degree={tensor}"]
+    if pipeline > 1:
+        degrees += [f"--parallelism.pipeline_parallel_degree={pipeline}", f"--parallelism.pipeline_parallel_schedule={schedule}"]
+    return degrees
 
 
 class RanksCase(TitanTest):

@@ -2,7 +2,6 @@
 
 #include <exception>
 #include <functional>
-#include <map>
 #include <memory>
 
 #include "components/weights/hf_files.h"
@@ -11,8 +10,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/components/checkpoint/rank_meeting.h"
 #include "titan/components/weights/model_weights.h"
-#include "titan/nn/module.h"
-#include "titan/parallel/layout.h"
+#include "titan/components/weights/whole_tensors.h"
 
 namespace titan::components {
 namespace {
@@ -23,40 +21,20 @@ using formats::SafetensorsWriter;
 class Gatherer {
  public:
   Gatherer(const protocols::ModelParts& parts, const comm::RankContext& context)
-      : context_(context) {
-    for (const protocols::ModelPart& part : parts) {
-      for (const auto& [name, parameter] : part.model->parameter_names()) {
-        if (parameter->here) parameters_[name] = parameter;
-      }
-      for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
-        if (buffer.here) buffers_[buffer.name] = buffer.tensor;
-      }
-    }
-  }
+      : whole_(parts, context) {}
 
   /// On all ranks; several tensors that are made of the same one follow each other.
   std::vector<at::Tensor> gather(const std::vector<std::string>& names) {
     if (names != names_) {
       names_ = names;
       tensors_.clear();
-      for (const std::string& name : names) tensors_.push_back(whole(name));
+      for (const std::string& name : names) tensors_.push_back(whole_.gather(name));
     }
     return tensors_;
   }
 
  private:
-  at::Tensor whole(const std::string& name) const {
-    if (const auto found = parameters_.find(name); found != parameters_.end()) {
-      return parallel::full_tensor(found->second->tensor, *found->second, context_);
-    }
-    const auto buffer = buffers_.find(name);
-    TITAN_CHECK(buffer != buffers_.end(), "'", name, "' is another pipeline stage's");
-    return buffer->second;
-  }
-
-  const comm::RankContext& context_;
-  std::map<std::string, const nn::Parameter*> parameters_;
-  std::map<std::string, at::Tensor> buffers_;
+  WholeTensors whole_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> tensors_;
 };
