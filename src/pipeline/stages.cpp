@@ -24,6 +24,12 @@ bool has_csv(const config::Parallelism& parallelism) {
   return !parallelism.pipeline_parallel_schedule_csv.value_or("").empty();
 }
 
+std::string read_csv(const std::string& path) try {
+  return base::read_whole_file(base::posix_file_system(), path, kMostCsvBytes);
+} catch (const RunError& error) {
+  throw ConfigError(concat("parallelism.pipeline_parallel_schedule_csv: ", error.what()));
+}
+
 /// The names of the reference's abstract schedules say how many stages a rank has; a CSV file says the rest.
 Kind kind_of(const config::Parallelism& parallelism) {
   const std::string& name = parallelism.pipeline_parallel_schedule;
@@ -108,10 +114,8 @@ std::string names_text(const std::vector<std::string>& names) {
 schedule::Schedule Plan::schedule(const config::JobConfig& config) const {
   const config::Parallelism& parallelism = config.parallelism;
   if (has_csv(parallelism)) {
-    return schedule::from_csv(
-        base::read_whole_file(base::posix_file_system(),
-                              *parallelism.pipeline_parallel_schedule_csv, kMostCsvBytes),
-        placement, microbatches);
+    return schedule::from_csv(read_csv(*parallelism.pipeline_parallel_schedule_csv), placement,
+                              microbatches);
   }
   return schedule::make_schedule(kind, placement.ranks, placement.stages_per_rank, microbatches);
 }
