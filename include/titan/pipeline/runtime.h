@@ -61,7 +61,8 @@ class Runtime {
   class Run;
 
   const Stage& stage(std::int64_t index) const;
-  const std::string& phase_of(const schedule::Action& action);
+  /// "forward of microbatch 3 in stage 1", for messages about hangs.
+  std::string phase_of(const schedule::Action& action) const;
 
   schedule::Placement placement_;
   std::int64_t microbatches_;
@@ -71,8 +72,6 @@ class Runtime {
   Boundary boundary_;
   const comm::RankContext& context_;
   std::vector<schedule::Action> done_;
-  std::vector<std::vector<std::string>>
-      phases_;  // by stage and operation, for messages about hangs
 };
 
 }  // namespace titan::pipeline

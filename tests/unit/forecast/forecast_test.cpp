@@ -214,6 +214,16 @@ TEST(Forecast, MicrobatchesInFlightAreWhatOneHoldsAndMore) {
   EXPECT_NEAR(static_cast<double>(activations("GPipe", 8) - four), 2.0 * (four - two), 0.1 * few);
 }
 
+TEST(Forecast, WhatWasSentIsNotHeldOnceItsGradientIsBack) {
+  const auto sent = [](std::int64_t microbatches) {
+    return make_forecast(pipeline_job("1F1B", 2, microbatches), 2, false)
+        .pipeline.front()
+        .memory.communication_buffers;
+  };
+  EXPECT_GT(sent(4), 0);
+  EXPECT_EQ(sent(16), sent(4));
+}
+
 TEST(Forecast, AlternativesThatAScheduleRefusesAreNotOffered) {
   const Forecast forecast = make_forecast(pipeline_job("1F1B", 4, 4), 4, true);
   EXPECT_EQ(std::ranges::count(forecast.alternatives, "training.local_batch_size = 2",
