@@ -219,6 +219,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
+  changed.profiling.enable_pipeline_timeline = false;
   Simulation simulation(changed, context, traffic, plan);
   SimulatedStep step;
   step.total_parameters = simulation.total_parameters();

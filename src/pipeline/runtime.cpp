@@ -42,14 +42,15 @@ bool has_halves(const std::vector<Action>& actions) {
 class Runtime::Run {
  public:
   Run(Runtime& runtime, const StageForward& forward, const Boundary& boundary, bool trains,
-      bool reduces, std::int64_t step)
+      bool reduces, std::int64_t step, Stopwatch* stopwatch = nullptr)
       : runtime_(runtime),
         forward_(forward),
         boundary_(boundary),
         group_(runtime.context_.group(mesh::MeshDim::kPp)),
         trains_(trains),
         reduces_(reduces),
-        step_(step) {}
+        step_(step),
+        stopwatch_(stopwatch) {}
 
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
     for (const Action& whole : actions) {
@@ -75,6 +76,22 @@ class Runtime::Run {
   struct Arrival {
     at::Tensor tensor;
     comm::Work work;
+  };
+
+  /// While it lives, a computation goes on, whose inputs are there.
+  class Computing {
+   public:
+    Computing(Stopwatch* stopwatch, const Action& action) : stopwatch_(stopwatch) {
+      if (stopwatch_ != nullptr) stopwatch_->begin(action);
+    }
+    ~Computing() {
+      if (stopwatch_ != nullptr) stopwatch_->end();
+    }
+    Computing(const Computing&) = delete;
+    Computing& operator=(const Computing&) = delete;
+
+   private:
+    Stopwatch* stopwatch_;
   };
 
   void perform(const Action& action) {
@@ -166,6 +183,7 @@ class Runtime::Run {
       passage.input = take(activations_, {index, microbatch}, action);
       if (trains_) passage.input.requires_grad_();
     }
+    const Computing computing(stopwatch_, action);
     if (trains_ && runtime_.splits_backward_) {
       passage.halves = std::make_unique<autograd::SplitBackward>();
       const autograd::SplitBackward::ForwardScope scope(*passage.halves);
@@ -212,6 +230,7 @@ class Runtime::Run {
   void backward(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
+    const Computing computing(stopwatch_, action);
     torch::autograd::backward({passage.output}, {gradient});
     pass_on_gradient(action, passage.input);
     passages_.erase({action.stage, action.microbatch});
@@ -220,6 +239,7 @@ class Runtime::Run {
   void backward_inputs(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
+    const Computing computing(stopwatch_, action);
     std::vector<at::Tensor> parameters;
     for (const auto& named : runtime_.stage(action.stage).model->named_parameters()) {
       parameters.push_back(named.tensor());
@@ -229,6 +249,7 @@ class Runtime::Run {
   }
 
   void backward_weights(const Action& action) {
+    const Computing computing(stopwatch_, action);
     passages_.at({action.stage, action.microbatch}).halves->backward_weights();
     passages_.erase({action.stage, action.microbatch});
   }
@@ -240,6 +261,7 @@ class Runtime::Run {
   bool trains_;
   bool reduces_;
   std::int64_t step_;
+  Stopwatch* stopwatch_;
   std::map<Key, Passage> passages_;
   std::map<Key, Arrival> activations_;  // by the stage that they go into
   std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
@@ -318,9 +340,10 @@ bool Runtime::has_last_stage() const {
   return std::ranges::count(stages_, placement_.stages() - 1, &Stage::index) > 0;
 }
 
-std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step) {
+std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step,
+                                     Stopwatch* stopwatch) {
   done_.clear();
-  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step).run(actions_);
+  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step, stopwatch).run(actions_);
 }
 
 std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::int64_t microbatches,

@@ -10,6 +10,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/sharding.h"
+#include "titan/pipeline/timeline.h"
 #include "titan/schedule/schedule.h"
 
 namespace titan::pipeline {
@@ -43,7 +44,9 @@ class Runtime {
   /// Forward and backward of all microbatches. Gradients stay whole until a stage's last backward; then they are summed
   /// over its data ranks where `reduces` says so. Returns the last stage's results, by microbatch, detached;
   /// nothing on ranks that do not have it.
-  std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step);
+  /// `stopwatch` measures what is computed, where it is given.
+  std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step,
+                              Stopwatch* stopwatch = nullptr);
 
   /// Forward only, of any number of microbatches whose boundaries are `boundary`. Returns as `run`.
   std::vector<at::Tensor> run_forward(const StageForward& forward, std::int64_t microbatches,
