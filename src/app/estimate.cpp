@@ -51,7 +51,10 @@ forecast::Forecast log_forecast(const config::JobConfig& config, std::int64_t wo
 }
 
 std::string obstacle_to_a_step(const forecast::Forecast& forecast, bool may_take_long) {
-  const auto peak = static_cast<double>(forecast.memory.front().peak);
+  // Rank 0 is the one that is run.
+  const forecast::MemoryFigures& needed =
+      forecast.pipeline.empty() ? forecast.memory.front() : forecast.pipeline.front().memory;
+  const auto peak = static_cast<double>(needed.peak);
   const auto memory = static_cast<double>(tools::unused_memory_bytes());
   if (peak > kMemoryShare * memory) {
     return concat("it needs ", tools::fixed(peak / kGiB, 1), " GiB of the ",

@@ -62,7 +62,7 @@ class FakeGroup : public ProcessGroup {
 
 class FakeBackend : public Backend {
  public:
-  explicit FakeBackend(std::int64_t world_size) : world_size_(world_size) {}
+  FakeBackend(std::int64_t world_size, std::int64_t rank) : world_size_(world_size), rank_(rank) {}
 
   std::string_view name() const override { return "fake"; }
 
@@ -70,8 +70,9 @@ class FakeBackend : public Backend {
                                            const std::vector<std::int64_t>& ranks,
                                            std::chrono::milliseconds,
                                            CollectiveObserver* observer) override {
-    const auto mine = std::ranges::find(ranks, 0);
-    TITAN_CHECK(mine != ranks.end(), "only rank 0 is there, and group '", name, "' is without it");
+    const auto mine = std::ranges::find(ranks, rank_);
+    TITAN_CHECK(mine != ranks.end(), "only rank ", rank_, " is there, and group '", name,
+                "' is without it");
     TITAN_CHECK(std::ranges::max(ranks) < world_size_, "group '", name, "' has ranks beyond ",
                 world_size_);
     return std::make_unique<FakeGroup>(name, ranks, mine - ranks.begin(), observer);
@@ -79,12 +80,13 @@ class FakeBackend : public Backend {
 
  private:
   std::int64_t world_size_;
+  std::int64_t rank_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_fake_backend(std::int64_t world_size) {
-  return std::make_unique<FakeBackend>(world_size);
+std::unique_ptr<Backend> make_fake_backend(std::int64_t world_size, std::int64_t rank) {
+  return std::make_unique<FakeBackend>(world_size, rank);
 }
 
 }  // namespace titan::comm

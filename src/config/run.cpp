@@ -31,6 +31,9 @@ void Profiling::describe(Describer<Profiling>& option) {
   option("profiler_warmup", &Profiling::profiler_warmup, "Warm-up steps in a cycle.").at_least(0);
   option("enable_memory_snapshot", &Profiling::enable_memory_snapshot,
          "Write snapshots of the CUDA allocator.");
+  option("enable_pipeline_timeline", &Profiling::enable_pipeline_timeline,
+         "Every profile_freq-th step, measure when each rank of a pipeline computes what, and draw "
+         "it.");
   option("save_memory_snapshot_folder", &Profiling::save_memory_snapshot_folder,
          "Folder of the memory snapshots, under dump_folder.")
       .path();

@@ -23,6 +23,13 @@ Json to_json(const Communication& sum) {
           {"calls", sum.calls}, {"tensor_bytes", sum.tensor_bytes}, {"sent_bytes", sum.sent_bytes}};
 }
 
+Json to_json(const PipelineRank& rank) {
+  return {{"stages", rank.stages},
+          {"microbatches_in_flight", rank.in_flight},
+          {"bytes", to_json(rank.memory)},
+          {"sent_bytes", rank.sent_bytes}};
+}
+
 }  // namespace
 
 std::string forecast_json(const Forecast& forecast) {
@@ -44,6 +51,11 @@ std::string forecast_json(const Forecast& forecast) {
                {"microbatches", forecast.microbatches},
                {"kernels", forecast.kernels}};
   json["bytes_per_rank"] = to_json(forecast.memory.front());
+  if (!forecast.pipeline.empty()) {
+    json["largest_pipeline_rank"] = forecast.largest;
+    json["pipeline"] = Json::array();
+    for (const PipelineRank& rank : forecast.pipeline) json["pipeline"].push_back(to_json(rank));
+  }
   json["by_activation_checkpoint"] = Json::array();
   for (const MemoryFigures& memory : forecast.memory) {
     json["by_activation_checkpoint"].push_back(to_json(memory));

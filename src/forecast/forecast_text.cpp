@@ -23,7 +23,31 @@ std::string memory_table(const Forecast& forecast) {
       host == 0 ? ""
                 : concat("   Parameters, gradients and optimizer state, ", bytes_text(host),
                          ", are in the host's memory and not in the peak.\n");
-  return "Memory of a rank at the peak of a step\n" + aligned(rows, 1) + note;
+  const std::string whose =
+      forecast.pipeline.empty()
+          ? "a rank"
+          : concat("rank ", forecast.largest, " of the pipeline, which needs most,");
+  return concat("Memory of ", whose, " at the peak of a step\n", aligned(rows, 1), note);
+}
+
+std::string pipeline_table(const Forecast& forecast) {
+  if (forecast.pipeline.empty()) return "";
+  std::vector<Row> rows = {{"rank", "stages", "in flight", "parameters", "gradients",
+                            "optimizer state", "communication", "activations", "peak", "sent"}};
+  for (std::size_t i = 0; i < forecast.pipeline.size(); ++i) {
+    const PipelineRank& rank = forecast.pipeline[i];
+    std::string stages;
+    for (const std::int64_t stage : rank.stages)
+      stages += concat(stages.empty() ? "" : ", ", stage);
+    const MemoryFigures& memory = rank.memory;
+    rows.push_back({std::to_string(i), stages, std::to_string(rank.in_flight),
+                    bytes_text(memory.parameters), bytes_text(memory.gradients),
+                    bytes_text(memory.optimizer_state), bytes_text(memory.communication_buffers),
+                    bytes_text(memory.activations), bytes_text(memory.peak),
+                    bytes_text(rank.sent_bytes)});
+  }
+  return "\nRanks of the pipeline, with the microbatches that they hold at most\n" +
+         aligned(rows, 2);
 }
 
 std::string alternatives_table(const Forecast& forecast) {
@@ -46,14 +70,16 @@ std::string communication_table(const Forecast& forecast) {
     sent += sum.sent_bytes;
   }
   rows.push_back({"all", "", "", "", "", bytes_text(sent)});
-  return "\nCommunication of a rank in a step\n" + aligned(rows, 2);
+  const std::string whose =
+      forecast.pipeline.empty() ? "a rank" : concat("rank ", forecast.largest, " of the pipeline");
+  return concat("\nCommunication of ", whose, " in a step\n", aligned(rows, 2));
 }
 
 }  // namespace
 
 std::string forecast_table(const Forecast& forecast) {
-  return concat(job_text(forecast), "\n", memory_table(forecast), alternatives_table(forecast),
-                communication_table(forecast));
+  return concat(job_text(forecast), "\n", memory_table(forecast), pipeline_table(forecast),
+                alternatives_table(forecast), communication_table(forecast));
 }
 
 std::string forecast_text(const Forecast& forecast, std::int64_t peak_bytes) {

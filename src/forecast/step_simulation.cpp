@@ -17,9 +17,12 @@
 #include "titan/nn/module.h"
 #include "titan/nn/rms_norm.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/pipeline/runtime.h"
 #include "titan/protocols/train_spec.h"
+#include "titan/schedule/simulation.h"
 #include "titan/step/build_model_parts.h"
 #include "titan/step/build_step_runner.h"
+#include "titan/step/pipelined.h"
 #include "titan/tools/logging.h"
 
 namespace titan::forecast {
@@ -117,6 +120,18 @@ class Simulation {
 
   std::int64_t total_parameters() const { return model_.size.parameters; }
 
+  std::vector<std::int64_t> stages() const {
+    std::vector<std::int64_t> result;
+    for (const protocols::ModelPart& part : model_.parts) result.push_back(part.stage.index);
+    return result;
+  }
+
+  /// 0 without a pipeline.
+  std::int64_t in_flight() const {
+    const auto* pipelined = dynamic_cast<const step::Pipelined*>(runner_.get());
+    return pipelined == nullptr ? 0 : schedule::peak_in_flight(pipelined->runtime().actions());
+  }
+
   std::int64_t model_bytes() const {
     std::vector<at::Tensor> tensors;
     for (const nn::Parameter* parameter : parameters_) tensors.push_back(parameter->tensor);
@@ -181,31 +196,35 @@ class Simulation {
 }  // namespace
 
 SimulatedStep simulate_step(const config::JobConfig& config, const mesh::ParallelDims& dims,
-                            std::int64_t microbatches) {
+                            std::int64_t microbatches, std::int64_t rank) {
   const auto tracker = std::make_shared<MemoryTracker>();
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
   const autograd::DispatchModeScope mode(fake_tensors);
   const bool gpu = config.training.device != config::Device::kCpu;
-  const tools::RankLog quiet(0, /*shows_info=*/false);
+  const tools::RankLog quiet(rank, /*shows_info=*/false);
 
   PlanTrace plan;
   Traffic traffic(/*copies=*/!gpu, &plan);
-  const auto backend = comm::make_fake_backend(dims.world_size());
+  const auto backend = comm::make_fake_backend(dims.world_size(), rank);
   comm::RankContext context;
+  context.rank = rank;
   context.world_size = dims.world_size();
   context.generator = at::make_generator<at::CPUGeneratorImpl>();
   context.dims = dims;
   context.groups =
-      std::make_shared<comm::Groups>(*backend, dims, 0, std::chrono::seconds(1), &traffic);
+      std::make_shared<comm::Groups>(*backend, dims, rank, std::chrono::seconds(1), &traffic);
   if (gpu) context.pretended = at::kCUDA;
   context.plan_observer = &plan;
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
+  changed.profiling.enable_pipeline_timeline = false;
   Simulation simulation(changed, context, traffic, plan);
   SimulatedStep step;
   step.total_parameters = simulation.total_parameters();
+  step.stages = simulation.stages();
+  step.in_flight = simulation.in_flight();
   MemoryFigures& memory = step.memory;
   memory.activation_checkpoint = config::to_string(config.activation_checkpoint.mode);
   memory.parameters = simulation.model_bytes();

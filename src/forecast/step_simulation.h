@@ -11,13 +11,16 @@ namespace titan::forecast {
 
 struct SimulatedStep {
   std::int64_t total_parameters = 0;
+  /// Of a pipeline, and how many microbatches they hold at most.
+  std::vector<std::int64_t> stages;
+  std::int64_t in_flight = 0;
   MemoryFigures memory;
   std::vector<Communication> communication;
   TensorPlanFigures tensor_plan;
 };
 
-/// Rank 0's second optimizer step, on tensors without memory.
+/// The second optimizer step of `rank` of the world, on tensors without memory. Any thread; several at a time.
 SimulatedStep simulate_step(const config::JobConfig& config, const mesh::ParallelDims& dims,
-                            std::int64_t microbatches);
+                            std::int64_t microbatches, std::int64_t rank = 0);
 
 }  // namespace titan::forecast

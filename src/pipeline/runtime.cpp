@@ -42,21 +42,22 @@ bool has_halves(const std::vector<Action>& actions) {
 class Runtime::Run {
  public:
   Run(Runtime& runtime, const StageForward& forward, const Boundary& boundary, bool trains,
-      bool reduces, std::int64_t step)
+      bool reduces, std::int64_t step, Stopwatch* stopwatch = nullptr)
       : runtime_(runtime),
         forward_(forward),
         boundary_(boundary),
         group_(runtime.context_.group(mesh::MeshDim::kPp)),
         trains_(trains),
         reduces_(reduces),
-        step_(step) {}
+        step_(step),
+        stopwatch_(stopwatch) {}
 
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
     for (const Action& whole : actions) {
       runtime_.done_.push_back(whole);
       for (const Action& action : schedule::parts_of(whole)) perform(action);
     }
-    for (comm::Work& work : sends_) work.wait();
+    finish_sends();
     return std::move(results_);
   }
 
@@ -69,29 +70,44 @@ class Runtime::Run {
     at::Tensor output;
     std::unique_ptr<autograd::SplitBackward> halves;
   };
+  /// By the key under which what is sent arrives. They hold on to their tensors.
+  using Sends = std::map<Key, comm::Work>;
   /// A tensor from or for another stage: there, or on its way.
   struct Arrival {
     at::Tensor tensor;
     comm::Work work;
   };
 
+  /// While it lives, a computation goes on, whose inputs are there.
+  class Computing {
+   public:
+    Computing(Stopwatch* stopwatch, const Action& action) : stopwatch_(stopwatch) {
+      if (stopwatch_ != nullptr) stopwatch_->begin(action);
+    }
+    ~Computing() {
+      if (stopwatch_ != nullptr) stopwatch_->end();
+    }
+    Computing(const Computing&) = delete;
+    Computing& operator=(const Computing&) = delete;
+
+   private:
+    Stopwatch* stopwatch_;
+  };
+
   void perform(const Action& action) {
     const auto [stage, op, microbatch, parts] = action;
-    if (runtime_.context_.watch != nullptr) {
-      runtime_.context_.watch->enter_phase(runtime_.phase_of(action).c_str(), step_);
-    }
+    // To ask for a message takes no time; to wait for it is said by who does.
+    if (op != Op::kReceiveForward && op != Op::kReceiveBackward) enter_phase(action);
     parallel::Sharding& sharding = *runtime_.stage(stage).sharding;
     switch (op) {
       case Op::kForward:
-        return forward(stage, microbatch);
+        return forward(action);
       case Op::kBackward:
-        return backward(stage, microbatch);
+        return backward(action);
       case Op::kInputGradient:
-        return backward_inputs(stage, microbatch);
+        return backward_inputs(action);
       case Op::kWeightGradient:
-        passages_.at({stage, microbatch}).halves->backward_weights();
-        passages_.erase({stage, microbatch});
-        return;
+        return backward_weights(action);
       case Op::kUnshard:
         return sharding.unshard();
       case Op::kReshard:
@@ -100,11 +116,11 @@ class Runtime::Run {
         if (reduces_ || sharding.sums_every_microbatch()) sharding.reduce_gradients();
         return;
       case Op::kSendForward:
-        return send(activations_, {stage + 1, microbatch}, stage + 1);
+        return send(activations_, {stage + 1, microbatch}, stage + 1, action);
       case Op::kReceiveForward:
         return receive(activations_, {stage, microbatch}, stage - 1);
       case Op::kSendBackward:
-        return send(gradients_, {stage - 1, microbatch}, stage - 1);
+        return send(gradients_, {stage - 1, microbatch}, stage - 1, action);
       case Op::kReceiveBackward:
         return receive(gradients_, {stage, microbatch}, stage + 1);
       case Op::kOverlap:
@@ -113,18 +129,41 @@ class Runtime::Run {
     throw InternalError("an overlap within an overlap");
   }
 
-  /// What has arrived for a stage's microbatch.
-  at::Tensor take(std::map<Key, Arrival>& from, const Key& key) {
+  void finish_sends() {
+    if (sent_activations_.empty() && sent_gradients_.empty()) return;
+    if (runtime_.context_.watch != nullptr) {
+      runtime_.context_.watch->enter_phase("sending what other stages need", step_);
+    }
+    for (Sends* sends : {&sent_activations_, &sent_gradients_}) {
+      for (auto& [key, work] : *sends) work.wait();
+    }
+  }
+
+  /// For messages about ranks that hang.
+  void enter_phase(const Action& action) const {
+    if (runtime_.context_.watch != nullptr) {
+      runtime_.context_.watch->enter_phase(runtime_.phase_of(action), step_);
+    }
+  }
+
+  /// What has arrived for a stage's microbatch, which `action` waits for.
+  at::Tensor take(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
     Arrival arrival = std::move(from.at(key));
     from.erase(key);
-    arrival.work.wait();
+    if (arrival.work.pending()) {
+      const Op op = &from == &activations_ ? Op::kReceiveForward : Op::kReceiveBackward;
+      enter_phase({key.first, op, key.second});
+      arrival.work.wait();
+      enter_phase(action);
+    }
     return arrival.tensor;
   }
 
   /// `to`: the stage that gets it, on another rank.
-  void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to) {
-    const at::Tensor tensor = take(from, key).contiguous();
-    sends_.push_back(group_.send(tensor, runtime_.placement_.rank_of(to)));
+  void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to, const Action& action) {
+    const at::Tensor tensor = take(from, key, action).contiguous();
+    Sends& sends = &from == &activations_ ? sent_activations_ : sent_gradients_;
+    sends[key] = group_.send(tensor, runtime_.placement_.rank_of(to));
   }
 
   void receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from) {
@@ -134,14 +173,17 @@ class Runtime::Run {
     into[key] = {tensor, group_.receive(tensor, runtime_.placement_.rank_of(from))};
   }
 
-  void forward(std::int64_t index, std::int64_t microbatch) {
+  void forward(const Action& action) {
+    const std::int64_t index = action.stage;
+    const std::int64_t microbatch = action.microbatch;
     const Stage& stage = runtime_.stage(index);
     const bool is_last = index + 1 == runtime_.placement_.stages();
     Passage passage;
     if (index > 0) {
-      passage.input = take(activations_, {index, microbatch});
+      passage.input = take(activations_, {index, microbatch}, action);
       if (trains_) passage.input.requires_grad_();
     }
+    const Computing computing(stopwatch_, action);
     if (trains_ && runtime_.splits_backward_) {
       passage.halves = std::make_unique<autograd::SplitBackward>();
       const autograd::SplitBackward::ForwardScope scope(*passage.halves);
@@ -169,31 +211,47 @@ class Runtime::Run {
   }
 
   /// Undefined for the last stage, whose output is the loss.
-  at::Tensor gradient_for(std::int64_t index, std::int64_t microbatch) {
-    if (index + 1 == runtime_.placement_.stages()) return {};
-    return take(gradients_, {index, microbatch});
+  at::Tensor gradient_for(const Action& action) {
+    if (action.stage + 1 == runtime_.placement_.stages()) return {};
+    at::Tensor gradient = take(gradients_, {action.stage, action.microbatch}, action);
+    // Who has sent it has had the activations: their memory is free.
+    if (const auto sent = sent_activations_.find({action.stage + 1, action.microbatch});
+        sent != sent_activations_.end()) {
+      sent->second.wait();
+      sent_activations_.erase(sent);
+    }
+    return gradient;
   }
 
-  void pass_on_gradient(std::int64_t index, std::int64_t microbatch, const at::Tensor& input) {
-    if (index > 0) gradients_[{index - 1, microbatch}] = {input.grad(), {}};
+  void pass_on_gradient(const Action& action, const at::Tensor& input) {
+    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad(), {}};
   }
 
-  void backward(std::int64_t index, std::int64_t microbatch) {
-    const Passage& passage = passages_.at({index, microbatch});
-    torch::autograd::backward({passage.output}, {gradient_for(index, microbatch)});
-    pass_on_gradient(index, microbatch, passage.input);
-    passages_.erase({index, microbatch});
+  void backward(const Action& action) {
+    const Passage& passage = passages_.at({action.stage, action.microbatch});
+    const at::Tensor gradient = gradient_for(action);
+    const Computing computing(stopwatch_, action);
+    torch::autograd::backward({passage.output}, {gradient});
+    pass_on_gradient(action, passage.input);
+    passages_.erase({action.stage, action.microbatch});
   }
 
-  void backward_inputs(std::int64_t index, std::int64_t microbatch) {
-    const Passage& passage = passages_.at({index, microbatch});
+  void backward_inputs(const Action& action) {
+    const Passage& passage = passages_.at({action.stage, action.microbatch});
+    const at::Tensor gradient = gradient_for(action);
+    const Computing computing(stopwatch_, action);
     std::vector<at::Tensor> parameters;
-    for (const auto& named : runtime_.stage(index).model->named_parameters()) {
+    for (const auto& named : runtime_.stage(action.stage).model->named_parameters()) {
       parameters.push_back(named.tensor());
     }
-    passage.halves->backward_inputs(passage.output, gradient_for(index, microbatch), passage.input,
-                                    parameters);
-    pass_on_gradient(index, microbatch, passage.input);
+    passage.halves->backward_inputs(passage.output, gradient, passage.input, parameters);
+    pass_on_gradient(action, passage.input);
+  }
+
+  void backward_weights(const Action& action) {
+    const Computing computing(stopwatch_, action);
+    passages_.at({action.stage, action.microbatch}).halves->backward_weights();
+    passages_.erase({action.stage, action.microbatch});
   }
 
   Runtime& runtime_;
@@ -203,10 +261,12 @@ class Runtime::Run {
   bool trains_;
   bool reduces_;
   std::int64_t step_;
+  Stopwatch* stopwatch_;
   std::map<Key, Passage> passages_;
   std::map<Key, Arrival> activations_;  // by the stage that they go into
   std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
-  std::vector<comm::Work> sends_;
+  Sends sent_activations_;
+  Sends sent_gradients_;
   std::vector<at::Tensor> results_;
 };
 
@@ -225,21 +285,6 @@ Runtime::Runtime(const schedule::Schedule& computations, std::vector<Stage> stag
     stage.sharding->set_requires_gradient_sync(false);
     stage.sharding->set_reshard_after_backward(false);
   }
-  constexpr const char* kDoing[] = {"forward",
-                                    "backward",
-                                    "backward of inputs",
-                                    "backward of weights",
-                                    "gathering",
-                                    "giving back",
-                                    "summing gradients",
-                                    "sending activations",
-                                    "receiving activations",
-                                    "sending gradients",
-                                    "receiving gradients"};
-  for (const Stage& stage : stages_) {
-    std::vector<std::string>& phases = phases_.emplace_back();
-    for (const char* doing : kDoing) phases.push_back(concat(doing, " of stage ", stage.index));
-  }
 }
 
 const Stage& Runtime::stage(std::int64_t index) const {
@@ -248,18 +293,57 @@ const Stage& Runtime::stage(std::int64_t index) const {
   return *found;
 }
 
-const std::string& Runtime::phase_of(const Action& action) {
-  const auto place = static_cast<std::size_t>(&stage(action.stage) - stages_.data());
-  return phases_[place].at(static_cast<std::size_t>(action.op));
+std::string Runtime::phase_of(const Action& action) const {
+  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage.
+  constexpr std::int64_t kMostNames = 800;
+  const bool is_named =
+      action.microbatch < kMostNames / 6 / static_cast<std::int64_t>(stages_.size());
+  const std::string microbatch =
+      is_named ? concat("microbatch ", action.microbatch) : "a microbatch";
+  const std::string stage = concat("stage ", action.stage);
+  const auto peer = [&](std::int64_t other) {
+    const auto place = static_cast<std::size_t>(placement_.rank_of(other));
+    return concat("rank ", context_.group(mesh::MeshDim::kPp).ranks().at(place));
+  };
+  switch (action.op) {
+    case Op::kForward:
+      return concat("forward of ", microbatch, " in ", stage);
+    case Op::kBackward:
+      return concat("backward of ", microbatch, " in ", stage);
+    case Op::kInputGradient:
+      return concat("backward of inputs of ", microbatch, " in ", stage);
+    case Op::kWeightGradient:
+      return concat("backward of weights of ", microbatch, " in ", stage);
+    case Op::kUnshard:
+      return concat("gathering the parameters of ", stage);
+    case Op::kReshard:
+      return concat("giving back the parameters of ", stage);
+    case Op::kReduceGradients:
+      return concat("summing the gradients of ", stage);
+    case Op::kSendForward:
+      return concat("sending activations of ", stage, " to ", peer(action.stage + 1));
+    case Op::kReceiveForward:
+      return concat("waiting for activations of ", microbatch, " for ", stage, " from ",
+                    peer(action.stage - 1));
+    case Op::kSendBackward:
+      return concat("sending gradients of ", stage, " to ", peer(action.stage - 1));
+    case Op::kReceiveBackward:
+      return concat("waiting for gradients of ", microbatch, " for ", stage, " from ",
+                    peer(action.stage + 1));
+    case Op::kOverlap:
+      break;
+  }
+  throw InternalError("an overlap is no phase");
 }
 
 bool Runtime::has_last_stage() const {
   return std::ranges::count(stages_, placement_.stages() - 1, &Stage::index) > 0;
 }
 
-std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step) {
+std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step,
+                                     Stopwatch* stopwatch) {
   done_.clear();
-  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step).run(actions_);
+  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step, stopwatch).run(actions_);
 }
 
 std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::int64_t microbatches,

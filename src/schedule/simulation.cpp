@@ -29,9 +29,10 @@ class Simulation {
       : schedule_(computations_of(schedule)),
         times_(times),
         next_(schedule.ranks.size(), 0),
-        clock_(schedule.ranks.size(), 0),
-        in_flight_(schedule.ranks.size(), 0) {
-    timeline_.ranks.resize(schedule.ranks.size());
+        clock_(schedule.ranks.size(), 0) {
+    for (const std::vector<Action>& actions : schedule_.ranks) {
+      timeline_.ranks.emplace_back().peak_in_flight = peak_in_flight(actions);
+    }
   }
 
   Timeline run() {
@@ -96,7 +97,7 @@ class Simulation {
     double end = begin;
     for (const Action& part : parts_of(action)) {
       end += duration(part.op);
-      finish(rank, part, end);
+      finish(part, end);
     }
     RankTimeline& line = timeline_.ranks[rank];
     line.intervals.push_back({action, begin, end});
@@ -106,20 +107,10 @@ class Simulation {
     return true;
   }
 
-  void finish(std::size_t rank, const Action& action, double end) {
+  void finish(const Action& action, double end) {
     const std::pair key(action.stage, action.microbatch);
-    std::int64_t& in_flight = in_flight_[rank];
-    if (action.op == Op::kForward) {
-      forward_ended_[key] = end;
-      ++in_flight;
-      std::int64_t& peak = timeline_.ranks[rank].peak_in_flight;
-      peak = std::max(peak, in_flight);
-    } else if (action.op == Op::kWeightGradient) {
-      --in_flight;
-    } else {
-      backward_ended_[key] = end;
-      if (action.op == Op::kBackward) --in_flight;
-    }
+    if (action.op == Op::kForward) forward_ended_[key] = end;
+    if (action.op == Op::kBackward || action.op == Op::kInputGradient) backward_ended_[key] = end;
   }
 
   void check_finished() const {
@@ -143,7 +134,6 @@ class Simulation {
   Times times_;
   std::vector<std::size_t> next_;  // by rank
   std::vector<double> clock_;
-  std::vector<std::int64_t> in_flight_;
   std::map<std::pair<std::int64_t, std::int64_t>, double> forward_ended_;  // by stage, microbatch
   std::map<std::pair<std::int64_t, std::int64_t>, double> backward_ended_;
   Timeline timeline_;
@@ -157,6 +147,17 @@ double Timeline::bubble() const {
   return 1 - std::accumulate(ranks.begin(), ranks.end(), 0.0,
                              [](double sum, const RankTimeline& r) { return sum + r.busy; }) /
                  all;
+}
+
+std::int64_t peak_in_flight(const std::vector<Action>& actions) {
+  std::int64_t in_flight = 0, peak = 0;
+  for (const Action& whole : actions) {
+    for (const Action& action : parts_of(whole)) {
+      if (action.op == Op::kForward) peak = std::max(peak, ++in_flight);
+      if (action.op == Op::kBackward || action.op == Op::kWeightGradient) --in_flight;
+    }
+  }
+  return peak;
 }
 
 Timeline simulate(const Schedule& schedule, const Times& times) {

@@ -18,6 +18,7 @@ Pipelined::Pipelined(protocols::StepSetup setup)
     : setup_(std::move(setup)),
       calls_(setup_),
       plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
+      timelines_(plan_.schedule(setup_.config), setup_.config, setup_.context),
       parameters_(protocols::parameters_of(setup_.parts)) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {
@@ -72,10 +73,14 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
     TITAN_CHECK(batch.rows == plan_.microbatches * plan_.microbatch_rows, "a batch of ", batch.rows,
                 " rows for ", plan_.microbatches, " microbatches of ", plan_.microbatch_rows);
     const bool is_last = i + 1 == microbatches.size();
-    for (at::Tensor& loss : runtime_->run(forward_of(batch, plan_.microbatch_rows, valid_tokens),
-                                          /*reduces=*/is_last, step)) {
+    const auto forward = forward_of(batch, plan_.microbatch_rows, valid_tokens);
+    const bool is_measured = is_last && timelines_.is_due(step);
+    if (is_measured) timelines_.start();
+    for (at::Tensor& loss :
+         runtime_->run(forward, /*reduces=*/is_last, step, timelines_.stopwatch())) {
       losses.push_back(std::move(loss));
     }
+    if (is_measured) timelines_.finish(step);
   }
   parallel::sum_partial_gradients(parameters_, setup_.context);
   return sum_of(losses);

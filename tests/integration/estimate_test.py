@@ -30,6 +30,21 @@ class Estimate(TitanTest):
         self.assertLess(modes["full"], modes["selective"])
         self.assertLess(modes["selective"], modes["none"])
 
+    def test_every_rank_of_a_pipeline_of_the_largest_model(self):
+        layout = ["--world-size=16384", "--parallelism.tensor_parallel_degree=8", "--parallelism.pipeline_parallel_degree=16"]
+        forecast = json.loads(self.estimate(*LLAMA_405B, *layout, "--training.local_batch_size=16",
+                                            "--activation_checkpoint.mode=full", "--json"))
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertLess(usage.ru_maxrss, 2 * 1024 * 1024, "KiB")
+        ranks = forecast["pipeline"]
+        self.assertEqual([rank["stages"] for rank in ranks], [[i] for i in range(16)])
+        self.assertEqual([rank["microbatches_in_flight"] for rank in ranks], list(range(16, 0, -1)))
+        self.assertEqual(forecast["layout"]["dp_shard"], 128)
+        peaks = [rank["bytes"]["peak"] for rank in ranks]
+        self.assertEqual(peaks[forecast["largest_pipeline_rank"]], max(peaks))
+        self.assertEqual(forecast["bytes_per_rank"]["peak"], max(peaks))
+        self.assertAlmostEqual(sum(rank["bytes"]["gradients"] for rank in ranks) * 1024 / (4 * 405_853_388_800), 1, 1)
+
     def test_a_shipped_config_needs_no_data_to_be_estimated(self):
         self.assertIn("8,030,261,248 parameters",
                       self.estimate("--job.config_file=configs/llama3/llama3_8b.toml", "--world-size=8"))

@@ -188,6 +188,25 @@ class NprocTest(TitanTest):
         self.assertRegex(run.text["stderr"], r"[Rr]ank 0 waited \d+ s in \w+ #\d+ of tp")
         self.assert_gone(ranks)
 
+    def test_a_stopped_rank_of_a_pipeline_is_named_with_its_stage_and_action(self):
+        compute = r"(forward|backward|backward of inputs|backward of weights) of microbatch \d in stage {0}"
+        message = r"waiting for (activations|gradients) of microbatch \d for stage {0} from rank {1}|sending (activations|gradients) of stage {0} to rank {1}"
+        stage = r"(gathering the parameters|giving back the parameters|summing the gradients) of stage {0}"
+        for stopped in (0, 1):
+            with self.subTest(stopped):
+                run, ranks = self.endless("--parallelism.pipeline_parallel_degree=2", "--parallelism.pipeline_parallel_schedule=1F1B",
+                                          "--comm.train_timeout_seconds=3", "--training.local_batch_size=8", "--training.seq_len=256")
+                time.sleep(2.5)  # a rank says every second where it is
+                os.kill(ranks[stopped], signal.SIGSTOP)
+                self.assertEqual(run.finish()[0], 1)
+                told = run.text["stderr"]
+                where = re.search(rf"rank {stopped} \(host \S+, pid {ranks[stopped]}\) is stopped [^;]*; it was in (.*?) of step \d+", told)
+                self.assertTrue(where, told)
+                self.assertRegex(told, rf"Rank {1 - stopped} waited [\d.]+ s in \w+ #\d+ of pp")
+                phases = "|".join((compute, message, stage)).format(stopped, 1 - stopped)
+                self.assertRegex(where.group(1), rf"^({phases}|data|optimizer|sending what other stages need)$")
+                self.assert_gone(ranks)
+
     def test_a_request_to_stop_reaches_all(self):
         run, ranks = self.endless()
         os.kill(run.process.pid, signal.SIGTERM)

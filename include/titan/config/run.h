@@ -33,6 +33,7 @@ struct Profiling {
   std::int64_t profiler_active = 1;
   std::int64_t profiler_warmup = 3;
   bool enable_memory_snapshot = false;
+  bool enable_pipeline_timeline = false;
   std::string save_memory_snapshot_folder = "memory_snapshot";
 
   static void describe(Describer<Profiling>& option);

@@ -32,6 +32,15 @@ struct MemoryFigures {
   std::int64_t peak = 0;
 };
 
+/// One rank of a pipeline; those that share its stages are like it.
+struct PipelineRank {
+  std::vector<std::int64_t> stages;
+  /// The most microbatches at once, counted once per stage, whose activations are held for backward.
+  std::int64_t in_flight = 0;
+  MemoryFigures memory;
+  std::int64_t sent_bytes = 0;
+};
+
 /// Bytes that a rank sends in an optimizer step, in a ring.
 struct SentBytes {
   std::int64_t forward = 0;

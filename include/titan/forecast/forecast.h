@@ -29,18 +29,23 @@ struct Forecast {
   std::int64_t seq_len = 0;
   std::int64_t microbatches = 1;  // of a rank, per step
   std::string kernels;            // "cpu" or "gpu": whose results are kept for backward
-  /// As configured, then the other modes of activation checkpointing.
+  /// As configured, then the other modes of activation checkpointing; of the pipeline's rank that needs most.
   std::vector<MemoryFigures> memory;
   /// Cheapest peak first.
   std::vector<Alternative> alternatives;
+  /// Of the pipeline's rank that needs most as configured, which is `largest`.
   std::vector<Communication> communication;
   TensorPlanFigures tensor_plan;
+  /// By place in the pipeline; empty without one.
+  std::vector<PipelineRank> pipeline;
+  std::size_t largest = 0;
 };
 
 /// Builds the model as rank 0 of `world_size` ranks would and runs two optimizer steps on tensors
 /// without memory: the code of training itself, down to autograd and FSDP, with nothing computed and
 /// nothing sent. Takes seconds and little memory for any model. Rank 0 holds the most of what is
-/// sharded unevenly. With `alternatives`, also other modes of activation checkpointing, smaller
+/// sharded unevenly. Of a pipeline every rank is run, the first that has its stages; other modes and alternatives on its
+/// first two, its last and its largest, of which the largest counts. With `alternatives`, also other modes of activation checkpointing, smaller
 /// batches and more shards. The kernels are the CPU's where training.device is "cpu", else a GPU's.
 /// Throws ConfigError for a layout that does not fit, RunError for operators whose results are
 /// unknown.

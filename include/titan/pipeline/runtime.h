@@ -10,6 +10,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/sharding.h"
+#include "titan/pipeline/timeline.h"
 #include "titan/schedule/schedule.h"
 
 namespace titan::pipeline {
@@ -43,7 +44,9 @@ class Runtime {
   /// Forward and backward of all microbatches. Gradients stay whole until a stage's last backward; then they are summed
   /// over its data ranks where `reduces` says so. Returns the last stage's results, by microbatch, detached;
   /// nothing on ranks that do not have it.
-  std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step);
+  /// `stopwatch` measures what is computed, where it is given.
+  std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step,
+                              Stopwatch* stopwatch = nullptr);
 
   /// Forward only, of any number of microbatches whose boundaries are `boundary`. Returns as `run`.
   std::vector<at::Tensor> run_forward(const StageForward& forward, std::int64_t microbatches,
@@ -61,7 +64,8 @@ class Runtime {
   class Run;
 
   const Stage& stage(std::int64_t index) const;
-  const std::string& phase_of(const schedule::Action& action);
+  /// "forward of microbatch 3 in stage 1", for messages about hangs.
+  std::string phase_of(const schedule::Action& action) const;
 
   schedule::Placement placement_;
   std::int64_t microbatches_;
@@ -71,8 +75,6 @@ class Runtime {
   Boundary boundary_;
   const comm::RankContext& context_;
   std::vector<schedule::Action> done_;
-  std::vector<std::vector<std::string>>
-      phases_;  // by stage and operation, for messages about hangs
 };
 
 }  // namespace titan::pipeline

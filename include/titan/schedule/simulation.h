@@ -41,6 +41,10 @@ struct Timeline {
   double bubble() const;
 };
 
+/// The most microbatches, counted once per stage, that are forward and not yet backward when a rank performs these
+/// actions one after the other. Communication does not count.
+std::int64_t peak_in_flight(const std::vector<Action>& actions);
+
 /// Runs what a schedule computes: each rank one action after the other, each as soon as what it needs has arrived.
 /// An overlap takes the time of both. Throws ConfigError for a schedule that gets stuck, which says which actions
 /// wait for which.

@@ -34,6 +34,16 @@ TEST(FakeBackend, EveryPeerHoldsWhatThisRankHolds) {
   EXPECT_EQ(sum[1].item<float>(), 3);
 }
 
+TEST(FakeBackend, IsAnyRank) {
+  const auto group = make_fake_backend(4, 2)->make_group("row", {0, 2}, {}, nullptr);
+  EXPECT_EQ(group->rank(), 1);
+  const at::Tensor output = at::full({2, 3}, -1.0);
+  group->all_gather(output, at::arange(3).to(at::kFloat)).wait();
+  EXPECT_TRUE(output[0].equal(at::arange(3).to(at::kFloat)));
+  EXPECT_TRUE(output[1].equal(at::arange(3).to(at::kFloat)));
+  EXPECT_THROW(make_fake_backend(4, 2)->make_group("row", {0, 1}, {}, nullptr), InternalError);
+}
+
 TEST(FakeBackend, AllToAllFillsWhateverRowsAreExpected) {
   const auto group = group_of(2);
   const at::Tensor output = at::full({5}, -1.0);

@@ -167,6 +167,75 @@ TEST(Forecast, MicrobatchesAddCommunicationOnly) {
   EXPECT_EQ(four.memory.front().parameters, one.memory.front().parameters);
 }
 
+config::JobConfig pipeline_job(const std::string& schedule, std::int64_t ranks,
+                               std::int64_t microbatches) {
+  config::JobConfig config = test::debug_job();
+  config.parallelism.pipeline_parallel_degree = ranks;
+  config.parallelism.pipeline_parallel_schedule = schedule;
+  config.training.local_batch_size = microbatches;
+  return config;
+}
+
+TEST(Forecast, EveryRankOfAPipelineHasItsOwn) {
+  const Forecast forecast = make_forecast(pipeline_job("1F1B", 4, 8), 4, false);
+  ASSERT_EQ(forecast.pipeline.size(), 4u);
+  std::int64_t gradients = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const PipelineRank& rank = forecast.pipeline[i];
+    EXPECT_THAT(rank.stages, testing::ElementsAre(i));
+    EXPECT_EQ(rank.in_flight, 4 - static_cast<std::int64_t>(i));
+    EXPECT_GT(rank.sent_bytes, 0);
+    EXPECT_LE(rank.memory.peak, forecast.memory.front().peak);
+    gradients += rank.memory.gradients;
+  }
+  EXPECT_EQ(gradients, 4 * forecast.total_parameters);
+  EXPECT_EQ(forecast.pipeline[forecast.largest].memory.peak, forecast.memory.front().peak);
+  EXPECT_TRUE(make_forecast(test::debug_job(), 4, false).pipeline.empty());
+}
+
+TEST(Forecast, BothEndsOfAVAreRankZeros) {
+  const Forecast forecast = make_forecast(pipeline_job("ZBVZeroBubble", 2, 4), 2, false);
+  ASSERT_EQ(forecast.pipeline.size(), 2u);
+  EXPECT_THAT(forecast.pipeline[0].stages, testing::ElementsAre(0, 3));
+  EXPECT_THAT(forecast.pipeline[1].stages, testing::ElementsAre(1, 2));
+  EXPECT_EQ(forecast.pipeline[0].in_flight, 4);
+}
+
+TEST(Forecast, MicrobatchesInFlightAreWhatOneHoldsAndMore) {
+  const auto activations = [](const std::string& schedule, std::int64_t microbatches) {
+    return make_forecast(pipeline_job(schedule, 2, microbatches), 2, false)
+        .pipeline.front()
+        .memory.activations;
+  };
+  // 1F1B holds two, however many there are; GPipe holds all.
+  const std::int64_t few = activations("1F1B", 4);
+  EXPECT_NEAR(static_cast<double>(activations("1F1B", 16)), static_cast<double>(few), 0.1 * few);
+  const std::int64_t two = activations("GPipe", 2), four = activations("GPipe", 4);
+  EXPECT_NEAR(static_cast<double>(activations("GPipe", 8) - four), 2.0 * (four - two), 0.1 * few);
+}
+
+TEST(Forecast, WhatWasSentIsNotHeldOnceItsGradientIsBack) {
+  const auto sent = [](std::int64_t microbatches) {
+    return make_forecast(pipeline_job("1F1B", 2, microbatches), 2, false)
+        .pipeline.front()
+        .memory.communication_buffers;
+  };
+  EXPECT_GT(sent(4), 0);
+  EXPECT_EQ(sent(16), sent(4));
+}
+
+TEST(Forecast, AlternativesThatAScheduleRefusesAreNotOffered) {
+  const Forecast forecast = make_forecast(pipeline_job("1F1B", 4, 4), 4, true);
+  EXPECT_EQ(std::ranges::count(forecast.alternatives, "training.local_batch_size = 2",
+                               &Alternative::change),
+            0);
+  EXPECT_FALSE(forecast.alternatives.empty());
+  const Forecast more = make_forecast(pipeline_job("1F1B", 4, 8), 4, true);
+  EXPECT_EQ(
+      std::ranges::count(more.alternatives, "training.local_batch_size = 4", &Alternative::change),
+      1);
+}
+
 TEST(Forecast, AGpuKeepsLessOfNorms) {
   config::JobConfig config = test::debug_job();
   config.activation_checkpoint.mode = ActivationCheckpointMode::kNone;

@@ -51,6 +51,37 @@ Communication of a rank in a step
 )");
 }
 
+Forecast pipeline_example() {
+  constexpr std::int64_t kMiB = 1 << 20;
+  Forecast forecast = example();
+  forecast.degrees.pp = 2;
+  forecast.pipeline = {{{0, 3}, 4, {"full", kMiB, kMiB, 2 * kMiB, 3, 5, 0, 4 * kMiB + 8}, 7},
+                       {{1, 2}, 3, {"full", kMiB, kMiB, 2 * kMiB, 4, 6, 0, 4 * kMiB + 10}, 9}};
+  forecast.largest = 1;
+  return forecast;
+}
+
+TEST(ForecastText, APipelinesRanksHaveARowEach) {
+  const std::string table = forecast_table(pipeline_example());
+  EXPECT_NE(table.find("Memory of rank 1 of the pipeline, which needs most, at the peak of a step"),
+            std::string::npos);
+  EXPECT_NE(table.find("Communication of rank 1 of the pipeline in a step"), std::string::npos);
+  EXPECT_NE(table.find(R"(
+Ranks of the pipeline, with the microbatches that they hold at most
+   rank  stages  in flight  parameters  gradients  optimizer state  communication  activations      peak  sent
+   0     0, 3            4    1.00 MiB   1.00 MiB         2.00 MiB            3 B          5 B  4.00 MiB   7 B
+   1     1, 2            3    1.00 MiB   1.00 MiB         2.00 MiB            4 B          6 B  4.00 MiB   9 B
+)"),
+            std::string::npos)
+      << table;
+  const auto json = nlohmann::json::parse(forecast_json(pipeline_example()));
+  EXPECT_EQ(json["largest_pipeline_rank"], 1);
+  EXPECT_EQ(json["pipeline"][0]["stages"], (std::vector{0, 3}));
+  EXPECT_EQ(json["pipeline"][1]["microbatches_in_flight"], 3);
+  EXPECT_EQ(json["pipeline"][1]["bytes"]["activations"], 6);
+  EXPECT_EQ(json["pipeline"][1]["sent_bytes"], 9);
+}
+
 TEST(ForecastText, OneRankSendsNothing) {
   Forecast forecast = example();
   forecast.communication.clear();

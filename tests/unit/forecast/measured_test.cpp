@@ -7,6 +7,7 @@
 #include "forecast/memory_tracker.h"
 #include "support/local_ranks.h"
 #include "support/temporary_folder.h"
+#include "titan/base/errors.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
@@ -85,6 +86,59 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   const double tolerance = job.ranks == 1 ? 0.01 : 0.1;
   EXPECT_NEAR(ratio, 1.0, tolerance) << "forecast " << forecast.peak << ", measured " << measured;
 }
+
+struct PipelineJob {
+  std::string schedule;
+  mesh::Degrees degrees;
+  std::int64_t ranks;
+  std::int64_t batch;  // rows, each a microbatch
+  ActivationCheckpointMode mode = ActivationCheckpointMode::kNone;
+};
+
+class PipelineForecastAndMeasurement : public testing::TestWithParam<PipelineJob> {};
+
+TEST_P(PipelineForecastAndMeasurement, DifferByLessThanATenthOnEveryRank) {
+  const PipelineJob& job = GetParam();
+  config::JobConfig config = test::debug_job(job.degrees.dp_shard, job.degrees.tp);
+  config.parallelism.pipeline_parallel_degree = job.degrees.pp;
+  config.parallelism.pipeline_parallel_schedule = job.schedule;
+  config.training.local_batch_size = job.batch;
+  config.activation_checkpoint.mode = job.mode;
+  std::vector<std::int64_t> measured(static_cast<std::size_t>(job.degrees.pp));
+  const tools::StopSignals stop_signals;
+  titan::test::on_local_ranks(job.degrees, job.ranks, [&](const comm::RankContext& context) {
+    const std::int64_t peak = measured_peak(config, context, stop_signals);
+    const std::vector<std::int64_t> pipeline = context.dims.ranks(mesh::MeshDim::kPp, 0);
+    const auto place = std::ranges::find(pipeline, context.rank) - pipeline.begin();
+    if (place < job.degrees.pp) measured[static_cast<std::size_t>(place)] = peak;
+  });
+  const Forecast forecast = make_forecast(config, job.ranks, false);
+  ASSERT_EQ(forecast.pipeline.size(), measured.size());
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    const std::int64_t expected = forecast.pipeline[i].memory.peak;
+    RecordProperty(concat("forecast_", i), std::to_string(expected));
+    RecordProperty(concat("measured_", i), std::to_string(measured[i]));
+    EXPECT_NEAR(static_cast<double>(expected) / static_cast<double>(measured[i]), 1.0, 0.1)
+        << "rank " << i << ": forecast " << expected << ", measured " << measured[i];
+  }
+}
+
+constexpr mesh::Degrees kPipelineOfTwo = {.dp_shard = 1, .pp = 2};
+INSTANTIATE_TEST_SUITE_P(
+    Schedules, PipelineForecastAndMeasurement,
+    testing::Values(PipelineJob{"1F1B", kPipelineOfTwo, 2, 4},
+                    PipelineJob{"1F1B", kPipelineOfTwo, 2, 8},
+                    PipelineJob{"1F1B", kPipelineOfTwo, 2, 4, ActivationCheckpointMode::kFull},
+                    PipelineJob{"GPipe", kPipelineOfTwo, 2, 4},
+                    PipelineJob{"Interleaved1F1B", kPipelineOfTwo, 2, 4},
+                    PipelineJob{"ZBVZeroBubble", kPipelineOfTwo, 2, 4},
+                    PipelineJob{"ZBVZeroBubble", kPipelineOfTwo, 2, 8,
+                                ActivationCheckpointMode::kSelective},
+                    PipelineJob{"DualPipeV", kPipelineOfTwo, 2, 4},
+                    PipelineJob{"1F1B", {.dp_shard = 1, .pp = 4}, 4, 4},
+                    PipelineJob{"1F1B", {.dp_shard = 2, .pp = 2}, 4, 4},
+                    PipelineJob{"ZBVZeroBubble", {.dp_shard = 2, .pp = 2}, 4, 4},
+                    PipelineJob{"1F1B", {.dp_shard = 1, .tp = 2, .pp = 2}, 4, 4}));
 
 using enum ActivationCheckpointMode;
 using enum config::DType;
