@@ -130,8 +130,18 @@ std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bo
                                               bool add_eos) const {
   std::string repaired;
   text = as_utf8(text, repaired);
+  // What a long text needs, many times its size, is not kept for the next.
+  constexpr std::size_t kLongText = 1 << 20;
+  if (text.size() > kLongText) {
+    Workspace workspace;
+    return encode(text, add_bos, add_eos, workspace);
+  }
   WorkspacePool<Workspace>::Borrowed borrowed(workspaces_);
-  Workspace& workspace = *borrowed;
+  return encode(text, add_bos, add_eos, *borrowed);
+}
+
+std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bos, bool add_eos,
+                                              Workspace& workspace) const {
   auto& ids = workspace.ids;
   ids.clear();
   if (add_bos && bos_ && !post_processor_adds_bos_) ids.push_back(static_cast<TokenId>(*bos_));
