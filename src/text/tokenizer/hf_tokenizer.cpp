@@ -90,7 +90,6 @@ struct HfTokenizer::Workspace {
   WordCache cache;
   std::vector<AddedTokens::Piece> raw_pieces;
   std::vector<AddedTokens::Piece> pieces;
-  std::vector<std::string_view> words;
   std::vector<TokenId> ids;
 };
 
@@ -173,8 +172,8 @@ void HfTokenizer::encode_piece(std::string_view text, bool is_beginning,
       continue;
     }
     pre_tokenizer_.split(piece.text, is_beginning && piece.text.data() == text.data(),
-                         workspace.pre_tokenizer, workspace.words);
-    for (const std::string_view word : workspace.words) encode_word(word, workspace);
+                         workspace.pre_tokenizer,
+                         [&](std::string_view word) { encode_word(word, workspace); });
   }
 }
 
