@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "config/value_text.h"
+#include "config/written_list.h"
 #include "titan/base/errors.h"
 
 namespace titan::config {
@@ -56,6 +57,11 @@ ArgumentValue read_bool(std::string_view text) {
   return complaint("true or false", text);
 }
 
+StringList read_list(std::string_view text) {
+  std::optional<StringList> list = read_written_list(text);
+  return list ? *std::move(list) : split_at_commas(text);
+}
+
 }  // namespace
 
 ArgumentValue read_argument(const Option& option, std::string_view text) {
@@ -71,7 +77,7 @@ ArgumentValue read_argument(const Option& option, std::string_view text) {
     case ValueType::kFloat:
       return read_number<double>(text, concat("a number", or_none));
     case ValueType::kStringList:
-      return {split_at_commas(text), ""};
+      return {read_list(text), ""};
     default:
       return {std::string(text), ""};
   }
@@ -81,9 +87,12 @@ ArgumentValue read_list_arguments(const Option& option, std::span<const std::str
   if (option.nullable && texts.size() == 1 && texts.front() == "None") {
     return {};
   }
+  if (texts.size() == 1) {
+    if (auto lists = read_written_lists(texts.front())) return {*std::move(lists), ""};
+  }
   StringLists lists;
   for (const std::string& text : texts) {
-    lists.push_back(split_at_commas(text));
+    lists.push_back(read_list(text));
   }
   return {std::move(lists), ""};
 }

@@ -14,10 +14,11 @@ struct ArgumentValue {
   std::string complaint;
 };
 
-/// Reads the text of an option that is not a list of lists. Not yet checked against its range.
+/// Reads the text of an option that is not a list of lists. A list is comma-separated, or written from
+/// `[` to `]` as in JSON or TOML; `[]` is the empty one. Not yet checked against its range.
 ArgumentValue read_argument(const Option& option, std::string_view text);
 
-/// Reads the arguments of a list of lists, one comma-separated list each.
+/// Reads the arguments of a list of lists: a list each, or all of them written as one.
 ArgumentValue read_list_arguments(const Option& option, std::span<const std::string> texts);
 
 /// "a,b" is [a, b]; "" is [""], as in the Python original. Blanks are kept.

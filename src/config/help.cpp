@@ -88,6 +88,7 @@ constexpr std::string_view kSpelling =
   --training.steps=10   --training.steps 10   --training.local-batch-size 4   --training.steps=1_000
   --compile.enable   --compile.no-enable   --compile.enable=false
   --compile.components model,loss           one argument, comma-separated
+  --model.converters=[]   --validation.sample_prompts='["Yes, I", "x"]'   or as in TOML or JSON
   --training.dataset_path None              no value
   --parallelism.module_fqns_per_model_part tok_embeddings,layers.0 layers.1,norm,output
 Command line > later --job.config_file > earlier one > its `base = "other.toml"` > defaults.
@@ -116,6 +117,7 @@ shell (bash, zsh or fish).
 | `--training.steps=1_000`, `--optimizer.lr=3e-4` | numbers as Python reads them |
 | `--compile.enable`, `--compile.no-enable`, `--compile.enable=false` | or `True`, `1`, `0` |
 | `--compile.components model,loss` | a list is one argument; commas separate, blanks count |
+| `--model.converters=[]`, `--validation.sample_prompts='["Yes, I", "x"]'` | or is written as in TOML or JSON; `[]` is the empty list |
 | `--parallelism.module_fqns_per_model_part a,b c,d` | a list of lists is several arguments |
 | `--training.dataset_path None` | no value; in TOML `"None"` |
 

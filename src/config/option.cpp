@@ -72,6 +72,8 @@ std::string Option::complaint_about(const Value& value) const {
     words = {*word};
   } else if (const auto* list = std::get_if<StringList>(&value)) {
     words = *list;
+  } else if (const auto* lists = std::get_if<StringLists>(&value)) {
+    for (const StringList& each : *lists) words.insert(words.end(), each.begin(), each.end());
   }
   for (const std::string& word : words) {
     if (word.find('\0') != std::string::npos || !is_utf8(word)) {

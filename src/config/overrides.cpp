@@ -127,7 +127,9 @@ class OverrideReader {
       complaint = option.complaint_about(argument.value);
     }
     if (!complaint.empty()) {
-      report(complaint);
+      const bool is_list = option.type == ValueType::kStringList;
+      const bool is_one_empty = is_list && argument.value == Value(StringList{""});
+      report(is_one_empty ? complaint + "; the empty list is []" : complaint);
       return;
     }
     assignments_.push_back({&option, std::move(argument.value), "command line"});

@@ -43,7 +43,8 @@ Json to_json(const StreamPosition& position) {
           {"pass", position.pass},
           {"share", range_json(position.share)},
           {"left", left},
-          {"leftover_tokens", position.leftover_tokens},
+          {"leftover_tokens",
+           Json::array_t(position.leftover_tokens.begin(), position.leftover_tokens.end())},
           {"windows", position.windows}};
 }
 

@@ -10,6 +10,8 @@ import unittest
 
 from titan import ROOT, TitanTest, environment
 
+# Bytes of memory for a byte of a document: its line and text, its tokens, and these as Python objects for a checkpoint.
+LARGEST_PER_BYTE = 22
 SHIPPED = os.path.join(ROOT, "tests/assets/c4_test/data.jsonl")
 
 
@@ -46,6 +48,27 @@ class OwnDataTest(TitanTest):
         self.write("c4/en/c4-validation.00000-of-00001.json.gz", gzip.compress(jsonl([{"text": "no"}]).encode()))
         self.assertEqual(self.losses("--training.dataset=c4", "--training.dataset_path", self.path("c4")),
                          self.shipped_losses())
+
+    def test_memory_for_a_long_document(self):
+        rng = random.Random(1)
+        with open(SHIPPED, encoding="utf-8") as file:
+            text = " ".join(json.loads(line)["text"] for line in file)
+        pieces = [text[start:start + 4000] for start in (rng.randrange(len(text) - 4000) for _ in range(4000))]
+
+        def peak(name, document):
+            path = self.write(name, jsonl([{"text": document}] * 2))
+            process = self.start("--training.dataset_path", path, "--checkpoint.enable",
+                                 "--checkpoint.folder", name + ".checkpoint")
+            with process.stdout, process.stderr:
+                output = process.stdout.read() + process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(process.returncode, 0, output)
+            return usage.ru_maxrss * 1024
+
+        long = "".join(pieces)
+        of_document = (peak("long.jsonl", long) - peak("short.jsonl", pieces[0])) / len(long)
+        self.assertLess(of_document, LARGEST_PER_BYTE)
 
     def test_prompts_are_not_trained_on(self):
         rows = [{"prompt": "Question? " * 3, "response": "Answer."}] * 50

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "titan/base/errors.h"
+#include "titan/protocols/shared_tokens.h"
 
 namespace titan::protocols {
 
@@ -62,7 +63,7 @@ struct StreamPosition {
   std::vector<UnitRange> left;
   /// Tokens of consumed documents that no batch has carried yet: the id in the low 32 bits, above
   /// them kDocumentStart and kNotTrained.
-  std::vector<std::int64_t> leftover_tokens;
+  SharedTokens leftover_tokens;
   /// Rows of batches made so far.
   std::int64_t windows = 0;
 

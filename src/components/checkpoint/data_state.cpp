@@ -54,11 +54,18 @@ PickleValue dataset_state(const DataPosition& position) {
   const std::optional<std::int64_t> rows = rows_read(stream);
   if (!rows) return {};
   std::vector<PickleValue> tokens;
+  tokens.reserve(stream.leftover_tokens.size());
   for (const std::int64_t token : stream.leftover_tokens) {
     tokens.push_back(PickleValue::integer(token & kIdBits));
   }
   return dict({{"token_buffer", PickleValue::list(std::move(tokens))},
                {"sample_idx", PickleValue::integer(*rows)}});
+}
+
+std::string text_of(const DataPosition& position) {
+  Json streams = Json::array();
+  for (const StreamPosition& stream : position.streams) streams.push_back(to_json(stream));
+  return streams.dump();
 }
 
 DataPosition position_from(const std::string& text) {
@@ -102,13 +109,15 @@ DataPosition position_from_python(const PickleValue& state, std::int64_t rows,
   TITAN_CHECK(position.streams.size() == 1, "documents are counted in one stream");
   StreamPosition& stream = position.streams.front();
   stream.windows = rows;
+  std::vector<std::int64_t> leftover;
   for (const PickleValue& item : tokens->items) {
     const auto* id = item.get_if<std::int64_t>();
     if (id == nullptr || *id < 0 || *id > kIdBits) {
       throw RunError("the data position's 'token_buffer' holds what is no token id");
     }
-    stream.leftover_tokens.push_back(*id | (*id == reader.bos_id ? protocols::kDocumentStart : 0));
+    leftover.push_back(*id | (*id == reader.bos_id ? protocols::kDocumentStart : 0));
   }
+  stream.leftover_tokens = std::move(leftover);
   return position;
 }
 
@@ -116,11 +125,7 @@ DataPosition position_from_python(const PickleValue& state, std::int64_t rows,
 
 std::string write_data_state(const DataPosition& position, std::int64_t batch_rows) {
   std::int64_t rows = 0;
-  Json ours = Json::array();
-  for (const StreamPosition& stream : position.streams) {
-    rows += stream.windows;
-    ours.push_back(to_json(stream));
-  }
+  for (const StreamPosition& stream : position.streams) rows += stream.windows;
   const PickleValue batches = PickleValue::integer(rows / batch_rows);
   return formats::write_pickle(
       dict({{"_index_sampler_state", {}},
@@ -133,7 +138,7 @@ std::string write_data_state(const DataPosition& position, std::int64_t batch_ro
              dict({{"dataset_iter_state", {}}, {"fetcher_ended", PickleValue::boolean(false)}})},
             {"dataset_state", dataset_state(position)},
             {"_iterator_finished", PickleValue::boolean(false)},
-            {kOurs, PickleValue::text(ours.dump())}}),
+            {kOurs, PickleValue::text(text_of(position))}}),
       kProtocol);
 }
 

@@ -96,6 +96,7 @@ DocumentStream open_stream(const DataPart& part, std::size_t index, const TextDa
   source.check_first_rows = options.data.on_bad_row != config::OnBadRow::kSkip;
   source.shuffle = options.data.shuffle;
   source.ranks = options.dp_world_size;
+  source.rank = options.dp_rank;
 
   StreamOptions stream;
   stream.name = part.name;

@@ -34,7 +34,8 @@ bool PrefetchingLoader::next(protocols::Batch& batch) {
   Prepared prepared = std::move(ready_.front());
   ready_.pop_front();
   std::swap(batch, prepared.batch);
-  std::swap(position_, prepared.position);
+  position_ = std::move(prepared.position);
+  prepared.position = {};  // holds the tokens of a document
   spare_.push_back(std::move(prepared));
   lock.unlock();
   changed_.notify_all();

@@ -224,14 +224,18 @@ std::vector<StreamPosition> reshard(const std::vector<StreamPosition>& old_ranks
   }
   Hands hands = dealer.take();
   std::int64_t windows = 0;
-  for (std::size_t i = 0; i < new_size; ++i) result[i].left = std::move(hands[i]);
+  std::vector<std::vector<std::int64_t>> carried(new_size);
   for (std::size_t i = 0; i < old_ranks.size(); ++i) {
-    auto& tokens = result[i * new_size / old_ranks.size()].leftover_tokens;
+    auto& tokens = carried[i * new_size / old_ranks.size()];
     const auto& more = old_ranks[i].leftover_tokens;
     tokens.insert(tokens.end(), more.begin(), more.end());
     windows += old_ranks[i].windows;
   }
-  for (StreamPosition& rank : result) rank.windows = windows / ranks;
+  for (std::size_t i = 0; i < new_size; ++i) {
+    result[i].left = std::move(hands[i]);
+    result[i].leftover_tokens = std::move(carried[i]);
+    result[i].windows = windows / ranks;
+  }
   return result;
 }
 

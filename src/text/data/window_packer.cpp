@@ -16,6 +16,7 @@ using protocols::kDocumentStart;
 using protocols::kNotTrained;
 
 constexpr std::int64_t kIdBits = (std::int64_t{1} << 32) - 1;
+constexpr std::size_t kKeptText = 4 << 20;  // bytes
 
 }  // namespace
 
@@ -25,31 +26,45 @@ WindowPacker::WindowPacker(DocumentStream stream, const protocols::Tokenizer& to
 bool WindowPacker::next(const Row& row) {
   const std::size_t seq_len = row.input.size();
   if (!hold(seq_len + 1)) return false;
-  const std::int64_t* window = tokens_.data() + first_token_;
+  const std::int64_t* window = tokens_.begin();
   for (std::size_t i = 0; i < seq_len; ++i) {
     const std::int64_t next = window[i + 1];
     row.input[i] = window[i] & kIdBits;
     row.labels[i] = next & kNotTrained ? protocols::kIgnoreIndex : next & kIdBits;
     row.document_starts[i] = window[i] & kDocumentStart ? 1 : 0;
   }
-  first_token_ += seq_len + 1;
+  tokens_ = tokens_.without_first(seq_len + 1);
   ++windows_;
   return true;
 }
 
-bool WindowPacker::hold(std::size_t count) try {
-  while (tokens_.size() - first_token_ < count) {
-    if (!stream_.next(document_)) {
-      if (!std::exchange(has_ended_, true)) {
-        tools::log_warning("Dataset ", stream_.options().name, " has run out of data");
-      }
-      return false;
-    }
-    tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_));
-    first_token_ = 0;
-    const std::size_t before = tokens_.size();
-    append(document_);
-    if (tokens_.size() > before) stream_.useful();
+/// Positions share the tokens, so more are not added to them: the few that are left are copied.
+bool WindowPacker::hold(std::size_t count) {
+  if (tokens_.size() >= count) return true;
+  std::vector<std::int64_t> tokens(tokens_.begin(), tokens_.end());
+  bool has_enough = false;
+  try {
+    has_enough = read_up_to(count, tokens);
+  } catch (...) {
+    tokens_ = std::move(tokens);
+    throw;
+  }
+  tokens_ = std::move(tokens);
+  if (!has_enough && !std::exchange(has_ended_, true)) {
+    tools::log_warning("Dataset ", stream_.options().name, " has run out of data");
+  }
+  return has_enough;
+}
+
+/// False when the stream ends before.
+bool WindowPacker::read_up_to(std::size_t count, std::vector<std::int64_t>& tokens) try {
+  while (tokens.size() < count) {
+    if (!stream_.next(document_)) return false;
+    const std::size_t before = tokens.size();
+    append(document_, tokens);
+    if (tokens.size() > before) stream_.useful();
+    // What is long is not held beside its tokens until the next one comes.
+    if (document_.text.capacity() > kKeptText) std::string().swap(document_.text);
   }
   return true;
 } catch (const std::bad_alloc&) {
@@ -60,26 +75,30 @@ bool WindowPacker::hold(std::size_t count) try {
              "Divide it into several."));
 }
 
-void WindowPacker::append(const Document& document) {
+void WindowPacker::append(const Document& document, std::vector<std::int64_t>& tokens) const {
   if (document.is_tokens) {
-    append_tokens(document);
+    append_tokens(document, tokens);
   } else if (document.prompt.empty()) {
-    append_text(document.text, document.begins, document.ends, 0);
+    append_text(document.text, document.begins, document.ends, 0, tokens);
   } else {
-    append_text(document.prompt, document.begins, /*ends=*/false, kNotTrained);
-    append_text(document.text, /*begins=*/false, document.ends, 0);
+    append_text(document.prompt, document.begins, /*ends=*/false, kNotTrained, tokens);
+    append_text(document.text, /*begins=*/false, document.ends, 0, tokens);
   }
 }
 
-void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags) {
-  std::int64_t start = begins ? kDocumentStart : 0;
-  for (const std::int64_t id : protocols::encode_text(tokenizer_, text, begins, ends)) {
-    tokens_.push_back(id | flags | std::exchange(start, 0));
-  }
+void WindowPacker::append_text(std::string_view text, bool begins, bool ends, std::int64_t flags,
+                               std::vector<std::int64_t>& tokens) const {
+  const auto ids = protocols::encode_text(tokenizer_, text, begins, ends);
+  const auto before = static_cast<std::ptrdiff_t>(tokens.size());
+  tokens.insert(tokens.end(), ids.begin(), ids.end());  // at once: no room for twice as many
+  const auto first = tokens.begin() + before;
+  std::for_each(first, tokens.end(), [&](std::int64_t& token) { token |= flags; });
+  if (begins && !ids.empty()) *first |= kDocumentStart;
 }
 
 /// Stored tokens tell by their BOS, or else by the EOS before, where documents begin.
-void WindowPacker::append_tokens(const Document& document) {
+void WindowPacker::append_tokens(const Document& document,
+                                 std::vector<std::int64_t>& tokens) const {
   const std::vector<std::int64_t>& ids = document.tokens;
   const auto bos = tokenizer_.bos_id();
   const auto eos = tokenizer_.eos_id();
@@ -95,25 +114,23 @@ void WindowPacker::append_tokens(const Document& document) {
                             ", but the tokenizer has only ", vocab_size_,
                             ": it was made with another one, or data.format is wrong"));
     }
-    const bool follows_eos = !bos && eos && !tokens_.empty() && (tokens_.back() & kIdBits) == *eos;
+    const bool follows_eos = !bos && eos && !tokens.empty() && (tokens.back() & kIdBits) == *eos;
     const bool starts = begins || (bos && id == *bos && !is_end(i)) || follows_eos;
-    tokens_.push_back(id | (starts ? kDocumentStart : 0));
+    tokens.push_back(id | (starts ? kDocumentStart : 0));
     begins = false;
   }
 }
 
 protocols::StreamPosition WindowPacker::position() const {
   protocols::StreamPosition position = stream_.position();
-  position.leftover_tokens.assign(tokens_.begin() + static_cast<std::ptrdiff_t>(first_token_),
-                                  tokens_.end());
+  position.leftover_tokens = tokens_;
   position.windows = windows_;
   return position;
 }
 
 void WindowPacker::restart() {
   stream_.restart();
-  tokens_.clear();
-  first_token_ = 0;
+  tokens_ = {};
   windows_ = 0;
   has_ended_ = false;
 }
@@ -128,7 +145,6 @@ void WindowPacker::restore(const std::vector<protocols::StreamPosition>& old_ran
     throw RunError(concat("damaged position in ", stream_.options().name));
   }
   tokens_ = std::move(mine.leftover_tokens);
-  first_token_ = 0;
   windows_ = mine.windows;
   has_ended_ = false;
 }

@@ -37,15 +37,16 @@ class WindowPacker {
 
  private:
   bool hold(std::size_t count);
-  void append(const Document& document);
-  void append_text(std::string_view text, bool begins, bool ends, std::int64_t flags);
-  void append_tokens(const Document& document);
+  bool read_up_to(std::size_t count, std::vector<std::int64_t>& tokens);
+  void append(const Document& document, std::vector<std::int64_t>& tokens) const;
+  void append_text(std::string_view text, bool begins, bool ends, std::int64_t flags,
+                   std::vector<std::int64_t>& tokens) const;
+  void append_tokens(const Document& document, std::vector<std::int64_t>& tokens) const;
 
   DocumentStream stream_;
   const protocols::Tokenizer& tokenizer_;
   std::int64_t vocab_size_;
-  std::vector<std::int64_t> tokens_;  // as StreamPosition::leftover_tokens
-  std::size_t first_token_ = 0;       // of those in tokens_ that no window has carried
+  protocols::SharedTokens tokens_;  // StreamPosition::leftover_tokens
   std::int64_t windows_ = 0;
   bool has_ended_ = false;  // and that was said
   Document document_;

@@ -72,20 +72,31 @@ std::string_view expected_kind(const std::string& path, DataFormat format) {
   return path.ends_with(".gz") ? "gzip" : "zstd";
 }
 
+/// What all ranks open at the start costs little where files are few; a network file system does not
+/// bear thousands of files opened by thousands of ranks.
+constexpr std::size_t kFewFiles = 64;
+
+void check_file(base::FileSystem& files, const DataFile& file, DataFormat format,
+                const SourceOptions& options) {
+  const bool is_text = format == DataFormat::kJsonl || format == DataFormat::kText;
+  const bool is_tokens = !is_text && format != DataFormat::kParquet;
+  base::refuse_other_kind(*open_data_file(files, file), expected_kind(file.path, format),
+                          is_tokens);
+  if (format == DataFormat::kJsonl) check_rows(files, file, options);
+  if (format == DataFormat::kText) check_text(files, file);
+  if (format == DataFormat::kMegatron) {
+    base::refuse_other_kind(*files.open_for_reading(megatron_index_path(file.path)), "", is_tokens);
+  }
+}
+
 }  // namespace
 
 void check_files(base::FileSystem& files, const FoundData& data, const SourceOptions& options) {
-  const bool is_text = data.format == DataFormat::kJsonl || data.format == DataFormat::kText;
-  const bool is_tokens = !is_text && data.format != DataFormat::kParquet;
-  for (const DataFile& file : data.files) {
-    base::refuse_other_kind(*open_data_file(files, file), expected_kind(file.path, data.format),
-                            is_tokens);
-    if (data.format == DataFormat::kJsonl) check_rows(files, file, options);
-    if (data.format == DataFormat::kText) check_text(files, file);
-    if (data.format == DataFormat::kMegatron) {
-      base::refuse_other_kind(*files.open_for_reading(megatron_index_path(file.path)), "",
-                              is_tokens);
-    }
+  const bool is_shared = data.files.size() > kFewFiles;
+  const std::size_t first = is_shared ? static_cast<std::size_t>(options.rank) : 0;
+  const std::size_t step = is_shared ? static_cast<std::size_t>(options.ranks) : 1;
+  for (std::size_t i = first; i < data.files.size(); i += step) {
+    check_file(files, data.files[i], data.format, options);
   }
 }
 

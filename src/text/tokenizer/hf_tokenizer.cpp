@@ -90,7 +90,6 @@ struct HfTokenizer::Workspace {
   WordCache cache;
   std::vector<AddedTokens::Piece> raw_pieces;
   std::vector<AddedTokens::Piece> pieces;
-  std::vector<std::string_view> words;
   std::vector<TokenId> ids;
 };
 
@@ -130,8 +129,18 @@ std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bo
                                               bool add_eos) const {
   std::string repaired;
   text = as_utf8(text, repaired);
+  // What a long text needs, many times its size, is not kept for the next.
+  constexpr std::size_t kLongText = 1 << 20;
+  if (text.size() > kLongText) {
+    Workspace workspace;
+    return encode(text, add_bos, add_eos, workspace);
+  }
   WorkspacePool<Workspace>::Borrowed borrowed(workspaces_);
-  Workspace& workspace = *borrowed;
+  return encode(text, add_bos, add_eos, *borrowed);
+}
+
+std::vector<std::int64_t> HfTokenizer::encode(std::string_view text, bool add_bos, bool add_eos,
+                                              Workspace& workspace) const {
   auto& ids = workspace.ids;
   ids.clear();
   if (add_bos && bos_ && !post_processor_adds_bos_) ids.push_back(static_cast<TokenId>(*bos_));
@@ -163,8 +172,8 @@ void HfTokenizer::encode_piece(std::string_view text, bool is_beginning,
       continue;
     }
     pre_tokenizer_.split(piece.text, is_beginning && piece.text.data() == text.data(),
-                         workspace.pre_tokenizer, workspace.words);
-    for (const std::string_view word : workspace.words) encode_word(word, workspace);
+                         workspace.pre_tokenizer,
+                         [&](std::string_view word) { encode_word(word, workspace); });
   }
 }
 

@@ -44,6 +44,8 @@ class HfTokenizer final : public protocols::Tokenizer {
   struct Workspace;
 
   std::optional<std::string_view> token_text(std::int64_t id) const;
+  std::vector<std::int64_t> encode(std::string_view text, bool add_bos, bool add_eos,
+                                   Workspace& workspace) const;
   void encode_text(std::string_view text, Workspace& workspace) const;
   void encode_piece(std::string_view text, bool is_beginning, Workspace& workspace) const;
   void encode_word(std::string_view word, Workspace& workspace) const;

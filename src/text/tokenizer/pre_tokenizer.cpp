@@ -20,17 +20,18 @@ constexpr std::string_view kGpt2Pattern =
 constexpr std::size_t kMaxStages = 64;
 
 // Cuts in front of each `character`, also of one that follows another unless `in_runs` is false.
+template <class OnPiece>
 void cut_before(std::string_view text, std::string_view character, bool in_runs,
-                std::vector<std::string_view>& pieces) {
+                const OnPiece& on_piece) {
   std::size_t begin = 0;
   for (std::size_t at = 0; (at = text.find(character, at)) != std::string_view::npos;
        at += character.size()) {
     if (at == begin) continue;
     if (!in_runs && text.substr(0, at).ends_with(character)) continue;
-    pieces.push_back(text.substr(begin, at - begin));
+    on_piece(text.substr(begin, at - begin));
     begin = at;
   }
-  if (begin < text.size()) pieces.push_back(text.substr(begin));
+  if (begin < text.size()) on_piece(text.substr(begin));
 }
 
 std::string with_metaspaces(std::string_view text, const Metaspace& metaspace, bool is_beginning) {
@@ -142,43 +143,35 @@ bool PreTokenizer::knows_the_beginning() const {
 }
 
 void PreTokenizer::split(std::string_view text, bool is_beginning, Workspace& workspace,
-                         std::vector<std::string_view>& words) const {
-  workspace.copies_.clear();
-  words.clear();
-  if (!text.empty()) words.push_back(text);
-  for (const Stage& stage : stages_) {
-    workspace.pieces_.clear();
-    for (const std::string_view piece : words) apply(stage, piece, is_beginning, workspace);
-    words.swap(workspace.pieces_);
-  }
+                         const OnWord& on_word) const {
+  if (!text.empty()) split_from(0, text, is_beginning, workspace, on_word);
 }
 
-void PreTokenizer::apply(const Stage& stage, std::string_view text, bool is_beginning,
-                         Workspace& workspace) {
-  auto& pieces = workspace.pieces_;
-  switch (stage.kind) {
+/// By the stages from number `stage` on, each piece through all of them before the next.
+void PreTokenizer::split_from(std::size_t stage, std::string_view text, bool is_beginning,
+                              Workspace& workspace, const OnWord& on_word) const {
+  if (stage == stages_.size()) return on_word(text);
+  const auto pass_on = [&](std::string_view piece) {
+    split_from(stage + 1, piece, is_beginning, workspace, on_word);
+  };
+  const Stage& by = stages_[stage];
+  std::string copy;
+  switch (by.kind) {
     case Stage::Kind::kSplit:
-      return split_by_pattern(*stage.pattern, stage.behavior, stage.invert, text, workspace.regex_,
-                              pieces);
+      return split_by_pattern(*by.pattern, by.behavior, by.invert, text, workspace.regex_,
+                              std::cref(pass_on));
     case Stage::Kind::kPrefixBlank:
-      if (text.starts_with(' ')) {
-        pieces.push_back(text);
-      } else {
-        pieces.push_back(workspace.copies_.emplace_back(" ").append(text));
-      }
-      return;
+      if (text.starts_with(' ')) return pass_on(text);
+      return pass_on(copy.append(" ").append(text));
     case Stage::Kind::kByteCharacters:
-      append_byte_characters(text, workspace.copies_.emplace_back());
-      pieces.push_back(workspace.copies_.back());
-      return;
+      append_byte_characters(text, copy);
+      return pass_on(copy);
     case Stage::Kind::kMetaspace:
-      text = workspace.copies_.emplace_back(with_metaspaces(text, *stage.metaspace, is_beginning));
-      if (stage.metaspace->split)
-        return cut_before(text, stage.metaspace->replacement, true, pieces);
-      pieces.push_back(text);
-      return;
+      copy = with_metaspaces(text, *by.metaspace, is_beginning);
+      if (by.metaspace->split) return cut_before(copy, by.metaspace->replacement, true, pass_on);
+      return pass_on(copy);
     case Stage::Kind::kCutBefore:
-      return cut_before(text, stage.character, false, pieces);
+      return cut_before(text, by.character, false, pass_on);
   }
 }
 

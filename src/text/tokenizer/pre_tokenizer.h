@@ -1,6 +1,7 @@
 #pragma once
 
-#include <deque>
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,8 +21,6 @@ class PreTokenizer {
   class Workspace {
     friend class PreTokenizer;
     RegexWorkspace regex_;
-    std::vector<std::string_view> pieces_;
-    std::deque<std::string> copies_;  // texts that a stage has rewritten
   };
 
   /// Leaves every text in one piece.
@@ -41,10 +40,13 @@ class PreTokenizer {
   /// Whether the beginning of a text is treated differently from the beginning of a later piece.
   bool knows_the_beginning() const;
 
-  /// Replaces `words` by the words of `text` in order; none is empty. They point into `text` or
-  /// `workspace`. `is_beginning`: nothing stands before `text`, not even an added token.
+  /// Takes a word, which is good until it returns.
+  using OnWord = std::function<void(std::string_view)>;
+
+  /// Calls `on_word` for the words of `text` in order; none is empty. A long text has more of them than
+  /// should be held. `is_beginning`: nothing stands before `text`, not even an added token.
   void split(std::string_view text, bool is_beginning, Workspace& workspace,
-             std::vector<std::string_view>& words) const;
+             const OnWord& on_word) const;
 
  private:
   struct Stage {
@@ -62,8 +64,8 @@ class PreTokenizer {
   void add_byte_level(const JsonPlace& place);
   void add_metaspace(const JsonPlace& place);
   void add_pattern(std::string_view pattern, SplitBehavior behavior, const JsonPlace& place);
-  static void apply(const Stage& stage, std::string_view text, bool is_beginning,
-                    Workspace& workspace);
+  void split_from(std::size_t stage, std::string_view text, bool is_beginning, Workspace& workspace,
+                  const OnWord& on_word) const;
 
   std::vector<Stage> stages_;
   bool words_are_bytes_ = false;

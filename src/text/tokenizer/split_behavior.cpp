@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "text/tokenizer/regex_parts.h"
 #include "titan/base/errors.h"
@@ -55,9 +56,9 @@ SplitBehavior read_split_behavior(const JsonPlace& place) {
 
 void split_by_pattern(const Regex& pattern, SplitBehavior behavior, bool invert,
                       std::string_view text, RegexWorkspace& workspace,
-                      std::vector<std::string_view>& pieces) {
+                      const std::function<void(std::string_view)>& on_piece) {
   const auto keep = [&](Span span) {
-    if (span.begin < span.end) pieces.push_back(text.substr(span.begin, span.end - span.begin));
+    if (span.begin < span.end) on_piece(text.substr(span.begin, span.end - span.begin));
   };
   if (behavior == SplitBehavior::kIsolated)
     return for_each_part(pattern, text, workspace, [&](Span span, bool) { keep(span); });

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <functional>
 #include <string_view>
-#include <vector>
 
 #include "text/tokenizer/json_place.h"
 #include "text/tokenizer/regex.h"
@@ -14,10 +14,10 @@ enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWith
 /// Reads a behavior by its name. Throws RunError.
 SplitBehavior read_split_behavior(const JsonPlace& place);
 
-/// Appends the pieces of `text` to `pieces`. `invert`: what lies between the matches counts as the
-/// match.
+/// Calls `on_piece` for the pieces of `text`, in order. `invert`: what lies between the matches counts
+/// as the match.
 void split_by_pattern(const Regex& pattern, SplitBehavior behavior, bool invert,
                       std::string_view text, RegexWorkspace& workspace,
-                      std::vector<std::string_view>& pieces);
+                      const std::function<void(std::string_view)>& on_piece);
 
 }  // namespace titan::text

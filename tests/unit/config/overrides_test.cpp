@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "titan/config/options.h"
 #include "unit/config/config_files.h"
 
 namespace titan::config {
@@ -97,6 +98,53 @@ TEST(Overrides, AListIsOneArgumentAndBlanksCount) {
   EXPECT_EQ(ConfigFiles().problems({option, "a", "b"}), "  b: unexpected argument");
 }
 
+TEST(Overrides, EveryListCanBeEmptied) {
+  int lists = 0;
+  for (const Option& option : options()) {
+    const bool is_list =
+        option.type == ValueType::kStringList || option.type == ValueType::kStringLists;
+    if (!is_list || option.given_by == GivenBy::kCommandLineOnly) continue;
+    ++lists;
+    const Value empty =
+        option.type == ValueType::kStringList ? Value(StringList{}) : Value(StringLists{});
+    for (const char* text : {"[]", "[ ]"}) {
+      const std::string name = "--" + option.full_name();
+      EXPECT_EQ(option.get(given({name + "=" + text})), empty) << name;
+      EXPECT_EQ(option.get(given({name, text})), empty) << name;
+    }
+  }
+  EXPECT_GE(lists, 11);
+}
+
+TEST(Overrides, AListMayBeWrittenAsInTomlOrJson) {
+  const auto prompts = [](const std::string& text) {
+    return given({"--validation.sample_prompts=" + text}).validation.sample_prompts;
+  };
+  EXPECT_THAT(prompts(R"(["The", "x"])"), ElementsAre("The", "x"));
+  EXPECT_THAT(prompts(R"(["Yes, [I]", ""])"), ElementsAre("Yes, [I]", ""));
+  EXPECT_THAT(prompts("['a\\b', \"c\",\n]"), ElementsAre("a\\b", "c")) << "TOML";
+  EXPECT_THAT(prompts(R"(["a\/b \ud83d\ude00"])"), ElementsAre("a/b \xf0\x9f\x98\x80")) << "JSON";
+  for (const std::string text :
+       {"[INST] Hi [/INST]", "[hello]", "[1]", "[\"a\"]]", "[\"a\"", "[\"a\"]\nb = [\"c\"]"}) {
+    EXPECT_THAT(prompts(text), ElementsAre(text)) << "no list of strings";
+  }
+  EXPECT_THAT(prompts("[a,b]"), ElementsAre("[a", "b]"));
+  const std::string deep = std::string(50'000, '[') + std::string(50'000, ']');
+  EXPECT_THAT(prompts(deep), ElementsAre(deep));
+  std::string deep_key = "[{a";
+  for (int i = 0; i < 50'000; ++i) deep_key += ".a";
+  EXPECT_THAT(prompts(deep_key + "=1}]"), ElementsAre(deep_key + "=1}]"));
+  EXPECT_EQ(ConfigFiles().problems({"--validation.sample_prompts=[\"\\u0000\"]"}),
+            "  --validation.sample_prompts=[\"\\u0000\"]: must be UTF-8 text without NUL");
+}
+
+TEST(Overrides, AnEmptyTextIsAListOfOneAsInTheOriginal) {
+  EXPECT_THAT(given({"--validation.sample_prompts="}).validation.sample_prompts, ElementsAre(""));
+  EXPECT_EQ(
+      ConfigFiles().problems({"--compile.components="}),
+      "  --compile.components=: must be \"model\" or \"loss\", got \"\"; the empty list is []");
+}
+
 TEST(Overrides, AListOfListsTakesSeveralArguments) {
   const std::string option = "--parallelism.module_fqns_per_model_part";
   const auto parts = [&](std::vector<std::string> args) {
@@ -107,6 +155,10 @@ TEST(Overrides, AListOfListsTakesSeveralArguments) {
   EXPECT_EQ(parts({option + "=tok,layers.0", "norm,output"}), two);
   EXPECT_EQ(parts({option, "x", option, "tok,layers.0", "norm,output"}), two);
   EXPECT_EQ(parts({option, "x", option, "None"}), std::nullopt);
+  EXPECT_EQ(parts({option, R"([["tok", "layers.0"], ['norm', 'output']])"}), two);
+  EXPECT_EQ(parts({option, R"(["tok", "layers.0"])", "norm,output"}), two);
+  EXPECT_THAT(*parts({option, R"(["tok", "layers.0"])"}), ElementsAre(two.front()));
+  EXPECT_THAT(ConfigFiles().problems({option, "a,\xff"}), testing::HasSubstr("UTF-8"));
 }
 
 TEST(Overrides, NoneIsNoValueWhereThatIsAllowed) {

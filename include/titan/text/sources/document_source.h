@@ -76,8 +76,10 @@ struct SourceOptions {
   std::int64_t tokens_per_window = 2049;
   /// Whether the units will be opened in random order: what is then a unit may differ.
   bool shuffle = false;
-  /// Data-parallel ranks that the units will be dealt to.
+  /// Data-parallel ranks that the units will be dealt to, and which of them this is: each looks at
+  /// its share of many files before it begins.
   std::int64_t ranks = 1;
+  std::int64_t rank = 0;
   /// What a unit is to be, where a run is continued; nothing: the source chooses.
   std::optional<std::string> units;
 };

@@ -105,6 +105,22 @@ TEST_P(TextDatasetTest, InfiniteDataCarriesTheRestIntoTheNextPass) {
   EXPECT_EQ(stream.leftover_tokens, (Ids{'a', 'b', 'c', 257}));
 }
 
+TEST_P(TextDatasetTest, BatchesMadeAheadHoldALongDocumentOnce) {
+  const auto loader = build({std::string(5000, 'x')});
+  Batch batch;
+  ASSERT_TRUE(loader->next(batch));
+  const DataPosition first = loader->position();
+  EXPECT_EQ(first.streams.at(0).leftover_tokens.size(), 5002u - 8);
+  for (int i = 2; i <= 50; ++i) {
+    ASSERT_TRUE(loader->next(batch));
+    const DataPosition position = loader->position();
+    EXPECT_EQ(position.streams.at(0).leftover_tokens.size(), 5002u - 8 * i);
+    EXPECT_EQ(position.streams.at(0).leftover_tokens.end(),
+              first.streams.at(0).leftover_tokens.end())
+        << "the tokens were copied for the position of batch " << i;
+  }
+}
+
 TEST_P(TextDatasetTest, RanksShareTheRowsContiguously) {
   tokenizer_ = ByteTokenizer(/*has_specials=*/false);
   options_.seq_len = 1;

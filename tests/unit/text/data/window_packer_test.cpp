@@ -43,15 +43,20 @@ struct Window {
   Starts starts;
 };
 
-Window first_window(const std::vector<Document>& documents, std::size_t seq_len,
-                    const protocols::Tokenizer& tokenizer) {
+WindowPacker packer_of(const std::vector<Document>& documents,
+                       const protocols::Tokenizer& tokenizer) {
   StreamOptions options;
   options.name = "a list";
   options.infinite = false;
   const auto open = [&](const std::optional<std::string>&) {
     return std::make_unique<ListSource>(documents);
   };
-  WindowPacker packer(DocumentStream(open, options), tokenizer);
+  return WindowPacker(DocumentStream(open, options), tokenizer);
+}
+
+Window first_window(const std::vector<Document>& documents, std::size_t seq_len,
+                    const protocols::Tokenizer& tokenizer) {
+  WindowPacker packer = packer_of(documents, tokenizer);
   Window window{Ids(seq_len), Ids(seq_len), Starts(seq_len)};
   EXPECT_TRUE(packer.next({window.input, window.labels, window.starts}));
   return window;
@@ -179,6 +184,31 @@ TEST(WindowPacker, ATokenThatTheTokenizerDoesNotHaveIsRefused) {
             }),
             "a list holds the token id 258, but the tokenizer has only 258: it was made with "
             "another one, or data.format is wrong");
+}
+
+TEST(WindowPacker, PositionsShareTheTokensThatAreLeft) {
+  const ByteTokenizer tokenizer;
+  WindowPacker packer = packer_of({text(std::string(1000, 'x')), text("end")}, tokenizer);
+  Window window{Ids(9), Ids(9), Starts(9)};
+  const auto next = [&] { return packer.next({window.input, window.labels, window.starts}); };
+  std::vector<protocols::StreamPosition> positions;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(next());
+    positions.push_back(packer.position());
+    EXPECT_EQ(positions.back().leftover_tokens.size(), 1002u - 10 * (i + 1));
+    EXPECT_EQ(positions.back().leftover_tokens.end(), positions.front().leftover_tokens.end())
+        << "a copy for every batch that is made ahead";
+  }
+  // What comes next is not written to them.
+  ASSERT_EQ(positions.back().leftover_tokens, (Ids{'x', 257}));
+  EXPECT_FALSE(next());
+  EXPECT_EQ(positions.back().leftover_tokens, (Ids{'x', 257}));
+  EXPECT_EQ(packer.position().leftover_tokens,
+            (Ids{'x', 257, 256 | protocols::kDocumentStart, 'e', 'n', 'd', 257}));
+  packer.restore({positions[98]});
+  EXPECT_EQ(packer.position(), positions[98]);
+  ASSERT_TRUE(next());
+  EXPECT_EQ(packer.position(), positions[99]);
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "support/faulty_file_system.h"
 #include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/file_system.h"
@@ -121,6 +124,69 @@ TEST_F(CheckFilesTest, JsonThatIsNotARowToALine) {
   EXPECT_EQ(error("a.json").find("JSON over several lines; rows are objects"), 0u);
   write("a.json", "<!DOCTYPE html>\n<html>");
   EXPECT_EQ(error("a.json").find("a page of HTML"), 0u);
+}
+
+// Notes which files are read.
+class WatchedFiles final : public test::FaultyFileSystem {
+ public:
+  std::unique_ptr<base::ReadableFile> open_for_reading(const std::string& path) override {
+    return std::make_unique<Watched>(FaultyFileSystem::open_for_reading(path), read);
+  }
+  std::set<std::string> read;
+
+ private:
+  class Watched final : public base::ReadableFile {
+   public:
+    Watched(std::unique_ptr<base::ReadableFile> file, std::set<std::string>& read)
+        : file_(std::move(file)), read_(read) {}
+    std::size_t read_at(std::uint64_t offset, std::span<char> out) const override {
+      read_.insert(file_->path());
+      return file_->read_at(offset, out);
+    }
+    std::uint64_t size() const override { return file_->size(); }
+    const std::string& path() const override { return file_->path(); }
+
+   private:
+    std::unique_ptr<base::ReadableFile> file_;
+    std::set<std::string>& read_;
+  };
+};
+
+TEST_F(CheckFilesTest, RanksShareManyFiles) {
+  const auto name = [](int i) { return concat(i + 100, ".jsonl"); };
+  for (int i = 0; i < 64; ++i) write(name(i), jsonl({"a"}));
+  options_.ranks = 3;
+  const auto read_by = [&](std::int64_t rank) {
+    WatchedFiles files;
+    options_.rank = rank;
+    open_source(files, options_);
+    return files.read;
+  };
+  for (std::int64_t rank = 0; rank < 3; ++rank) EXPECT_EQ(read_by(rank).size(), 64u) << "few";
+  write(name(64), jsonl({"a"}));
+  std::set<std::string> all;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    const std::set<std::string> mine = read_by(rank);
+    EXPECT_LE(mine.size(), 23u) << "a third, and the first one to read";
+    all.insert(mine.begin(), mine.end());
+  }
+  EXPECT_EQ(all.size(), 65u) << "each by somebody";
+  // One that is no data ends the rank that looks at it, wherever it is.
+  for (int bad = 62; bad < 65; ++bad) {
+    write(name(bad), kPointer);
+    for (std::int64_t rank = 0; rank < 3; ++rank) {
+      options_.rank = rank;
+      if (rank == bad % 3) {
+        EXPECT_EQ(error(name(bad)).find("a pointer of Git LFS"), 0u);
+      } else {
+        EXPECT_NO_THROW(open()) << bad << " " << rank;
+      }
+    }
+    write(name(bad), jsonl({"a"}));
+  }
+  options_.ranks = 1;
+  options_.rank = 0;
+  EXPECT_EQ(read_by(0).size(), 65u);
 }
 
 TEST_F(CheckFilesTest, AFileBesideTheDataIsFoundAtTheStart) {
