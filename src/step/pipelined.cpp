@@ -82,8 +82,11 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
 }
 
 at::Tensor Pipelined::loss_sum(protocols::Batch& batch) {
-  const bool divides = batch.rows % plan_.microbatch_rows == 0;
-  const std::int64_t rows = divides ? plan_.microbatch_rows : batch.rows;
+  // Ranks that shard parameters gather them for every microbatch, together, and at the end of the data have
+  // different numbers of rows: they take all at once.
+  const bool is_cut =
+      batch.rows % plan_.microbatch_rows == 0 && !setup_.context.dims.fsdp_enabled();
+  const std::int64_t rows = is_cut ? plan_.microbatch_rows : batch.rows;
   return sum_of(runtime_->run_forward(forward_of(batch, rows, at::Tensor()), batch.rows / rows,
                                       boundary(rows, batch.seq_len), /*step=*/0));
 }

@@ -113,8 +113,9 @@ class PipelineCheckpointTest(RanksCase):
         for victim, name in enumerate(EIGHT_RANKS, 2):
             with self.subTest(layout=name):
                 degrees = LAYOUTS[name]
-                job = [*self.job(degrees), f"--nproc={ranks_of(degrees)}", "--checkpoint.interval=4", "--checkpoint.no-last_save_model_only",
-                       "--checkpoint.async_mode=async", "--lr_scheduler.total_steps=24", "--training.steps=24"]
+                job = [*self.job(degrees), f"--nproc={ranks_of(degrees)}", "--checkpoint.interval=4",
+                       "--checkpoint.no-last_save_model_only", "--checkpoint.async_mode=async",
+                       "--lr_scheduler.total_steps=24", "--training.steps=24"]
                 self.train(*job)
                 expected = self.metrics("dump"), self.weights_at(24, "dump")
                 shutil.rmtree(self.path("dump"))

@@ -182,8 +182,29 @@ class PipelineParallelTest(RanksCase):
                         self.assertAlmostEqual(a, b, delta=1e-6 * b)
                     self.assertEqual(other_samples, samples)
 
+    def test_validation_takes_all_data_of_ranks_with_unequal_shares(self):
+        """One reader gets more rows, in more microbatches, than the other, or than the others, of whom one gets none at times."""
+        job = [TINY, "--validation.enable", "--validation.dataset=c4_validation", "--validation.seq_len=64", "--validation.steps=-1",
+               "--validation.dataset_path", self.tokens("validation.u16", self.windows(7)), "--validation.local_batch_size=4",
+               "--training.steps=1", "--training.local_batch_size=4", "--optimizer.lr=1e-12"]
+
+        def validation_losses():
+            return [r["validation_loss"] for r in self.records() if "validation_loss" in r]
+
+        self.train(*job)
+        [alone] = validation_losses()
+        for degrees in ((1, 2, 1, 2, "Interleaved1F1B"), (1, 3, 1, 2, "ZBVZeroBubble"), (3, 1, 1, 2, "1F1B"), FSDP_TP):
+            for rows in (1, 2):
+                with self.subTest(degrees=degrees, rows=rows):
+                    self.train(*job, "--comm.mode=local_tensor", *layout(*degrees),
+                               f"--parallelism.pipeline_parallel_microbatch_size={rows}", "--training.local_batch_size=8",
+                               "--comm.train_timeout_seconds=20", env={"NGPU": str(ranks_of(degrees))})
+                    [loss] = validation_losses()
+                    self.assertAlmostEqual(loss, alone, delta=1e-6 * alone)
+
     def drawn(self, schedule, ranks, microbatches):
-        command = [os.environ["TITAN_TRAIN"], "schedule", "--name", schedule, "--pp", str(ranks), "--microbatches", str(microbatches), "--csv"]
+        command = [os.environ["TITAN_TRAIN"], "schedule", "--name", schedule, "--pp", str(ranks), "--microbatches", str(microbatches),
+                   "--csv"]
         return subprocess.run(command, cwd=ROOT, env=environment({}), check=True, capture_output=True, text=True).stdout
 
     def test_a_schedule_from_a_file_is_the_named_one(self):
@@ -206,7 +227,8 @@ class PipelineParallelTest(RanksCase):
                 (right.splitlines()[0], "pipeline schedule: 1 lines for 2 ranks"),
                 (right.replace("2F3,", ""), "rank 0: 2B3 comes before its forward"),
                 (right.replace("0F3,", "").replace("0B3", "").replace(",\n", "\n"), "rank 0: 0F3 is missing"),
-                (right.replace("1F0,1F1,3F0,3B0", "3F0,1F0,1F1,3B0"), "gets stuck:\n  rank 0: 2F0 waits for 1F0 of rank 1\n  rank 1: 3F0 waits for 2F0 of rank 0")):
+                (right.replace("1F0,1F1,3F0,3B0", "3F0,1F0,1F1,3B0"),
+                 "gets stuck:\n  rank 0: 2F0 waits for 1F0 of rank 1\n  rank 1: 3F0 waits for 2F0 of rank 0")):
             with self.subTest(message=message):
                 file = self.write("schedule.csv", text)
                 self.assertIn(message, self.refused_on(2, *layout(pipeline=2, schedule="PipelineScheduleMulti"),
@@ -215,7 +237,8 @@ class PipelineParallelTest(RanksCase):
     def test_wrong_configs_are_refused(self):
         p = "--parallelism.pipeline_parallel"
         for ranks, args, message in (
-                (2, [*layout(pipeline=2), "--training.local_batch_size=1"], "1F1B needs at least as many microbatches as stages (2), got 1"),
+                (2, [*layout(pipeline=2), "--training.local_batch_size=1"],
+                 "1F1B needs at least as many microbatches as stages (2), got 1"),
                 (2, [*layout(pipeline=2, schedule="DualPipeV"), "--training.local_batch_size=2"],
                  "DualPipeV needs at least as many microbatches as stages (4), got 2"),
                 (2, [*layout(pipeline=2), f"{p}_microbatch_size=3"],
@@ -235,7 +258,8 @@ class PipelineParallelTest(RanksCase):
     def test_a_check_needs_no_ranks_to_refuse_them(self):
         missing = self.path("no_schedule.csv")
         for ranks, args, message in (
-                (2, [*layout(pipeline=2), "--training.local_batch_size=1"], "1F1B needs at least as many microbatches as stages (2), got 1"),
+                (2, [*layout(pipeline=2), "--training.local_batch_size=1"],
+                 "1F1B needs at least as many microbatches as stages (2), got 1"),
                 (8, [*layout(pipeline=8), "--training.local_batch_size=8"], "a pipeline of 8 stages: 2 layers"),
                 (2, [*layout(pipeline=2), f"--parallelism.pipeline_parallel_schedule_csv={missing}"],
                  f"pipeline_parallel_schedule_csv: cannot open '{missing}'")):
@@ -268,7 +292,8 @@ class PipelineParallelTest(RanksCase):
     def test_wrong_names_of_modules_are_refused(self):
         for stages, message in (
                 ([["tok_embeddings", "layers.0"], ["layers.1", "norm"]], "the end where the model goes on with output"),
-                ([["tok_embeddings", "layers.0"], ["layers.1", "layers.2", "norm", "output"]], "layers.2 where the model goes on with norm"),
+                ([["tok_embeddings", "layers.0"], ["layers.1", "layers.2", "norm", "output"]],
+                 "layers.2 where the model goes on with norm"),
                 ([["layers.0", "tok_embeddings"], ["layers.1", "norm", "output"]],
                  "layers.0 where the model goes on with tok_embeddings"),
                 ([["tok_embeddings", "layers.0"], ["layers.0", "layers.1", "norm", "output"]],
