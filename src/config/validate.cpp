@@ -253,6 +253,18 @@ void validation_fits_the_model(const Rules& rules) {
   }
 }
 
+/// What is offloaded are shards.
+void offload_has_shards(const Rules& rules) {
+  const auto degrees = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size);
+  if (!rules.config.training.enable_cpu_offload || !degrees) return;
+  if (degrees->dp_shard == 1 && degrees->cp == 1) {
+    rules.broken(
+        {"training.enable_cpu_offload"},
+        "training.enable_cpu_offload: only sharded parameters can be kept in CPU memory; it needs "
+        "data_parallel_shard_degree > 1");
+  }
+}
+
 void prompts_have_no_text(const Rules& rules) {
   if (rules.config.data.prompt_field && !rules.origins.is_default("data.text_field")) {
     rules.broken({"data.text_field"},
@@ -349,6 +361,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   profiling_cycle_is_long_enough(rules);
   datasets_have_places(rules);
   validation_fits_the_model(rules);
+  offload_has_shards(rules);
   prompts_have_no_text(rules);
   mixture_is_the_only_source(rules);
   checkpoints_can_be_kept(rules);

@@ -65,7 +65,7 @@ class Application {
     name_ = name;
     done_ = {name, line.modules, std::visit(NameOfStyle(), line.style), &module, {}, {}, {}};
     std::visit([&](const auto& kind) { apply(module, kind); }, line.style);
-    if (observer_ != nullptr) observer_->styled(done_);
+    if (observer_ != nullptr && module.is_here()) observer_->styled(done_);
   }
 
   /// Every module with parameters has got a style.

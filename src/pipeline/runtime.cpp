@@ -281,7 +281,6 @@ Runtime::Runtime(const schedule::Schedule& computations, std::vector<Stage> stag
   actions_ = schedule::lower(computations).ranks.at(rank);
   splits_backward_ = has_halves(actions_);
   for (const Stage& stage : stages_) {
-    if (splits_backward_) autograd::let_weights_wait(*stage.model);
     stage.sharding->set_requires_gradient_sync(false);
     stage.sharding->set_reshard_after_backward(false);
   }

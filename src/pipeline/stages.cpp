@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "titan/autograd/split_backward.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/config/job_config.h"
@@ -177,6 +178,8 @@ protocols::ModelParts make_stages(
     tools::log_info("PP rank ", rank, " is building stage_idx ", index, " with modules ",
                     names_text(modules));
     protocols::ModelPart part{std::move(model), nullptr, {index, plan.placement.stages(), between}};
+    // Innermost: where something else multiplies (async tensor parallelism), no weight waits.
+    autograd::let_weights_wait(*part.model);
     part.sharding = parallelize(*part.model, context, config);
     parts.push_back(std::move(part));
     model = nullptr;

@@ -197,7 +197,8 @@ class PipelineParallelTest(RanksCase):
             for rows in (1, 2):
                 with self.subTest(degrees=degrees, rows=rows):
                     self.train(*job, "--comm.mode=local_tensor", *layout(*degrees),
-                               f"--parallelism.pipeline_parallel_microbatch_size={rows}", "--training.local_batch_size=8", "--comm.train_timeout_seconds=20", env={"NGPU": str(ranks_of(degrees))})
+                               f"--parallelism.pipeline_parallel_microbatch_size={rows}", "--training.local_batch_size=8",
+                               "--comm.train_timeout_seconds=20", env={"NGPU": str(ranks_of(degrees))})
                     [loss] = validation_losses()
                     self.assertAlmostEqual(loss, alone, delta=1e-6 * alone)
 

@@ -30,7 +30,8 @@ TEST(ProgramArguments, WorldSizeIsForCheck) {
                 .config.parallelism.tensor_parallel_degree,
             4);
   EXPECT_EQ(files.problems({"--world-size=8"}),
-            "  --world-size=8: only goes with --check, --estimate and --show-plan: a run takes its "
+            "  --world-size=8: only goes with --check, --estimate, --show-plan and schedule: a run "
+            "takes its "
             "size from the launcher");
   EXPECT_EQ(files.problems({"--check", "--world-size", "0"}),
             "  --world-size=0: must be in [1, 1e+06], got 0");

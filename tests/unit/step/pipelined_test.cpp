@@ -42,6 +42,7 @@ struct Job {
   std::int64_t accumulated = 1;   // local batches
   std::int64_t layers = 6;
   config::ActivationCheckpointMode ac = config::ActivationCheckpointMode::kNone;
+  bool async_tensor = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Job& job) {
@@ -66,6 +67,7 @@ config::JobConfig config_of(const Job& job) {
   config.parallelism.pipeline_parallel_schedule = job.schedule;
   config.parallelism.pipeline_parallel_microbatch_size = job.rows;
   config.parallelism.disable_loss_parallel = true;
+  config.parallelism.enable_async_tensor_parallel = job.async_tensor;
   config.training.local_batch_size = job.microbatches * job.rows;
   config.training.seq_len = kLength;
   config.training.mixed_precision_param = config::DType::kFloat32;
@@ -236,6 +238,20 @@ INSTANTIATE_TEST_SUITE_P(
             .degrees = {.dp_replicate = 2, .dp_shard = 1, .pp = 2},
             .ranks = 4,
             .accumulated = 2}));
+
+INSTANTIATE_TEST_SUITE_P(WithAsyncTensor, PipelinedSteps,
+                         ::testing::Values(Job{.schedule = "1F1B",
+                                               .degrees = {.dp_shard = 1, .tp = 2, .pp = 2},
+                                               .ranks = 4,
+                                               .async_tensor = true},
+                                           Job{.schedule = "ZBVZeroBubble",
+                                               .degrees = {.dp_shard = 1, .tp = 2, .pp = 2},
+                                               .ranks = 4,
+                                               .async_tensor = true},
+                                           Job{.schedule = "DualPipeV",
+                                               .degrees = {.dp_shard = 2, .tp = 2, .pp = 2},
+                                               .ranks = 8,
+                                               .async_tensor = true}));
 
 INSTANTIATE_TEST_SUITE_P(
     Recomputed, PipelinedSteps,
