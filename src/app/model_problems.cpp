@@ -1,7 +1,7 @@
 #include "app/engine_commands.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
-#include "titan/config/validate.h"
+#include "titan/config/layout.h"
 #include "titan/pipeline/stages.h"
 #include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"

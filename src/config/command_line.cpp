@@ -158,7 +158,7 @@ JobConfig model_only(const JobConfig& config) {
 /// The config as far as the action looks at it.
 JobConfig judged_config(Action action, const JobConfig& config) {
   if (action == Action::kGenerate || action == Action::kConvert) return model_only(config);
-  return forecasts(action) ? without_data(config) : config;
+  return forecasts(action) || action == Action::kSchedule ? without_data(config) : config;
 }
 
 /// The folder is opened much later, by the tokenizer; a wrong one is worth knowing now.

@@ -8,7 +8,7 @@
 #include "config/rules.h"
 #include "titan/base/errors.h"
 #include "titan/config/availability.h"
-#include "titan/config/validate.h"
+#include "titan/config/layout.h"
 
 namespace titan::config {
 
