@@ -82,8 +82,15 @@ void leave_all_but(nn::Module& model, const std::vector<std::string>& modules) {
   if (found != modules.size()) {
     throw ConfigError(
         "parallelism.module_fqns_per_model_part names a module that the model does not have; there "
-        "are "
-        "tok_embeddings, layers.0, layers.1, ..., norm and output");
+        "are tok_embeddings, layers.0, layers.1, ..., norm and output");
+  }
+  for (const std::string& name : modules) {
+    for (const nn::NamedParameter& named : model.submodule(name).parameter_names()) {
+      if (named.parameter->here) continue;
+      throw ConfigError(
+          concat("not available in this build yet: ", name, ".", named.name,
+                 " is shared with a module of another pipeline stage (tied weights)"));
+    }
   }
 }
 
