@@ -92,7 +92,7 @@ class CheckpointTest(TitanTest):
         self.assertIn("there is no such folder", self.refused(*SAVING, "--checkpoint.initial_load_path=/nowhere", exit_status=1))
         self.train(*SAVING)
         self.assertIn("holds the steps 2, 4", self.refused(*SAVING, "--checkpoint.load_step=7", exit_status=1))
-        self.assertIn("parts are: model, optimizer", self.refused(*SAVING, "--checkpoint.exclude_from_loading=weights"))
+        self.assertIn('must be "model", "optimizer"', self.refused(*SAVING, "--checkpoint.exclude_from_loading=weights"))
         wider = self.refused(*SAVING, "--model.flavor=debugmodel", exit_status=1)
         self.assertIn("tok_embeddings.weight", wider)
         self.assertIn("cannot continue", self.refused(*SAVING, "--training.steps=9", "--training.dataset_path",

@@ -185,7 +185,7 @@ class NprocTest(TitanTest):
         status, _ = run.finish()
         self.assertEqual(status, 1)
         self.assertRegex(run.text["stderr"], rf"rank 1 \(host \S+, pid {ranks[1]}\) is stopped")
-        self.assertRegex(run.text["stderr"], r"[Rr]ank 0 waited \d+ s in \w+ #\d+ of tp")
+        self.assertRegex(run.text["stderr"], r"[Rr]ank 0 waited [\d.]+ s in \w+ #\d+ of tp")
         self.assert_gone(ranks)
 
     def test_a_stopped_rank_of_a_pipeline_is_named_with_its_stage_and_action(self):
