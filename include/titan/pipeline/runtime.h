@@ -21,7 +21,8 @@ struct Boundary {
   at::ScalarType dtype = at::kFloat;
 };
 
-/// A stage of this rank. What it points to outlives it.
+/// A stage of this rank. What it points to outlives it. Weights' gradients wait only where the model lets them
+/// (autograd::let_weights_wait).
 struct Stage {
   std::int64_t index = 0;
   nn::Module* model = nullptr;

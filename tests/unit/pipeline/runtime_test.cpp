@@ -13,6 +13,7 @@
 #include <exception>
 #include <thread>
 
+#include "titan/autograd/split_backward.h"
 #include "titan/base/errors.h"
 #include "titan/nn/linear.h"
 #include "titan/nn/rms_norm.h"
@@ -141,6 +142,7 @@ class Rank {
                                                      std::chrono::seconds(20), &messages_);
     for (const std::int64_t stage : schedule.placement.stages_of(number)) {
       blocks_.push_back(std::make_unique<Block>());
+      autograd::let_weights_wait(*blocks_.back());
       blocks_.back()->weight().register_hook(
           [this, stage](const at::Tensor&) { seen_.push_back(concat(stage, " weights")); });
       shardings_.push_back(std::make_unique<SeenSharding>(stage, seen_));

@@ -41,7 +41,7 @@ class Registry : public ::testing::Test {
 
 TEST_F(Registry, ASpecOfOnesOwnIsFoundByItsName) {
   EXPECT_TRUE(get_train_spec("mine").parallelize);
-  EXPECT_FALSE(get_train_spec("mine").pipelining) << "an optional part";
+  EXPECT_FALSE(get_train_spec("mine").build_step_runner) << "an optional part";
   EXPECT_EQ(get_model_args("mine", "70B")->vocab_size(), 128256);
 }
 
