@@ -19,7 +19,7 @@ std::string loader_error() {
 Engine& load_engine() {
   std::error_code failed;
   // LibTorch's libraries cannot be loaded from a folder that is gone, and say something else.
-  std::filesystem::current_path(failed);
+  static_cast<void>(std::filesystem::current_path(failed));
   if (failed) {
     throw RunError(concat("the working directory cannot be used (", failed.message(),
                           "): it was removed, or moved out of reach; change to another one"));

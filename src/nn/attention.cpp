@@ -54,8 +54,9 @@ at::Tensor attend(const Inputs& inputs, const CausalMask&) {
 }  // namespace
 
 Tensors InnerAttention::forward(const Inputs& inputs) {
-  const AttentionMask mask = inputs.sequence ? inputs.sequence->mask : CausalMask{};
-  return {std::visit([&](const auto& kind) { return attend(inputs, kind); }, mask)};
+  if (!inputs.sequence) return {attend(inputs, CausalMask{})};
+  return {
+      std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
 }
 
 Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_heads) {

@@ -41,12 +41,12 @@ void request_stop(int signal) {
 
 void request_profile(int) { ++profile_requests; }
 
-void install(int signal, void (*handler)(int), struct sigaction* previous) {
+void install(int signal, void (*handler)(int), struct sigaction* before) {
   struct sigaction action = {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // reads and writes under way go on
   sigemptyset(&action.sa_mask);
-  TITAN_CHECK(::sigaction(signal, &action, previous) == 0, "no handler for signal ", signal);
+  TITAN_CHECK(::sigaction(signal, &action, before) == 0, "no handler for signal ", signal);
 }
 
 bool is_ignored(int signal) {

@@ -22,8 +22,9 @@ class AttentionTest : public ::testing::Test {
     attention.init_weights(0.02, at::make_generator<at::CPUGeneratorImpl>(1));
   }
 
-  at::Tensor run(const at::Tensor& x, SequenceInfo sequence) {
-    return attention({{x, table}, std::make_shared<const SequenceInfo>(std::move(sequence))}).at(0);
+  at::Tensor run(const at::Tensor& input, SequenceInfo sequence) {
+    return attention({{input, table}, std::make_shared<const SequenceInfo>(std::move(sequence))})
+        .at(0);
   }
 
   const c10::NoGradGuard no_grad;
