@@ -273,7 +273,6 @@ class Runtime::Run {
 Runtime::Runtime(const schedule::Schedule& computations, std::vector<Stage> stages,
                  Boundary boundary, const comm::RankContext& context)
     : placement_(computations.placement),
-      microbatches_(computations.microbatches),
       stages_(std::move(stages)),
       boundary_(std::move(boundary)),
       context_(context) {

@@ -69,7 +69,6 @@ class Runtime {
   std::string phase_of(const schedule::Action& action) const;
 
   schedule::Placement placement_;
-  std::int64_t microbatches_;
   bool splits_backward_ = false;
   std::vector<schedule::Action> actions_;
   std::vector<Stage> stages_;

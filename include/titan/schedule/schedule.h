@@ -47,11 +47,6 @@ constexpr bool has_one_stage_per_rank(Kind kind) {
 constexpr bool is_v_shaped(Kind kind) {
   return kind == Kind::kZbvZeroBubble || kind == Kind::kDualPipeV;
 }
-/// Whether backward is split into the inputs' and the weights' gradients.
-constexpr bool splits_backward(Kind kind) {
-  return kind == Kind::kInterleavedZeroBubble || is_v_shaped(kind);
-}
-
 /// Why there is no such schedule, with the nearest that there is; nothing: there is one.
 std::optional<std::string> problem_of(Kind kind, std::int64_t ranks, std::int64_t stages_per_rank,
                                       std::int64_t microbatches);
