@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands (tokenize,
-# generate, convert, plot) come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
+# generate, convert, schedule, plot) come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
 #
 #   NGPU=1            ranks of this machine (TorchTitan's script says 8): more than one are started by torchrun, or by titan_train
 #                     itself where there is no Python
@@ -116,7 +116,7 @@ fi
 
 arguments=()
 case "${1:-}" in
-  tokenize | generate | convert | plot) arguments+=("$1"); shift ;;
+  tokenize | generate | convert | schedule | plot) arguments+=("$1"); shift ;;
 esac
 if [[ "${arguments[*]}" == plot ]]; then
   : # draws runs, whatever their configs
