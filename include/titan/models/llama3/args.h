@@ -47,7 +47,7 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
 };
 
-/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and three sized for CPUs
+/// All flavors by name: debugmodel, 1B, 8B, 70B, 405B, their attention variants, and three sized for CPUs
 /// (tiny, wiki10m, bench100m).
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors();
 
