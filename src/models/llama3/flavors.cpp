@@ -34,6 +34,13 @@ TransformerModelArgs tiny_8_heads() {
   return args;
 }
 
+/// The same with one weight for embedding and output layer.
+TransformerModelArgs tiny_tied() {
+  TransformerModelArgs args = tiny_8_heads();
+  args.enable_weight_tying = true;
+  return args;
+}
+
 /// 10.5 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
 TransformerModelArgs wiki10m() {
   TransformerModelArgs args;
@@ -89,6 +96,7 @@ std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
       {"debugmodel_varlen_attn", by_document(debugmodel(), AttentionType::kVarlen)},
       {"tiny", tiny()},
       {"tiny_8_heads", tiny_8_heads()},
+      {"tiny_tied", tiny_tied()},
       {"wiki10m", wiki10m()},
       {"bench100m", bench100m()},
       {"1B", llama_1b()},

@@ -34,6 +34,8 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   bool depth_init = true;
   AttentionType attn_type = AttentionType::kSdpa;
   AttentionMaskType attn_mask_type = AttentionMaskType::kCausal;
+  /// Whether the output layer's weight is the embedding's, as in the small models of Llama 3.2.
+  bool enable_weight_tying = false;
 
   /// Width of the feed-forward layers.
   std::int64_t ffn_hidden_dim() const;
