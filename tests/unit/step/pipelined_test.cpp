@@ -44,6 +44,7 @@ struct Job {
   std::int64_t layers = 6;
   config::ActivationCheckpointMode ac = config::ActivationCheckpointMode::kNone;
   bool async_tensor = false;
+  bool by_document = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Job& job) {
@@ -59,6 +60,7 @@ models::llama3::TransformerModelArgs args_of(const Job& job) {
   args.multiple_of = 8;
   args.vocabulary = kVocabulary;
   args.max_seq_len = kLength;
+  if (job.by_document) args.attn_mask_type = models::llama3::AttentionMaskType::kBlockCausal;
   return args;
 }
 
@@ -71,6 +73,7 @@ config::JobConfig config_of(const Job& job) {
   config.parallelism.enable_async_tensor_parallel = job.async_tensor;
   config.training.local_batch_size = job.microbatches * job.rows;
   config.training.seq_len = kLength;
+  config.data.document_mask = job.by_document;
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = "op";
@@ -82,6 +85,7 @@ void add_row(protocols::Batch& batch, std::int64_t row) {
   std::mt19937_64 random(static_cast<std::uint64_t>(row) + 1);
   for (std::int64_t i = 0; i < kLength; ++i) {
     batch.input.push_back(static_cast<std::int64_t>(random() % kVocabulary));
+    batch.document_starts.push_back(i % 3 == row % 3);
     batch.labels.push_back(i % 5 == row % 5 ? protocols::kIgnoreIndex
                                             : static_cast<std::int64_t>(random() % kVocabulary));
   }
@@ -234,6 +238,22 @@ INSTANTIATE_TEST_SUITE_P(
             .degrees = {.dp_replicate = 2, .dp_shard = 1, .pp = 2},
             .ranks = 4,
             .accumulated = 2}));
+
+INSTANTIATE_TEST_SUITE_P(
+    OfSharedTexts, PipelinedSteps,
+    ::testing::Values(Job{"1F1B", {.dp_shard = 1, .cp = 2}, 2, 4},  // one stage
+                      Job{"1F1B", {.dp_shard = 1, .cp = 2, .pp = 2}, 4, 4},
+                      Job{"ZBVZeroBubble", {.dp_shard = 2, .cp = 2, .pp = 2}, 8, 4},
+                      Job{"Interleaved1F1B", {.dp_shard = 2, .cp = 2, .tp = 2, .pp = 2}, 16, 4},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 1, .cp = 2, .pp = 2},
+                          .ranks = 4,
+                          .by_document = true},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 2, .cp = 2},
+                          .ranks = 4,
+                          .accumulated = 2,
+                          .by_document = true}));
 
 INSTANTIATE_TEST_SUITE_P(WithAsyncTensor, PipelinedSteps,
                          ::testing::Values(Job{.schedule = "1F1B",
