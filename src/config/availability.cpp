@@ -41,8 +41,12 @@ constexpr Missing kMissing[] = {
      "quantized Hugging Face checkpoints"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
-    {"parallelism.context_parallel_degree",
-     [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
+    {"parallelism.context_parallel_load_balancer",
+     [](const C& c) {
+       return c.parallelism.context_parallel_degree > 1 &&
+              c.parallelism.context_parallel_load_balancer == LoadBalancer::kPtrr;
+     },
+     "balancing by the blocks of a document mask"},
     {"parallelism.expert_parallel_degree",
      [](const C& c) { return c.parallelism.expert_parallel_degree > 1; }, "expert parallelism"},
     {"parallelism.expert_parallel_comm_backend",

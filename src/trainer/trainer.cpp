@@ -12,6 +12,7 @@
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/profiling/profiler.h"
 #include "titan/step/batch_tensors.h"
 #include "titan/step/early_step.h"
@@ -138,7 +139,7 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
   protocols::StepMetrics metrics = metrics_of(loss, norm, stop_signals);
   const bool logs = metrics_->should_log(step_);
   // Of a step that is not logged it is heard of only when the job ends with it.
-  metrics.max_loss = logs ? max_loss(metrics.max_loss, own.tokens, all.tokens) : metrics.loss;
+  metrics.max_loss = logs ? max_loss(metrics.max_loss, all.tokens) : metrics.loss;
   switch (nonfinite_->judge(metrics)) {
     case NonfinitePolicy::Verdict::kGoBack:
       go_back();
@@ -198,8 +199,10 @@ protocols::StepMetrics Trainer::metrics_of(const at::Tensor& loss, const at::Ten
   return metrics;
 }
 
-/// The largest mean loss of a rank's own tokens.
-double Trainer::max_loss(double own_loss, double own_tokens, double tokens) const {
+/// The largest mean loss of a rank's own tokens: its part of its rows.
+double Trainer::max_loss(double own_loss, double tokens) const {
+  const auto own_tokens = static_cast<double>(step::count_valid_tokens(
+      microbatches_, parallel::text_cut(environment_.context, config_.parallelism)));
   return sums_->max(own_tokens > 0 ? own_loss * (std::max(tokens, 1.0) / own_tokens) : 0);
 }
 

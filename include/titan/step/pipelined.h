@@ -29,7 +29,7 @@ class Pipelined : public protocols::StepRunner {
   const pipeline::Runtime& runtime() const { return *runtime_; }
 
  private:
-  pipeline::Boundary boundary(std::int64_t rows, std::int64_t seq_len) const;
+  pipeline::Boundary boundary(std::int64_t rows, std::int64_t length) const;
   pipeline::StageForward forward_of(protocols::Batch& batch, std::int64_t rows,
                                     const at::Tensor& valid_tokens);
   at::Tensor sum_of(const std::vector<at::Tensor>& losses) const;

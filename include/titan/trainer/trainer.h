@@ -82,7 +82,7 @@ class Trainer {
   at::Tensor divisor_of_loss(double tokens) const;
   protocols::StepMetrics metrics_of(const at::Tensor& loss, const at::Tensor& norm,
                                     const tools::StopSignals& stop_signals);
-  double max_loss(double own_loss, double own_tokens, double tokens) const;
+  double max_loss(double own_loss, double tokens) const;
   at::Tensor gradient_norm() const;
   void update(const at::Tensor& norm);
   void go_back();

@@ -46,6 +46,7 @@ struct Job {
   config::ActivationCheckpointMode ac = config::ActivationCheckpointMode::kNone;
   bool async_tensor = false;
   bool tied = false;  // the output layer's weight and the embedding's
+  bool by_document = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Job& job) {
@@ -62,6 +63,7 @@ models::llama3::TransformerModelArgs args_of(const Job& job) {
   args.vocabulary = kVocabulary;
   args.max_seq_len = kLength;
   args.enable_weight_tying = job.tied;
+  if (job.by_document) args.attn_mask_type = models::llama3::AttentionMaskType::kBlockCausal;
   return args;
 }
 
@@ -74,6 +76,7 @@ config::JobConfig config_of(const Job& job) {
   config.parallelism.enable_async_tensor_parallel = job.async_tensor;
   config.training.local_batch_size = job.microbatches * job.rows;
   config.training.seq_len = kLength;
+  config.data.document_mask = job.by_document;
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = "op";
@@ -86,6 +89,7 @@ void add_row(protocols::Batch& batch, std::int64_t row) {
   std::mt19937_64 random(static_cast<std::uint64_t>(row) + 1);
   for (std::int64_t i = 0; i < kLength; ++i) {
     batch.input.push_back(static_cast<std::int64_t>(random() % kVocabulary));
+    batch.document_starts.push_back(i % 3 == row % 3);
     batch.labels.push_back(i % 5 == row % 5 ? protocols::kIgnoreIndex
                                             : static_cast<std::int64_t>(random() % kVocabulary));
   }
@@ -283,6 +287,22 @@ INSTANTIATE_TEST_SUITE_P(
                             .degrees = kTwo,
                             .ranks = 2,
                             .ac = config::ActivationCheckpointMode::kFull})));
+
+INSTANTIATE_TEST_SUITE_P(
+    OfSharedTexts, PipelinedSteps,
+    ::testing::Values(Job{"1F1B", {.dp_shard = 1, .cp = 2}, 2, 4},  // one stage
+                      Job{"1F1B", {.dp_shard = 1, .cp = 2, .pp = 2}, 4, 4},
+                      Job{"ZBVZeroBubble", {.dp_shard = 2, .cp = 2, .pp = 2}, 8, 4},
+                      Job{"Interleaved1F1B", {.dp_shard = 2, .cp = 2, .tp = 2, .pp = 2}, 16, 4},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 1, .cp = 2, .pp = 2},
+                          .ranks = 4,
+                          .by_document = true},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 2, .cp = 2},
+                          .ranks = 4,
+                          .accumulated = 2,
+                          .by_document = true}));
 
 INSTANTIATE_TEST_SUITE_P(WithAsyncTensor, PipelinedSteps,
                          ::testing::Values(Job{.schedule = "1F1B",

@@ -47,6 +47,7 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::string to_json() const override;
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
+  bool allows_cut_texts() const override { return true; }
 };
 
 /// All flavors by name: debugmodel, 1B, 8B, 70B, 405B, their attention variants, and three sized for CPUs
