@@ -2,23 +2,27 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_scaled_mm.h>
-#include <ATen/ops/exp2.h>
-#include <ATen/ops/floor.h>
-#include <ATen/ops/log2.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
+
+#include <limits>
+
+#include "components/quantization/float8_operators.h"
 
 namespace titan::components {
 
 namespace {
 
-constexpr double kSmallest = 1e-12;
-
-double largest_of(at::ScalarType type) { return type == at::kFloat8_e5m2 ? 57344.0 : 448.0; }
-
 at::Tensor largest_entries(const at::Tensor& matrix, Granularity granularity) {
+  const std::int64_t dim = granularity == Granularity::kRow ? 1 : 0;
+  if (matrix.is_cuda()) {  // the same in one pass
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (granularity == Granularity::kTensor) return at::linalg_vector_norm(matrix, kInfinity);
+    return at::linalg_vector_norm(matrix, kInfinity, dim, /*keepdim=*/true);
+  }
   if (granularity == Granularity::kTensor) return matrix.abs().amax();
-  return matrix.abs().amax(granularity == Granularity::kRow ? -1 : 0, /*keepdim=*/true);
+  return matrix.abs().amax(dim, /*keepdim=*/true);
 }
 
 /// One scale for the whole as one for each row (`[rows, 1]`) or column, for products that take both
@@ -32,7 +36,7 @@ at::Tensor emulated(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType
 }
 
 at::Tensor scaled(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType type, bool fast) {
-  // The units take rows of the left and columns of the right one.
+  // The units take rows of the left and columns of the right one; here they lie so already.
   const at::Tensor left = a.values.contiguous();
   const at::Tensor right = b.values.t().contiguous().t();
   at::Tensor left_inverse = a.scale.reciprocal();
@@ -59,19 +63,29 @@ at::Tensor scaled(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType t
 
 Float8Matrix Float8Matrix::t() const { return {values.t(), scale.dim() == 2 ? scale.t() : scale}; }
 
-Float8Matrix to_float8(const at::Tensor& matrix, const Float8Cast& cast,
-                       comm::ProcessGroup* ranks) {
-  const double largest = largest_of(cast.type);
+at::Tensor float8_scale(const at::Tensor& matrix, const Float8Cast& cast,
+                        comm::ProcessGroup* ranks) {
   at::Tensor entries = largest_entries(matrix, cast.granularity);
   if (ranks != nullptr && ranks->size() > 1) {
     entries = entries.to(at::kFloat);  // exact, and every back end can compare it
     ranks->all_reduce(entries, comm::ReduceOp::kMax).wait();
   }
-  at::Tensor scale = (largest / entries.to(at::kDouble).clamp_min(kSmallest)).to(at::kFloat);
-  // By arithmetic as torchao does, which next to powers of two differs from cutting off bits.
-  if (cast.power_of_two) scale = at::exp2(at::floor(at::log2(scale)));
+  return float8_scales(entries, cast.type, cast.power_of_two);
+}
+
+Float8Matrix to_float8(const at::Tensor& matrix, const at::Tensor& scale, at::ScalarType type,
+                       Float8Layout layout) {
+  if (layout != Float8Layout::kAsItLies) {
+    return {cast_to_float8(matrix, scale, type, layout == Float8Layout::kByColumn), scale};
+  }
+  const double largest = largest_float8(type);
   // The cast does not saturate by itself.
-  return {(matrix.to(at::kFloat) * scale).clamp_(-largest, largest).to(cast.type), scale};
+  return {(matrix.to(at::kFloat) * scale).clamp_(-largest, largest).to(type), scale};
+}
+
+Float8Matrix to_float8(const at::Tensor& matrix, const Float8Cast& cast, comm::ProcessGroup* ranks,
+                       Float8Layout layout) {
+  return to_float8(matrix, float8_scale(matrix, cast, ranks), cast.type, layout);
 }
 
 at::Tensor multiply(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType type,

@@ -62,6 +62,11 @@ comm::ProcessGroup* sharing(const WeightRanks& ranks, const Float8Cast& cast,
   return summed == cut ? ranks.group : nullptr;
 }
 
+/// Emulated products take matrices as they lie: a copy would change how float32 sums are taken.
+Float8Layout layout(Float8Products products, Float8Layout wanted) {
+  return products == Float8Products::kScaled ? wanted : Float8Layout::kAsItLies;
+}
+
 struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             Float8Recipe recipe, Float8Products products, WeightRanks ranks) {
@@ -69,9 +74,11 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
     const Casts casts = casts_of(recipe);
     const at::Tensor rows = x.reshape({-1, x.size(-1)});
     const Float8Matrix left =
-        to_float8(rows, casts.x, sharing(ranks, casts.x, {Side::kK}, Side::kK));
+        to_float8(rows, casts.x, sharing(ranks, casts.x, {Side::kK}, Side::kK),
+                  layout(products, Float8Layout::kByRow));
     const Float8Matrix right = to_float8(
-        weight.t(), casts.weight, sharing(ranks, casts.weight, {Side::kK, Side::kN}, Side::kK));
+        weight.t(), casts.weight, sharing(ranks, casts.weight, {Side::kK, Side::kN}, Side::kK),
+        layout(products, Float8Layout::kByColumn));
     at::Tensor y = multiply(left, right, x.scalar_type(), products, /*fast=*/true);
     context->save_for_backward({x, weight});
     context->saved_data["recipe"] = static_cast<std::int64_t>(recipe);
@@ -96,17 +103,22 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
     const at::Tensor weight_t = saved[1].t();
     const at::Tensor gradient = gradients[0].reshape({-1, gradients[0].size(-1)});
 
-    at::Tensor of_x;
-    Float8Matrix left;
+    const bool one_scale = casts.gradient.granularity == Granularity::kTensor;
+    const bool needs_x = context->needs_input_grad(0);
     const bool needs_weight = context->needs_input_grad(1);
-    if (context->needs_input_grad(0) || casts.gradient.granularity == Granularity::kTensor) {
-      left =
-          to_float8(gradient, casts.gradient, sharing(ranks, casts.gradient, {Side::kN}, Side::kN));
+    at::Tensor scale;
+    if (needs_x || one_scale) {
+      scale = float8_scale(gradient, casts.gradient,
+                           sharing(ranks, casts.gradient, {Side::kN}, Side::kN));
     }
-    if (context->needs_input_grad(0)) {
+    at::Tensor of_x;
+    if (needs_x) {
+      const Float8Matrix left =
+          to_float8(gradient, scale, casts.gradient.type, layout(products, Float8Layout::kByRow));
       const Float8Matrix right =
           to_float8(weight_t, casts.weight_for_input,
-                    sharing(ranks, casts.weight_for_input, {Side::kK, Side::kN}, Side::kN));
+                    sharing(ranks, casts.weight_for_input, {Side::kK, Side::kN}, Side::kN),
+                    layout(products, Float8Layout::kByRow));
       of_x = multiply(left, right.t(), gradient.scalar_type(), products, /*fast=*/false)
                  .view(x.sizes());
     }
@@ -115,12 +127,14 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
     if (needs_weight && !casts.weight_gradient_in_float8) {
       of_weight = at::mm(gradient.t(), rows);
     } else if (needs_weight) {
-      const Float8Matrix by_token = casts.gradient.granularity == Granularity::kTensor
-                                        ? left
-                                        : to_float8(gradient, casts.gradient_for_weight);
-      const Float8Matrix again =
-          to_float8(rows, casts.x_again, sharing(ranks, casts.x_again, {Side::kK}, std::nullopt));
-      of_weight = multiply(by_token.t(), again, gradient.scalar_type(), products, /*fast=*/false);
+      const at::Tensor by_token =
+          one_scale ? scale : float8_scale(gradient, casts.gradient_for_weight);
+      const Float8Matrix left = to_float8(gradient, by_token, casts.gradient_for_weight.type,
+                                          layout(products, Float8Layout::kByColumn));
+      const Float8Matrix right =
+          to_float8(rows, casts.x_again, sharing(ranks, casts.x_again, {Side::kK}, std::nullopt),
+                    layout(products, Float8Layout::kByColumn));
+      of_weight = multiply(left.t(), right, gradient.scalar_type(), products, /*fast=*/false);
     }
     return {of_x, of_weight, {}, {}, {}};
   }

@@ -18,7 +18,7 @@ enum class Granularity {
 
 /// A matrix x, of which `values / scale` is left.
 struct Float8Matrix {
-  at::Tensor values;  // float8, strides of x
+  at::Tensor values;  // float8
   at::Tensor scale;   // float32; one number, `[rows, 1]` or `[1, columns]`
 
   Float8Matrix t() const;
@@ -31,11 +31,21 @@ struct Float8Cast {
   bool power_of_two = false;
 };
 
-/// Rounds a matrix, bfloat16 or float32, to nearest, and to the largest number of the type where it
-/// would overflow. `ranks`: those that have other parts of what shares a scale, along the matrix's
-/// cut dimension; all take the largest of their entries together. Null: there are none.
+/// How what was rounded lies in memory: as the matrix does, or as the GPU's units want it.
+enum class Float8Layout { kAsItLies, kByRow, kByColumn };
+
+/// The scale of a matrix, bfloat16 or float32. `ranks`: those that have other parts of what shares a
+/// scale; all take the largest of their entries together. Null: there are none.
+at::Tensor float8_scale(const at::Tensor& matrix, const Float8Cast& cast,
+                        comm::ProcessGroup* ranks = nullptr);
+
+/// Rounds to nearest, and to the largest number of the type where it would overflow.
+Float8Matrix to_float8(const at::Tensor& matrix, const at::Tensor& scale, at::ScalarType type,
+                       Float8Layout layout = Float8Layout::kAsItLies);
+/// The same with the matrix's own scale.
 Float8Matrix to_float8(const at::Tensor& matrix, const Float8Cast& cast,
-                       comm::ProcessGroup* ranks = nullptr);
+                       comm::ProcessGroup* ranks = nullptr,
+                       Float8Layout layout = Float8Layout::kAsItLies);
 
 /// How matrices in float8 are multiplied.
 enum class Float8Products {
