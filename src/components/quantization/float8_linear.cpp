@@ -80,7 +80,10 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
         weight.t(), casts.weight, sharing(ranks, casts.weight, {Side::kK, Side::kN}, Side::kK),
         layout(products, Float8Layout::kByColumn));
     at::Tensor y = multiply(left, right, x.scalar_type(), products, /*fast=*/true);
-    context->save_for_backward({x, weight});
+    // One scale of a whole matrix is good for backward too.
+    const bool same = casts.x_again.granularity == Granularity::kTensor;
+    context->save_for_backward(
+        {x, weight, same ? left.scale : at::Tensor(), same ? right.scale : at::Tensor()});
     context->saved_data["recipe"] = static_cast<std::int64_t>(recipe);
     context->saved_data["products"] = static_cast<std::int64_t>(products);
     context->saved_data["group"] = reinterpret_cast<std::int64_t>(ranks.group);
@@ -115,10 +118,13 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
     if (needs_x) {
       const Float8Matrix left =
           to_float8(gradient, scale, casts.gradient.type, layout(products, Float8Layout::kByRow));
-      const Float8Matrix right =
-          to_float8(weight_t, casts.weight_for_input,
-                    sharing(ranks, casts.weight_for_input, {Side::kK, Side::kN}, Side::kN),
-                    layout(products, Float8Layout::kByRow));
+      const at::Tensor of_weights = saved[3].defined()
+                                        ? saved[3]
+                                        : float8_scale(weight_t, casts.weight_for_input,
+                                                       sharing(ranks, casts.weight_for_input,
+                                                               {Side::kK, Side::kN}, Side::kN));
+      const Float8Matrix right = to_float8(weight_t, of_weights, casts.weight_for_input.type,
+                                           layout(products, Float8Layout::kByRow));
       of_x = multiply(left, right.t(), gradient.scalar_type(), products, /*fast=*/false)
                  .view(x.sizes());
     }
@@ -131,9 +137,13 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
           one_scale ? scale : float8_scale(gradient, casts.gradient_for_weight);
       const Float8Matrix left = to_float8(gradient, by_token, casts.gradient_for_weight.type,
                                           layout(products, Float8Layout::kByColumn));
+      const at::Tensor of_rows =
+          saved[2].defined()
+              ? saved[2]
+              : float8_scale(rows, casts.x_again,
+                             sharing(ranks, casts.x_again, {Side::kK}, std::nullopt));
       const Float8Matrix right =
-          to_float8(rows, casts.x_again, sharing(ranks, casts.x_again, {Side::kK}, std::nullopt),
-                    layout(products, Float8Layout::kByColumn));
+          to_float8(rows, of_rows, casts.x_again.type, layout(products, Float8Layout::kByColumn));
       of_weight = multiply(left.t(), right, gradient.scalar_type(), products, /*fast=*/false);
     }
     return {of_x, of_weight, {}, {}, {}};
