@@ -10,8 +10,10 @@
 namespace titan::app {
 namespace {
 
-/// Quantization is announced in the list of what is not available yet, with its own words.
-bool is_announced(const std::string& converter) { return converter.starts_with("quantize."); }
+/// What is announced in the list of what is not available yet, with its own words.
+bool is_announced(const std::string& converter) {
+  return converter.starts_with("quantize.grouped_mm.");
+}
 
 /// Degrees of tensor parallelism that the model cannot be cut by.
 void check_tensor_parallel(const config::JobConfig& config, std::int64_t world_size) {

@@ -31,7 +31,8 @@ class CudaAccelerator : public tools::Accelerator {
   tools::DeviceFacts facts(int index) const override {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, index), "cannot ask the GPU for its properties");
-    return {"cuda", properties.name, properties.totalGlobalMem};
+    return {"cuda", properties.name, properties.totalGlobalMem,
+            properties.major * 10 + properties.minor};
   }
 
   tools::DeviceMemory peak_memory(int index) const override {

@@ -104,6 +104,26 @@ Results logical_not(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), at::kBool}};
 }
 
+/// (tensor)
+Results elementwise(const Stack& arguments) { return {like(arguments[0].toTensor())}; }
+
+/// (largest entries, ...): one float32 for each.
+Results float8_scales(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), at::kFloat}};
+}
+
+/// (matrix, scale, type, ...)
+Results cast_to_float8(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), arguments[2].toScalarType()}};
+}
+
+/// (a `[M, K]`, b `[K, N]`, scales, bias, scale of the result, type, ...)
+Results scaled_mm(const Stack& arguments) {
+  const at::Tensor& a = arguments[0].toTensor();
+  const at::ScalarType type = arguments[6].isNone() ? a.scalar_type() : arguments[6].toScalarType();
+  return {{{a.size(0), arguments[1].toTensor().size(1)}, type}};
+}
+
 /// (tensor): one place only. Where documents begin is asked so; it takes little memory however many there are.
 Results nonzero(const Stack& arguments) {
   return {{{1, arguments[0].toTensor().dim()}, at::kLong}};
@@ -123,6 +143,10 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::logical_xor", logical},
       {"aten::logical_not", logical_not},
       {"aten::nonzero", nonzero},
+      {"aten::abs", elementwise},
+      {"titan::float8_scales", float8_scales},
+      {"titan::cast_to_float8", cast_to_float8},
+      {"aten::_scaled_mm", scaled_mm},
       {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
       {"aten::_flash_attention_forward", packed_attention},

@@ -27,10 +27,10 @@ void check_model_converters(const config::JobConfig& config) {
 }
 
 std::vector<std::unique_ptr<ModelConverter>> build_model_converters(
-    const config::JobConfig& config, const mesh::ParallelDims& dims) {
+    const config::JobConfig& config, const comm::RankContext& context) {
   std::vector<std::unique_ptr<ModelConverter>> result;
   for (const std::string& name : config.model.converters) {
-    result.push_back(registry().find("model.converters", name)(config, dims));
+    result.push_back(registry().find("model.converters", name)(config, context));
   }
   return result;
 }

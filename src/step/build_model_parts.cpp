@@ -14,7 +14,7 @@ RankModel build_model_parts(const protocols::TrainSpec& spec, const protocols::M
                             const comm::RankContext& context, const config::JobConfig& config,
                             const std::function<void(nn::Module&)>& adjust) {
   RankModel result;
-  result.converters = protocols::build_model_converters(config, context.dims);
+  result.converters = protocols::build_model_converters(config, context);
   const auto build = [&] {
     auto model = spec.build_model(args, parallel::torch_dtype(config.training.dtype));
     result.size = args.size_of(*model, config.training.seq_len);

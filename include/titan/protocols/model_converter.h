@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "titan/mesh/parallel_dims.h"
+#include "titan/comm/rank_context.h"
 #include "titan/protocols/model_part.h"
 
 namespace titan::config {
@@ -26,16 +26,16 @@ class ModelConverter {
   virtual void after_optimizer_step(const ModelParts& parts) {}
 };
 
-/// Throws ConfigError when the converter cannot do what the job asks for.
+/// For one rank's model. Throws ConfigError when the converter cannot do what the job asks for.
 using BuildModelConverterFn = std::function<std::unique_ptr<ModelConverter>(
-    const config::JobConfig&, const mesh::ParallelDims&)>;
+    const config::JobConfig&, const comm::RankContext&)>;
 
 /// Adds a converter under the name that `model.converters` uses. Throws ConfigError when the name is taken.
 void register_model_converter(const std::string& name, BuildModelConverterFn build);
 /// Throws ConfigError for a name in the config that is not registered, listing those that are.
 void check_model_converters(const config::JobConfig& config);
 /// Those that the config names, in its order. Throws ConfigError listing the registered names.
-std::vector<std::unique_ptr<ModelConverter>> build_model_converters(const config::JobConfig& config,
-                                                                    const mesh::ParallelDims& dims);
+std::vector<std::unique_ptr<ModelConverter>> build_model_converters(
+    const config::JobConfig& config, const comm::RankContext& context);
 
 }  // namespace titan::protocols

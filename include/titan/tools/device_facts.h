@@ -12,6 +12,7 @@ struct DeviceFacts {
   std::string type;  // "cpu", "cuda"
   std::string name;  // as the driver or /proc/cpuinfo has it
   std::uint64_t total_memory_bytes = 0;
+  int capability = 0;  // of a GPU: compute capability times ten, 90 for 9.0
 };
 
 /// The machine's processor and physical memory.

@@ -23,7 +23,11 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
     testing::Values(
-        Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
+        Asked{{"--model.converters=quantize.grouped_mm.float8"},
+              "model.converters = [\"quantize.grouped_mm.float8\"]"},
+        Asked{{"--model.converters=float8",
+               "--quantize.linear.float8.enable_fsdp_float8_all_gather"},
+              "quantize.linear.float8.enable_fsdp_float8_all_gather = true"},
         Asked{{"--activation_checkpoint.mode=memory_budget"},
               "activation_checkpoint.mode = \"memory_budget\""},
         Asked{{"--compile.enable"}, "compile.enable = true"},

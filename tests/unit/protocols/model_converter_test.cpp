@@ -27,15 +27,15 @@ TEST(ModelConverters, AreFoundByNameInTheConfigsOrder) {
   std::vector<std::string> built;
   for (const std::string name : {"mine.first", "mine.second"}) {
     register_model_converter(name,
-                             [&built, name](const config::JobConfig&, const mesh::ParallelDims&) {
+                             [&built, name](const config::JobConfig&, const comm::RankContext&) {
                                built.push_back(name);
                                return std::make_unique<Named>();
                              });
   }
-  const mesh::ParallelDims dims({}, 1);
-  EXPECT_EQ(build_model_converters(with({"mine.second", "mine.first"}), dims).size(), 2);
+  const comm::RankContext context;
+  EXPECT_EQ(build_model_converters(with({"mine.second", "mine.first"}), context).size(), 2);
   EXPECT_EQ(built, (std::vector<std::string>{"mine.second", "mine.first"}));
-  EXPECT_TRUE(build_model_converters(with({}), dims).empty());
+  EXPECT_TRUE(build_model_converters(with({}), context).empty());
 
   EXPECT_THAT(test::message_of<ConfigError>([] { check_model_converters(with({"yours"})); }),
               HasSubstr("model.converters: converter yours is not registered. Registered: "

@@ -218,7 +218,7 @@ class Halving : public protocols::ModelConverter {
 TEST_F(TrainerTest, ConvertersChangeTheModelAndSeeEveryStep) {
   static std::int64_t steps = 0;
   protocols::register_model_converter("halving",
-                                      [](const config::JobConfig&, const mesh::ParallelDims&) {
+                                      [](const config::JobConfig&, const comm::RankContext&) {
                                         return std::make_unique<Halving>(steps);
                                       });
   const auto plain = train(6);

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "titan/config/transforms.h"
+#include "titan/nn/module.h"
+
+namespace titan::components {
+
+/// Which linear layers of a model train in low precision, and of the others why they do not.
+struct LinearSelection {
+  std::vector<std::pair<std::string, nn::Module*>> converted;
+  std::vector<std::pair<std::string, std::string>> left;  // name, reason
+};
+
+/// Those with both dimensions multiples of 16 whose name contains none of `filters`. Among these
+/// "auto_filter_small_kn" stands for layers too small to gain from `recipe`, as torchao's rule has
+/// them. Throws ConfigError where it has no rule.
+LinearSelection select_linears(nn::Module& model, const std::vector<std::string>& filters,
+                               config::Float8Recipe recipe = config::Float8Recipe::kTensorwise);
+
+/// Registers the converters "quantize.linear.float8" and "quantize.linear.mx".
+void register_quantization();
+
+}  // namespace titan::components

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace titan::components {
+
+// OCP microscaling ("MXFP8"): 32 neighbours share a power of two, of 8 bits; each is a float8
+// (e4m3) beside it. As torchao's eager operators compute it.
+
+constexpr std::int64_t kMXBlock = 32;
+
+/// How the shared power of two follows from the largest of the 32.
+enum class MXScaling {
+  kFloor,  // of the largest, rounded down: the largest eighth of a binade is clipped
+  kRceil,  // of largest / 448, rounded up: nothing is clipped
+};
+
+struct MXTensor {
+  at::Tensor values;  // float8_e4m3fn, sizes of x
+  at::Tensor
+      exponents;  // uint8, one for 32 values: 2^(exponent - 127); 255 is NaN. `[..., last / 32]`
+
+  /// What is left of x, in `type`.
+  at::Tensor dequantized(at::ScalarType type) const;
+};
+
+/// Of bfloat16 or float32; the last dimension is a multiple of 32.
+MXTensor to_mx(const at::Tensor& x, MXScaling scaling);
+
+}  // namespace titan::components

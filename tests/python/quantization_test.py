@@ -1,0 +1,200 @@
+"""Linear layers in float8 and MXFP8: y, dx and dW bit for bit those of torchao, of its eager operators on a CPU.
+
+torchao itself is asked where it is installed; where not, its arithmetic written down here, which was compared with it.
+
+Usage: quantization_test.py QUANTIZED_PRODUCTS (tests/tools/quantized_products.cpp)
+TITAN_QUANTIZATION_CASES: how many random cases (1,000).
+"""
+
+import dataclasses
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import torch
+
+PROGRAM = sys.argv.pop(1)
+CASES = int(os.environ.get("TITAN_QUANTIZATION_CASES", "1000"))
+FLOAT8 = ("tensorwise", "rowwise", "rowwise_with_gw_hp")
+MX = ("floor", "rceil")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
+BLOCK = 32
+
+try:
+    import torchao  # noqa: F401
+
+    HAVE_TORCHAO = True
+except ImportError:
+    HAVE_TORCHAO = False
+
+
+# What torchao computes -----------------------------------------------------------------------------------------------
+
+
+def float8(x, dtype, dim, power_of_two):
+    largest = torch.finfo(dtype).max
+    amax = x.abs().amax() if dim is None else x.abs().amax(dim=dim, keepdim=True)
+    scale = (largest / amax.double().clamp(min=1e-12)).float()
+    if power_of_two:
+        scale = torch.exp2(torch.floor(torch.log2(scale)))
+    return (x.float() * scale).clamp(-largest, largest).to(dtype), scale
+
+
+def transposed(pair):
+    return pair[0].t(), pair[1].t() if pair[1].dim() == 2 else pair[1]
+
+
+def product(a, b, dtype):
+    return torch.mm(a[0].float() / a[1], b[0].float() / b[1]).to(dtype)
+
+
+def float8_results(recipe, x, weight, gradient):
+    dtype, weight_t = x.dtype, weight.t()
+    if recipe == "tensorwise":
+        left, right = float8(x, E4M3, None, False), float8(weight_t, E4M3, None, False)
+        dy = float8(gradient, E5M2, None, False)
+        return product(left, right, dtype), product(dy, transposed(right), dtype), product(transposed(dy), left, dtype)
+    y = product(float8(x, E4M3, -1, True), float8(weight_t, E4M3, 0, True), dtype)
+    of_weight = None if recipe == "rowwise_with_gw_hp" else -1
+    dx = product(float8(gradient, E4M3, -1, True), transposed(float8(weight_t, E4M3, of_weight, True)), dtype)
+    if recipe == "rowwise_with_gw_hp":
+        return y, dx, torch.mm(gradient.t(), x)
+    return y, dx, product(transposed(float8(gradient, E4M3, 0, True)), float8(x, E4M3, 0, True), dtype)
+
+
+def through_mx(x, mode):
+    blocks = x.contiguous().reshape(*x.shape[:-1], -1, BLOCK)
+    amax = blocks.abs().amax(-1, keepdim=True).float()
+    if mode == "floor":
+        exponent = ((amax.view(torch.int32) >> 23) & 255) - 127 - 8
+        byte = torch.where(amax.isnan(), 255, exponent.clamp(-127, 128) + 127).to(torch.int32)
+        scaled = blocks.float() / (byte << 23).view(torch.float32).clamp(min=2.0**-126)
+    else:
+        needed = amax / 448.0
+        exponent = torch.ceil(torch.log2(needed)).clamp(-127, 127) + 127
+        byte = torch.where(needed.isnan(), 255.0, exponent).nan_to_num(0).to(torch.int32)
+        scaled = blocks.float() * torch.where(byte == 0, 1.0, torch.exp2(127 - byte.float()))
+    values = scaled.clamp(-448.0, 448.0).to(E4M3)
+    power = torch.pow(torch.tensor(2.0), (byte - 127).float())
+    power = torch.where(byte == 255, float("nan"), power).to(x.dtype)
+    return (values.to(x.dtype) * power).reshape(x.shape)
+
+
+def mx_results(mode, x, weight, gradient):
+    def of(left, right):  # left right^T
+        return torch.mm(through_mx(left, mode), through_mx(right, mode).t())
+
+    return of(x, weight), of(gradient, weight.t()), of(gradient.t(), x.t())
+
+
+def written_down(recipe, x, weight, gradient):
+    if recipe in MX:
+        return mx_results(recipe, x, weight, gradient)
+    return float8_results(recipe, x, weight, gradient)
+
+
+def of_torchao(recipe, x, weight, gradient):
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
+    linear.weight = torch.nn.Parameter(weight.clone())
+    x = x.clone().requires_grad_()
+    if recipe in MX:
+        from torchao.prototype.mx_formats.config import MXLinearConfig, ScaleCalculationMode
+        from torchao.quantization import quantize_
+
+        model = torch.nn.Sequential(linear)
+        quantize_(model, MXLinearConfig(scale_calculation_mode=ScaleCalculationMode(recipe)))
+        y, linear = model(x), model[0]
+    else:
+        from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+
+        model = torch.nn.Sequential(linear)
+        config = dataclasses.replace(Float8LinearConfig.from_recipe_name(recipe), emulate=True)
+        convert_to_float8_training(model, config=config)
+        y, linear = model(x), model[0]
+    y.backward(gradient)
+    return y.detach(), x.grad, linear.weight.grad
+
+
+# Cases ---------------------------------------------------------------------------------------------------------------
+
+
+def matrix(rows, columns, dtype, spread, special, generator):
+    x = torch.randn(rows, columns, generator=generator) * 2.0**spread
+    for value in special:
+        x[torch.randint(rows, (1,), generator=generator), torch.randint(columns, (1,), generator=generator)] = value
+    return x.to(dtype)
+
+
+def random_case(seed):
+    rng = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    recipe = rng.choice(FLOAT8 + MX)
+    step = BLOCK if recipe in MX else 16
+    m, k, n = (step * rng.randint(1, 3) for _ in range(3))
+    special = rng.choices(
+        (0.0, -0.0, 1e-40, 1e-44, 448.0, 449.0, 464.0, 465.0, 57344.0, 3e38, 2.0**-118, 1 + 2.0**-7, 2 - 2.0**-7), k=rng.randint(0, 4))
+    if rng.random() < 0.05:
+        special.append(rng.choice((float("inf"), float("-inf"), float("nan"))))
+    dtype = rng.choice(tuple(DTYPES))
+    x, weight, dy = ((m, k), (n, k), (m, n))
+    tensors = [matrix(*sizes, DTYPES[dtype], rng.choice((-30, -8, 0, 0, 0, 6)), special, generator) for sizes in (x, weight, dy)]
+    if rng.random() < 0.1:
+        rng.choice(tensors).zero_()
+    return recipe, dtype, tensors
+
+
+def raw(tensor):
+    return tensor.contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def ours(cases):
+    with tempfile.TemporaryDirectory() as folder:
+        source, results = Path(folder, "in"), Path(folder, "out")
+        with source.open("wb") as file:
+            for recipe, dtype, (x, weight, gradient) in cases:
+                file.write(f"{recipe} {dtype} {x.shape[0]} {x.shape[1]} {weight.shape[0]}\n".encode())
+                file.write(raw(x) + raw(weight) + raw(gradient))
+        subprocess.run([PROGRAM, source, results], check=True)
+        data, place, answers = results.read_bytes(), 0, []
+        for _, dtype, (x, weight, gradient) in cases:
+            answer = []
+            for like in (gradient, x, weight):
+                size = like.numel() * like.element_size()
+                piece = bytearray(data[place : place + size])
+                answer.append(torch.frombuffer(piece, dtype=DTYPES[dtype]).reshape(like.shape))
+                place += size
+            answers.append(answer)
+        assert place == len(data)
+        return answers
+
+
+class Quantization(unittest.TestCase):
+    def compare(self, reference, cases):
+        for case, answer in zip(cases, ours(cases)):
+            recipe, dtype, tensors = case
+            for name, got, expected in zip(("y", "dx", "dW"), answer, reference(recipe, *tensors)):
+                same = torch.equal(got.nan_to_num(7.0), expected.nan_to_num(7.0)) and torch.equal(got.isnan(), expected.isnan())
+                self.assertTrue(same, f"{name} of {recipe} {dtype} {[tuple(t.shape) for t in tensors]} differs: {got} {expected}")
+
+    def test_products_have_the_bits_that_are_written_down(self):
+        self.compare(written_down, [random_case(seed) for seed in range(CASES)])
+
+    @unittest.skipUnless(HAVE_TORCHAO, "torchao is not installed")
+    def test_products_have_the_bits_of_torchao(self):
+        self.compare(of_torchao, [random_case(seed) for seed in range(CASES)])
+
+    def test_a_rounding_left_out_shows(self):
+        recipe, dtype, (x, weight, gradient) = "tensorwise", "float32", [torch.randn(16, 16) for _ in range(3)]
+        (y, _, _), = ours([(recipe, dtype, (x, weight, gradient))])
+        self.assertFalse(torch.equal(y, x @ weight.t()))
+        self.assertLess((y - x @ weight.t()).abs().max(), 1.0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    unittest.main(verbosity=2)
