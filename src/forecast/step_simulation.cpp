@@ -180,6 +180,11 @@ class Simulation {
     optimizers_->step();
   }
 
+  /// A job that steps in backward never has all gradients, as the first step here leaves them.
+  void forget_gradients() {
+    if (early_step_) optimizers_->zero_grad();
+  }
+
  private:
   void begin_microbatch(std::int64_t number) {
     traffic_.count_as(number == 1 ? alike_ : 1);
@@ -247,6 +252,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   const std::int64_t before = tracker->live().results;
   simulation.optimizer_step();
   memory.optimizer_state = tracker->live().results - before;
+  simulation.forget_gradients();
   tracker->reset_peak();
   traffic.reset();
   simulation.forward_backward(microbatches, /*steps=*/true);

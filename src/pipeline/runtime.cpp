@@ -240,8 +240,12 @@ class Runtime::Run {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
     const Computing computing(stopwatch_, action);
+    const Stage& stage = runtime_.stage(action.stage);
+    // The graph's leaves are the whole parameters, not the parts that are left where forward gave them back
+    // (fsdp_reshard_after_forward = "always").
+    stage.sharding->unshard();
     std::vector<at::Tensor> parameters;
-    for (const auto& named : runtime_.stage(action.stage).model->named_parameters()) {
+    for (const auto& named : stage.model->named_parameters()) {
       parameters.push_back(named.tensor());
     }
     passage.halves->backward_inputs(passage.output, gradient, passage.input, parameters);

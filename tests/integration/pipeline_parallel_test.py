@@ -136,6 +136,15 @@ class PipelineParallelTest(RanksCase):
                 with self.subTest(schedule=schedule, args=args):
                     self.assertEqual(self.on_threads(*job, *args), expected)
 
+    def test_parameters_given_back_behind_forward_give_the_same_bits(self):
+        """Also where a backward comes in halves, the first of which asks for the gradients of parameters that are not gathered yet."""
+        for schedule in ("1F1B", "InterleavedZeroBubble", "DualPipeV"):
+            job = [4, TINY, "--training.local_batch_size=4", *layout(shard=2, pipeline=2, schedule=schedule)]
+            expected = self.on_threads(*job)
+            for policy in ("always", "never"):
+                with self.subTest(schedule=schedule, policy=policy):
+                    self.assertEqual(self.on_threads(*job, f"--parallelism.fsdp_reshard_after_forward={policy}"), expected)
+
     def test_microbatches_of_several_rows_and_accumulation(self):
         for schedule in ("1F1B", "ZBVZeroBubble"):
             with self.subTest(schedule=schedule):

@@ -33,6 +33,9 @@ class SuiteTest(SuiteCase):
     def test_features(self):
         self.suite("--part", part(24))
 
+    def test_composition(self):
+        self.suite("--test_suite=composition", "--part", part(12))
+
     def test_layouts(self):
         self.suite("--test_suite=layouts", "--part", part(40))
 

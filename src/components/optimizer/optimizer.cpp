@@ -59,7 +59,7 @@ class AdamOptimizers : public protocols::Optimizers {
                   "a second gradient of ", groups_[place.group].names[place.index], " in one step");
       add(now[place.group], groups_[place.group].tensors, place.index);
     }
-    for (std::size_t i = 0; i < groups_.size(); ++i) update(groups_[i], now[i]);
+    for (std::size_t i = 0; i < groups_.size(); ++i) update_group(groups_[i], now[i]);
     for (const at::Tensor& parameter : parameters) parameter.mutable_grad().reset();
   }
 
@@ -67,6 +67,7 @@ class AdamOptimizers : public protocols::Optimizers {
     for (ParameterGroup& group : groups_) {
       for (at::Tensor& param : group.tensors.params) param.mutable_grad().reset();
     }
+    stepped_early_.clear();  // of a step that was given up
   }
 
   double base_lr() const override { return base_lr_; }
@@ -109,7 +110,7 @@ class AdamOptimizers : public protocols::Optimizers {
     for (std::size_t i = 0; i < all.params.size(); ++i) {
       if (all.params[i].grad().defined()) add(now, all, i);
     }
-    update(group, now);
+    update_group(group, now);
   }
 
   void add(AdamTensors& now, AdamTensors& all, std::size_t index) const {
@@ -121,7 +122,7 @@ class AdamOptimizers : public protocols::Optimizers {
     now.steps.push_back(all.steps[index]);
   }
 
-  void update(const ParameterGroup& group, const AdamTensors& now) {
+  void update_group(const ParameterGroup& group, const AdamTensors& now) {
     settings_.lr = lr_ * group.lr_scale;
     settings_.weight_decay = group.weight_decay;
     update_(now, settings_);

@@ -36,7 +36,6 @@ holds = ["ends at step 3"]
 LARGEST_TENSOR = 4
 # Stages that the debug model can be cut in.
 MOST_STAGES = 8
-CP_MISSING = "not available in this build yet: context parallelism"
 
 
 def data_parallel(ranks):
@@ -59,15 +58,13 @@ def layouts(ranks):
                 yield data, tensor, context, pipeline, schedule
 
 
-def entry(name, ranks, args, holds, waits):
+def entry(name, ranks, args, holds):
     lines = ["[[test]]", f'name = "{name}"', f"ngpu = {ranks}"]
     refused = holds[0].startswith("refuses")
     quoted = ", ".join(f"'{sentence}'" if '"' in sentence else f'"{sentence}"' for sentence in holds)
     if refused:
         lines.append("[[test.run]]")
     lines.append(f'args = """{args}"""')
-    if waits:
-        lines.append(f'waits_for = ["{CP_MISSING}"]')
     lines.append(f"holds = [{quoted}]")
     return "\n".join(lines) + "\n"
 
@@ -93,7 +90,7 @@ def entry_of(ranks, data, tensor, context, pipeline, schedule):
     if tensor > LARGEST_TENSOR:
         holds = [f'refuses with "its {LARGEST_TENSOR} key/value heads do not divide among {tensor} ranks; nearest valid layouts: {{"']
     holds = holds or [f"equals {expected} within 1e-6", f"norms equal {expected} within 1e-3"]
-    return entry("_".join(part for part in parts if part), ranks, " ".join(args), holds, context > 1)
+    return entry("_".join(part for part in parts if part), ranks, " ".join(args), holds)
 
 
 def refusals():
@@ -101,7 +98,7 @@ def refusals():
     for ranks, axis, degree in ((2, "tensor", 3), (4, "data_parallel_shard", 3), (8, "pipeline", 3), (8, "tensor", 16)):
         option = f"{axis}_degree" if axis.startswith("data") else f"{axis}_parallel_degree"
         yield entry(f"refused_{axis}{degree}_of_{ranks}", ranks, f"--parallelism.{option}={degree}",
-                    ['refuses with "nearest valid layouts: {"'], False)
+                    ['refuses with "nearest valid layouts: {"'])
 
 
 def text():

@@ -64,21 +64,20 @@ class Runner:
 
     def command(self, test, run):
         program = os.environ["TITAN_TRAIN"]
-        words = [word.format(out=self.out, dump=self.folder(test.name), data=os.path.join(self.out, "data"), root=ROOT)
-                 for word in shlex.split(run.args)]
+        folders = {"out": self.out, "dump": self.folder(test.name), "data": os.path.join(self.out, "data"), "root": ROOT}
+        of_all, words = ([word.format(**folders) for word in shlex.split(args)] for args in (self.suite.args, run.args))
         if run.command != "train":
             return [program, run.command, "--job.config_file", self.config, *words]
         launch = [f"--nproc={test.ngpu}"] if self.options.comm == "gloo" else ["--comm.mode=local_tensor"]
         # Ranks in one process train one step, unless the command line says more.
         return [program, *launch, "--job.config_file", self.config, f"--job.dump_folder={self.folder(test.name)}",
-                f"--training.steps={self.suite.steps}", *shlex.split(self.suite.args.format(data=os.path.join(self.out, "data"))), *words]
+                f"--training.steps={self.suite.steps}", *of_all, *words]
 
     def run(self, test, run):
         """The output, standard error behind standard output, and the exit status."""
         command = self.command(test, run)
         print(f"   {shlex.join(command)}", flush=True)
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "NGPU": str(test.ngpu), "LOG_RANK": "0"}
-        # The reference's suites write where their workflow tells them; ours write below the output folder only.
         os.makedirs(self.folder(test.name), exist_ok=True)
         try:
             result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=TIME_LIMIT)

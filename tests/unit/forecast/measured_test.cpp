@@ -56,6 +56,7 @@ struct Job {
   bool overlaps = false;
   std::int64_t context = 1;
   config::RotateMethod rotation = config::RotateMethod::kAllGather;
+  bool early_step = false;
 };
 
 /// Of rank 0.
@@ -80,6 +81,7 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   config.parallelism.context_parallel_degree = job.context;
   config.parallelism.context_parallel_rotate_method = job.rotation;
   config.parallelism.enable_async_tensor_parallel = job.overlaps;
+  config.optimizer.early_step_in_backward = job.early_step;
   config.model.flavor = job.flavor;
   config.data.document_mask = job.flavor != "debugmodel";
   config.training.local_batch_size = job.batch;
@@ -220,6 +222,16 @@ TEST(ContextParallelMemory, TwoRanksNeedLittleMoreThanHalfForALongText) {
     }
   }
 }
+
+Job with_early_step(Job job) {
+  job.early_step = true;
+  return job;
+}
+INSTANTIATE_TEST_SUITE_P(EarlyStep, ForecastAndMeasurement,
+                         testing::Values(with_early_step({1, 1, kFull}),
+                                         with_early_step({1, 1, kNone}),
+                                         with_early_step({2, 1, kFull}),
+                                         with_early_step(tensor(4, kFull, 2))));
 
 }  // namespace
 }  // namespace titan::forecast

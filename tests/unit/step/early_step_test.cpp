@@ -140,6 +140,8 @@ TEST_F(EarlyStepTest, ASecondGradientInAStepIsAnError) {
   other.forward_backward(1);
   other.optimizers->step();
   EXPECT_NO_THROW(other.forward_backward(1)) << "of the next step";
+  other.optimizers->zero_grad();
+  EXPECT_NO_THROW(other.forward_backward(1)) << "of the one behind a step that was given up";
 }
 
 }  // namespace
