@@ -23,9 +23,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"optimizer.early_step_in_backward",
-     [](const C& c) { return c.optimizer.early_step_in_backward; },
-     "the optimizer step inside backward"},
     {"model.converters",
      [](const C& c) {
        return std::ranges::any_of(c.model.converters, [](const std::string& name) {

@@ -19,7 +19,8 @@ Pipelined::Pipelined(protocols::StepSetup setup)
       calls_(setup_),
       plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
       timelines_(plan_.schedule(setup_.config), setup_.config, setup_.context),
-      parameters_(protocols::parameters_of(setup_.parts)) {
+      parameters_(protocols::parameters_of(setup_.parts)),
+      tied_weights_(setup_.parts, plan_, setup_.context) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {
     stages.push_back({part.stage.index, part.model.get(), part.sharding.get()});
@@ -87,6 +88,7 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
     if (is_measured) timelines_.finish(step);
   }
   parallel::sum_partial_gradients(parameters_, setup_.context);
+  tied_weights_.sum_gradients(step);
   return sum_of(losses);
 }
 

@@ -17,6 +17,9 @@ enum class SaveReason;
 namespace titan::profiling {
 class Profiler;
 }
+namespace titan::step {
+class EarlyStep;
+}
 namespace titan::tools {
 class StartupTimes;
 class StopSignals;
@@ -80,6 +83,7 @@ class Trainer {
   protocols::StepMetrics metrics_of(const at::Tensor& loss, const at::Tensor& norm,
                                     const tools::StopSignals& stop_signals);
   double max_loss(double own_loss, double tokens) const;
+  at::Tensor gradient_norm() const;
   void update(const at::Tensor& norm);
   void go_back();
   void after_step(const tools::StopSignals& stop_signals);
@@ -104,6 +108,7 @@ class Trainer {
   parallel::Parameters parameters_;  // of all parts
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::unique_ptr<step::EarlyStep> early_step_;  // null unless asked for
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
   std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it

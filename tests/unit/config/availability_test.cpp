@@ -23,7 +23,6 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
     testing::Values(
-        Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
         Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
         Asked{{"--activation_checkpoint.mode=memory_budget"},
               "activation_checkpoint.mode = \"memory_budget\""},
