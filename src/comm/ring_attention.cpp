@@ -4,7 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/logaddexp.h>
+#include <ATen/ops/log_sigmoid_forward.h>
 #include <ATen/ops/sigmoid.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -192,11 +192,11 @@ AttentionBlock block_of(const Tensor& query, const KeysAndValues& theirs, const 
   return block;
 }
 
-/// Adds what was found in another block of keys.
+/// Adds what was found in another block of keys, with PyTorch's roundings.
 void merge(const Tensor& output, const Tensor& log_sum_exp, const BlockOutput& block) {
   const Tensor weight = at::sigmoid(block.log_sum_exp - log_sum_exp).unsqueeze(-1);
   output.sub_((output - block.output).mul_(weight));
-  log_sum_exp.copy_(at::logaddexp(log_sum_exp, block.log_sum_exp));
+  log_sum_exp.sub_(std::get<0>(at::log_sigmoid_forward(log_sum_exp - block.log_sum_exp)));
 }
 
 using Outputs = std::tuple<Tensor, Tensor>;

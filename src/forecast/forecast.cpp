@@ -109,6 +109,15 @@ void try_alternatives(const config::JobConfig& config, const mesh::ParallelDims&
     other.parallelism.disable_loss_parallel = false;
     offer("parallelism.disable_loss_parallel = false", changes.memory(other).peak);
   }
+  if (dims.cp_enabled()) {
+    mesh::Degrees shorter = dims.degrees();
+    shorter.cp *= 2;
+    if (mesh::sequences_divide(shorter, config.training.seq_len)) {
+      const mesh::ParallelDims larger(shorter, dims.world_size() * 2);
+      offer(concat("twice the ranks, parallelism.context_parallel_degree = ", shorter.cp),
+            changes.memory(config, larger).peak);
+    }
+  }
   mesh::Degrees twice = dims.degrees();
   twice.dp_shard *= 2;
   if (!dims.dp_replicate_enabled() || dims.fsdp_enabled()) {

@@ -45,6 +45,12 @@ Results where(const Stack& arguments) {
   return {{sizes, at::result_type(a, b)}};
 }
 
+/// (tensor): the result, and what backward would want.
+Results log_sigmoid(const Stack& arguments) {
+  const FakeResult result = like(arguments[0].toTensor());
+  return {result, result};
+}
+
 /// As attention kernels allocate `[B, H, S, D]`: so that no copy is needed to put heads together.
 FakeResult by_token(const at::Tensor& tensor) {
   FakeResult result = like(tensor);
@@ -138,6 +144,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::index_select", index_select},
       {"aten::where", where},
       {"aten::polar", polar},
+      {"aten::log_sigmoid_forward", log_sigmoid},
       {"aten::logical_and", logical},
       {"aten::logical_or", logical},
       {"aten::logical_xor", logical},

@@ -1,4 +1,5 @@
 """Context parallelism, alone and with every other axis: steps of every layout are those of one process."""
+import itertools
 import json
 import math
 import os
@@ -43,11 +44,12 @@ def ranks_of(job):
 
 
 class ContextParallelTest(RanksCase):
-    def data(self, length=SEQ_LEN):
+    def data(self, count=ROWS, length=SEQ_LEN):
         """The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them."""
         pattern = self.windows(1)[0]
-        rows = [[pattern[(3 * i + j * j) % 40] for j in range(length + 1)] for i in range(ROWS)]
-        return ["--training.dataset_path", self.tokens("data.u16", rows), f"--training.global_batch_size={ROWS}", f"--training.seq_len={length}"]
+        rows = [[pattern[(3 * i + j * j) % 40] for j in range(length + 1)] for i in range(count)]
+        return ["--training.dataset_path", self.tokens("data.u16", rows), f"--training.global_batch_size={count}",
+                f"--training.seq_len={length}"]
 
     def on_one(self, *args):
         return self.on_threads(1, *TINY, *self.data(), "--training.local_batch_size=2", *args)
@@ -73,6 +75,17 @@ class ContextParallelTest(RanksCase):
                 self.assert_same_training(metrics, expected)
                 for name, values in weights().items():
                     self.assertLessEqual(largest_difference(values, expected_weights[name]), WEIGHT_TOLERANCE, name)
+
+    @unittest.skipUnless(FULL, "takes minutes")
+    def test_longer_texts_train_as_one_process(self):
+        for rows, length in itertools.product((1, 2), (256, 2048)):
+            job = [*TINY, *self.data(rows, length), f"--training.local_batch_size={rows}"]
+            expected, _, _ = self.on_threads(1, *job)
+            for context, rotation, balance in itertools.product((2, 4), (ALLGATHER, ALLTOALL), ([], IN_TURN)):
+                with self.subTest(rows=rows, length=length, context=context, rotation=rotation, balance=balance):
+                    degree = f"--parallelism.context_parallel_degree={context}"
+                    metrics, _, _ = self.on_threads(context, *job, degree, *rotation, *balance)
+                    self.assert_same_training(metrics, expected)
 
     def test_tokens_are_counted_once(self):
         self.on_layout(ALL_FOUR)

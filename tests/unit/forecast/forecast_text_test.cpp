@@ -51,6 +51,14 @@ Communication of a rank in a step
 )");
 }
 
+TEST(ForecastText, OfATextThatRanksShareItSaysHowMuchARankHas) {
+  Forecast forecast = example();
+  forecast.degrees.cp = 4;
+  EXPECT_NE(forecast_table(forecast).find(
+                "1 x 2 x 8192 tokens, of which it has 2048 of each text, kernels of a GPU"),
+            std::string::npos);
+}
+
 Forecast pipeline_example() {
   constexpr std::int64_t kMiB = 1 << 20;
   Forecast forecast = example();
