@@ -4,6 +4,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
+#include "titan/components/expert_balance/expert_balance.h"
 #include "titan/step/build_step_runner.h"
 #include "titan/step/module_listing.h"
 #include "titan/step/phase.h"
@@ -91,6 +92,12 @@ void Trainer::build_optimizers() {
   for (const auto& converter : model_.converters) {
     optimizers_->add_step_post_hook(
         [this, &converter = *converter] { converter.after_optimizer_step(model_.parts); });
+  }
+  expert_balance_ = std::make_unique<components::ExpertBalance>(model_.parts, environment_.context);
+  if (expert_balance_->has_experts()) {
+    optimizers_->add_step_pre_hook([this] { expert_balance_->update(); });
+  } else {
+    expert_balance_.reset();
   }
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
 }

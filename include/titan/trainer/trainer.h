@@ -12,6 +12,7 @@
 
 namespace titan::components {
 class Checkpointer;
+class ExpertBalance;
 enum class SaveReason;
 }  // namespace titan::components
 namespace titan::profiling {
@@ -104,6 +105,7 @@ class Trainer {
   parallel::Parameters parameters_;  // of all parts
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::unique_ptr<components::ExpertBalance> expert_balance_;  // null without experts
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
   std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it
