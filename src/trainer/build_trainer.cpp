@@ -80,6 +80,10 @@ void Trainer::build_model() {
   tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red,
                   "size: ", tools::with_thousands(model_.size.parameters), " total parameters",
                   colors.reset);
+  if (model_.size.active_parameters) {
+    tools::log_info("Of these, ", tools::with_thousands(*model_.size.active_parameters),
+                    " are active for a token");
+  }
   step::init_model_parts(model_.parts, environment_.context, config_.training);
   parameters_ = protocols::parameters_of(model_.parts);
   runner_ = step::build_step_runner(

@@ -19,6 +19,8 @@ namespace titan::protocols {
 /// Size of a model as the metrics report it.
 struct ModelSize {
   std::int64_t parameters = 0;
+  /// Those that a token passes, where they are not all.
+  std::optional<std::int64_t> active_parameters = std::nullopt;
   /// Floating-point operations of forward and backward for one token, recomputation not counted.
   std::int64_t flops_per_token = 0;
 };
