@@ -137,7 +137,7 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
   if (find_shape_rule(name) != nullptr) return entry->second = Kind::kShapeRule;
   // Communication, and a kernel that is made of others.
   if (name.starts_with("titan::") || name == "aten::_safe_softmax")
-    return entry->second = Kind::kCommunication;
+    return entry->second = Kind::kLookedInto;
   bool views = false;
   bool writes = true;
   for (const c10::Argument& result : op.schema().returns()) {
@@ -156,13 +156,13 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
 void FakeTensors::call(const c10::OperatorHandle& op, Stack* stack,
                        const std::function<void()>& compute) {
   const Kind kind = kind_of(op);
-  if (kind == Kind::kCommunication) {
+  if (kind == Kind::kLookedInto) {
     const autograd::InnerOperatorsScope inside(*this);
     return compute();
   }
   const TrackingScope scope(tracker_, Memory::kPretended, Purpose::kResult);
   switch (kind) {
-    case Kind::kCommunication:
+    case Kind::kLookedInto:
     case Kind::kNative:
       return compute();
     case Kind::kInPlace:
