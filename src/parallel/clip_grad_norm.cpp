@@ -24,12 +24,13 @@ using ByAxes = std::map<std::vector<MeshDim>, std::vector<std::size_t>>;
 
 at::Tensor gradient_of(const nn::Parameter& parameter) { return parameter.tensor.grad(); }
 
-/// A parameter that no rank can have a gradient of is left out; so is one without a gradient on this rank,
-/// unless others hold parts of it and wait for this one's.
+/// A parameter that no rank can have a gradient of is left out, and one that another stage stands for; so is
+/// one without a gradient on this rank, unless others hold parts of it and wait for this one's.
 ByAxes group_by_axes(const Parameters& parameters) {
   ByAxes result;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::vector<MeshDim> axes = cut_over(*parameters[i]);
+    if (!parameters[i]->counted) continue;
     const bool takes_part = gradient_of(*parameters[i]).defined() ||
                             (!axes.empty() && parameters[i]->tensor.requires_grad());
     if (takes_part) result[axes].push_back(i);

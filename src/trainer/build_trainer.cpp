@@ -6,6 +6,7 @@
 #include "titan/components/checkpoint/checkpointer.h"
 #include "titan/components/expert_balance/expert_balance.h"
 #include "titan/step/build_step_runner.h"
+#include "titan/step/early_step.h"
 #include "titan/step/module_listing.h"
 #include "titan/step/phase.h"
 #include "titan/step/precision.h"
@@ -87,8 +88,11 @@ void Trainer::build_model() {
   step::init_model_parts(model_.parts, environment_.context, config_.training);
   parameters_ = protocols::parameters_of(model_.parts);
   runner_ = step::build_step_runner(
-      spec_, {model_.parts, environment_.context, config_,
-              spec_.build_loss(environment_.context, config_), tokenizer_.get()});
+      spec_,
+      {model_.parts, environment_.context, config_, spec_.build_loss(environment_.context, config_),
+       tokenizer_.get(), [this](std::int64_t number) {
+         if (early_step_) early_step_->set_last_microbatch(number + 1 == accumulation_steps_);
+       }});
 }
 
 void Trainer::build_optimizers() {
@@ -104,6 +108,10 @@ void Trainer::build_optimizers() {
     expert_balance_.reset();
   }
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
+  if (!config_.optimizer.early_step_in_backward) return;
+  early_step_ = std::make_unique<step::EarlyStep>(model_.parts, *optimizers_);
+  tools::log_info(
+      "Optimizer steps in backward: gradients are not clipped, and their norm is logged as 0");
 }
 
 void Trainer::build_checkpointer() {

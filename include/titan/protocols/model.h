@@ -49,6 +49,9 @@ class ModelArgs {
     return degree == 1 ? std::vector<std::string>{}
                        : std::vector<std::string>{"the model has no experts"};
   }
+  /// Whether context parallelism can cut the model's texts: its `parallelize` attaches it, and its layers go by
+  /// the positions of a sequence.
+  virtual bool allows_cut_texts() const { return false; }
 };
 
 /// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`} and what

@@ -102,7 +102,8 @@ std::string TransformerModelArgs::to_json() const {
       {"max_seq_len", max_seq_len},
       {"depth_init", depth_init},
       {"attn_type", name_of(attn_type)},
-      {"attn_mask_type", block_causal ? "block_causal" : "causal"}};
+      {"attn_mask_type", block_causal ? "block_causal" : "causal"},
+      {"enable_weight_tying", enable_weight_tying}};
   return json.dump(2);
 }
 

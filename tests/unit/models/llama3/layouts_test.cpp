@@ -1,20 +1,24 @@
 // A step of a small Llama on every layout: loss, gradients and weights are those of one rank.
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/randint.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "support/local_ranks.h"
 #include "support/named_tensors.h"
+#include "titan/base/errors.h"
 #include "titan/components/loss/loss.h"
 #include "titan/components/loss/vocabulary_parallel_loss.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/layout.h"
 #include "titan/parallel/tensor_parallel.h"
 
@@ -23,9 +27,6 @@ namespace {
 
 using config::ActivationCheckpointMode;
 using mesh::MeshDim;
-
-constexpr std::int64_t kRows = 4;
-constexpr std::int64_t kLength = 24;
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -46,7 +47,11 @@ struct Job {
   ActivationCheckpointMode ac = ActivationCheckpointMode::kNone;
   std::string selective = "op";
   std::int64_t microbatches = 1;
+  std::int64_t rows = 4;
+  std::int64_t length = 24;
   bool async = false;
+  config::RotateMethod rotation = config::RotateMethod::kAllGather;
+  bool head_tail = true;
   /// Products of a part of the rows are so small that the library has another way for them.
   bool few_rows = false;
 };
@@ -61,12 +66,12 @@ TransformerModelArgs args_of(const Job& job) {
   args.n_kv_heads = 6;
   args.vocabulary = job.vocabulary;
   args.multiple_of = job.multiple_of;
-  args.max_seq_len = kLength;
+  args.max_seq_len = job.length;
   return args;
 }
 
 at::Tensor tokens(const Job& job, std::uint64_t seed) {
-  return at::randint(job.vocabulary, {kRows, kLength},
+  return at::randint(job.vocabulary, {job.rows, job.length},
                      at::make_generator<at::CPUGeneratorImpl>(seed), at::kLong);
 }
 
@@ -79,21 +84,34 @@ at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& labels, const Job
                                                             context.group(MeshDim::kTp));
 }
 
-/// Forward and backward of this rank's rows; returns its part of the mean loss.
+/// What this rank has of texts.
+nn::SharedSequence sequence_of(const parallel::TextCut& cut, std::int64_t length) {
+  if (!cut.is_cut()) return nullptr;
+  const auto sequence = std::make_shared<nn::SequenceInfo>();
+  sequence->is_part = true;
+  sequence->positions = cut.part_of(at::arange(length, at::kLong), 0);
+  return sequence;
+}
+
+/// Forward and backward of this rank's part of its rows; returns its part of the mean loss.
 double step(Transformer& model, parallel::Sharding& sharding, const Job& job,
             const comm::RankContext& context, const config::JobConfig& config) {
   const std::int64_t data_ranks = context.dims.size(MeshDim::kBatch);
   const std::int64_t data_rank = context.dims.coordinate(MeshDim::kBatch, context.rank);
-  const std::int64_t rows = kRows / data_ranks / job.microbatches;
+  const std::int64_t rows = job.rows / data_ranks / job.microbatches;
+  const parallel::TextCut cut = parallel::text_cut(context, config.parallelism);
   double total = 0;
   for (std::int64_t m = 0; m < job.microbatches; ++m) {
     const std::int64_t first = (data_rank * job.microbatches + m) * rows;
     sharding.set_requires_gradient_sync(m + 1 == job.microbatches ||
                                         sharding.sums_every_microbatch());
-    const at::Tensor logits = model.call(tokens(job, 1).narrow(0, first, rows));
-    const at::Tensor loss =
-        loss_of(logits, tokens(job, 2).narrow(0, first, rows), job, context, config) /
-        static_cast<double>(kRows * kLength);
+    const auto part_of_rows = [&](const at::Tensor& all) {
+      return cut.part_of(all.narrow(0, first, rows), 1);
+    };
+    const at::Tensor logits =
+        model.call(part_of_rows(tokens(job, 1)), sequence_of(cut, job.length));
+    const at::Tensor loss = loss_of(logits, part_of_rows(tokens(job, 2)), job, context, config) /
+                            static_cast<double>(job.rows * job.length);
     loss.backward();
     total += loss.item<double>();
   }
@@ -105,6 +123,8 @@ Outcome run_rank(const comm::RankContext& context, const Job& job) {
   config::JobConfig config;
   config.parallelism.disable_loss_parallel = !job.loss_in_parts;
   config.parallelism.enable_async_tensor_parallel = job.async;
+  config.parallelism.context_parallel_rotate_method = job.rotation;
+  if (!job.head_tail) config.parallelism.context_parallel_load_balancer.reset();
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = job.selective;
@@ -159,13 +179,19 @@ void expect_same(const Outcome& actual, const Outcome& expected) {
 
 class Layouts : public ::testing::TestWithParam<Job> {};
 
-TEST_P(Layouts, GiveTheStepOfOneRank) {
-  Job one = GetParam();
+void expect_step_of_one_rank(const Job& job) {
+  Job one = job;
   one.degrees = {};
   one.ranks = 1;
   one.ac = ActivationCheckpointMode::kNone;
-  expect_same(run(GetParam()), run(one));
+  expect_same(run(job), run(one));
 }
+
+TEST_P(Layouts, GiveTheStepOfOneRank) { expect_step_of_one_rank(GetParam()); }
+
+class SharedTexts : public ::testing::TestWithParam<Job> {};
+
+TEST_P(SharedTexts, GiveTheStepOfOneRank) { expect_step_of_one_rank(GetParam()); }
 
 constexpr mesh::Degrees kTensor2 = {.dp_shard = 1, .tp = 2};
 
@@ -227,6 +253,78 @@ INSTANTIATE_TEST_SUITE_P(
                           .ranks = 4,
                           .microbatches = 2}),
     [](const auto& test) { return test.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Context, SharedTexts,
+    ::testing::Values(Job{"cp2", {.dp_shard = 1, .cp = 2}, 2},
+                      Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
+                      Job{.name = "cp4_alltoall",
+                          .degrees = {.dp_shard = 1, .cp = 4},
+                          .ranks = 4,
+                          .rotation = config::RotateMethod::kAllToAll},
+                      Job{.name = "cp4_in_turn",
+                          .degrees = {.dp_shard = 1, .cp = 4},
+                          .ranks = 4,
+                          .rotation = config::RotateMethod::kAllToAll,
+                          .head_tail = false},
+                      Job{.name = "cp2_accumulated",
+                          .degrees = {.dp_shard = 1, .cp = 2},
+                          .ranks = 2,
+                          .microbatches = 2},
+                      Job{.name = "cp2_full",
+                          .degrees = {.dp_shard = 1, .cp = 2},
+                          .ranks = 2,
+                          .ac = ActivationCheckpointMode::kFull},
+                      Job{.name = "cp2_by_operator",
+                          .degrees = {.dp_shard = 1, .cp = 2},
+                          .ranks = 2,
+                          .ac = ActivationCheckpointMode::kSelective},
+                      Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
+                      Job{"replicate2_cp2", {.dp_replicate = 2, .dp_shard = 1, .cp = 2}, 4},
+                      Job{"hsdp2x2_cp2", {.dp_replicate = 2, .dp_shard = 2, .cp = 2}, 8}),
+    [](const auto& test) { return test.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    ContextAndTensor, Layouts,
+    ::testing::Values(Job{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
+                      Job{"fsdp2_tp2_cp2", {.dp_shard = 2, .cp = 2, .tp = 2}, 8}),
+    [](const auto& test) { return test.param.name; });
+
+std::vector<Job> context_matrix() {
+  const char* asked = std::getenv("TITAN_CONTEXT_MATRIX");
+  const bool full = asked != nullptr && std::string(asked) == "full";
+  std::vector<Job> result;
+  for (const std::int64_t ranks : {2, 4}) {
+    for (const auto rotation :
+         {config::RotateMethod::kAllGather, config::RotateMethod::kAllToAll}) {
+      for (const bool head_tail : {true, false}) {
+        for (const std::int64_t rows : {1, 2}) {
+          for (const std::int64_t length : {256, 2048}) {
+            // A part of them in the usual run.
+            const bool is_usual = length == 256 && rows == 1 && (ranks == 2) == head_tail;
+            if (!full && !is_usual) continue;
+            Job job{.name = "",
+                    .degrees = {.dp_shard = 1, .cp = ranks},
+                    .ranks = ranks,
+                    .rows = rows,
+                    .length = length,
+                    .rotation = rotation,
+                    .head_tail = head_tail};
+            job.name =
+                concat("cp", ranks,
+                       rotation == config::RotateMethod::kAllGather ? "_allgather" : "_alltoall",
+                       head_tail ? "_head_tail" : "_in_turn", "_", rows, "x", length);
+            result.push_back(job);
+          }
+        }
+      }
+    }
+  }
+  return result;
+}
+
+INSTANTIATE_TEST_SUITE_P(ContextLong, SharedTexts, ::testing::ValuesIn(context_matrix()),
+                         [](const auto& test) { return test.param.name; });
 
 /// Transfers go on while parts of products are made. Additions over ranks have the same order; so have those of a
 /// product, as long as the library multiplies a part of the rows as it does all of them.
