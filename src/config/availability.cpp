@@ -46,13 +46,13 @@ constexpr Missing kMissing[] = {
      "fault tolerance"},
     {"parallelism.context_parallel_degree",
      [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
-    {"parallelism.expert_parallel_degree",
-     [](const C& c) { return c.parallelism.expert_parallel_degree > 1; }, "expert parallelism"},
     {"parallelism.expert_parallel_comm_backend",
      [](const C& c) {
        return c.parallelism.expert_parallel_comm_backend != ExpertCommBackend::kStandard;
      },
-     "expert parallelism"},
+     "the DeepEP library, whose kernels send rows between GPUs by themselves and which is not "
+     "linked "
+     "into this program. The back end \"standard\" sends the same rows by all-to-all"},
 };
 
 /// What the original has and this program never will, with what there is in its place.

@@ -15,34 +15,32 @@
 
 namespace titan::nn {
 
-namespace {
-
 /// Attention inside packed documents: flash attention never forms the mask.
-at::Tensor attend(const Inputs& inputs, const PackedDocuments& documents) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const PackedDocuments& documents) const {
   const at::Tensor& query_bhsd = inputs.at(0);
   const auto packed = [](const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); };
   const at::Tensor output = std::get<0>(at::_flash_attention_forward(
       packed(query_bhsd), packed(inputs.at(1)), packed(inputs.at(2)), documents.offsets,
       documents.offsets, documents.longest, documents.longest,
       /*dropout_p=*/0.0, /*is_causal=*/true,
-      /*return_debug_mask=*/false));
+      /*return_debug_mask=*/false, scale_));
   return output.view({query_bhsd.size(0), query_bhsd.size(2), query_bhsd.size(1), -1});
 }
 
-at::Tensor fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed, bool is_causal) {
+at::Tensor InnerAttention::fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed,
+                                 bool is_causal) const {
   const bool is_grouped = inputs.at(0).size(1) != inputs.at(1).size(1);
   return at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), inputs.at(2), allowed,
-                                          /*dropout_p=*/0.0, is_causal, /*scale=*/std::nullopt,
-                                          is_grouped)
+                                          /*dropout_p=*/0.0, is_causal, scale_, is_grouped)
       .transpose(1, 2)
       .contiguous();
 }
 
-at::Tensor attend(const Inputs& inputs, const AllowedMask& mask) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const AllowedMask& mask) const {
   return fused(inputs, mask.allowed, /*is_causal=*/false);
 }
 
-at::Tensor attend(const Inputs& inputs, const CausalMask&) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const CausalMask&) const {
   const std::int64_t queries = inputs.at(0).size(2);
   const std::int64_t keys = inputs.at(1).size(2);
   if (queries == 1 || queries == keys) return fused(inputs, std::nullopt, queries > 1);
@@ -50,8 +48,6 @@ at::Tensor attend(const Inputs& inputs, const CausalMask&) {
   const auto allowed = inputs.at(0).options().dtype(at::kBool);
   return fused(inputs, at::ones({queries, keys}, allowed).tril(keys - queries), false);
 }
-
-}  // namespace
 
 Tensors InnerAttention::forward(const Inputs& inputs) {
   if (!inputs.sequence) return {attend(inputs, CausalMask{})};

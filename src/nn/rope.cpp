@@ -11,6 +11,8 @@
 #include <ATen/ops/view_as_real.h>
 #include <ATen/ops/where.h>
 
+#include <algorithm>
+#include <cmath>
 #include <numbers>
 
 namespace titan::nn {
@@ -39,12 +41,32 @@ at::Tensor frequencies(std::int64_t head_dim, double theta, at::Device device) {
   return 1.0 / at::pow(theta, exponent);
 }
 
-at::Tensor rotate_pairs(const at::Tensor& x_bshd, const at::Tensor& freqs_cis) {
-  auto pair_sizes = x_bshd.sizes().vec();
-  pair_sizes.back() = -1;
-  pair_sizes.push_back(2);
-  const at::Tensor pairs = at::view_as_complex(x_bshd.to(at::kFloat).reshape(pair_sizes));
-  return at::view_as_real(pairs * freqs_cis).flatten(3).to(x_bshd.scalar_type());
+/// e^(i·position·frequency).
+at::Tensor table_of(const at::Tensor& freqs, std::int64_t length) {
+  const at::Tensor positions = at::arange(length, freqs.options().dtype(at::kLong));
+  const at::Tensor angles = at::outer(positions, freqs).to(at::kFloat);
+  return at::polar(at::ones_like(angles), angles);
+}
+
+/// The pair of features, counted from 0, that turns so often in `length` positions.
+double pair_that_turns(double times, std::int64_t head_dim, std::int64_t length, double theta) {
+  return static_cast<double>(head_dim) *
+         std::log(static_cast<double>(length) / (times * 2 * std::numbers::pi)) /
+         (2 * std::log(theta));
+}
+
+/// 1 for frequencies that are kept, 0 for those that are divided.
+at::Tensor kept_share(std::int64_t head_dim, double theta, const YarnScaling& scaling,
+                      at::Device device) {
+  const auto pair = [&](double times) {
+    return pair_that_turns(times, head_dim, scaling.original_seq_len, theta);
+  };
+  const double low = std::max(std::floor(pair(scaling.beta_fast)), 0.0);
+  double high = std::min(std::ceil(pair(scaling.beta_slow)), static_cast<double>(head_dim - 1));
+  if (low == high) high += 0.001;
+  const at::Tensor pairs =
+      at::arange(head_dim / 2, at::TensorOptions().device(device).dtype(at::kFloat));
+  return 1 - ((pairs - low) / (high - low)).clamp(0, 1);
 }
 
 at::Tensor rotate_halves(const at::Tensor& x_bshd, const at::Tensor& cos, const at::Tensor& sin) {
@@ -59,10 +81,26 @@ at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, doub
                                 const std::optional<RopeScaling>& scaling, at::Device device) {
   at::Tensor freqs = frequencies(head_dim, theta, device);
   if (scaling) freqs = scale_frequencies(freqs, *scaling);
-  const at::Tensor positions =
-      at::arange(length, at::TensorOptions().device(device).dtype(at::kLong));
-  const at::Tensor angles = at::outer(positions, freqs).to(at::kFloat);
-  return at::polar(at::ones_like(angles), angles);
+  return table_of(freqs, length);
+}
+
+at::Tensor precompute_yarn_freqs_cis(std::int64_t head_dim, std::int64_t length, double theta,
+                                     const YarnScaling& scaling, at::Device device) {
+  const auto fp32 = at::TensorOptions().device(device).dtype(at::kFloat);
+  at::Tensor freqs = 1.0 / at::pow(theta, at::arange(0, head_dim, 2, fp32) / head_dim);
+  if (length > scaling.original_seq_len) {
+    const at::Tensor kept = kept_share(head_dim, theta, scaling, device);
+    freqs = freqs / scaling.factor * (1 - kept) + freqs * kept;
+  }
+  return table_of(freqs, length);
+}
+
+at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations) {
+  auto pair_sizes = x.sizes().vec();
+  pair_sizes.back() = -1;
+  pair_sizes.push_back(2);
+  const at::Tensor pairs = at::view_as_complex(x.to(at::kFloat).reshape(pair_sizes));
+  return at::view_as_real(pairs * rotations).flatten(3).to(x.scalar_type());
 }
 
 at::Tensor precompute_rope_cache(std::int64_t head_dim, std::int64_t length, double theta,

@@ -11,12 +11,25 @@
 
 namespace titan::nn {
 
-/// softmax(Q Kᵀ / √d, masked) V on LibTorch's fused kernels. Called with {query `[B, H, S, d]`, key, value
-/// `[B, Hk, S, d]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask;
-/// returns {`[B, S, H, d]`, contiguous}. With more keys than queries the queries are those of the last keys.
+/// softmax(scale · Q Kᵀ, masked) V on LibTorch's fused kernels. Called with {query `[B, H, S, d]`, key `[B, Hk, S, d]`, value
+/// `[B, Hk, S, dv]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask;
+/// returns {`[B, S, H, dv]`, contiguous}. With more keys than queries the queries are those of the last keys.
 class InnerAttention : public Module {
+ public:
+  /// Without a scale it is 1 / √d.
+  explicit InnerAttention(std::optional<double> scale = std::nullopt) : scale_(scale) {}
+
  protected:
   Tensors forward(const Inputs& inputs) override;
+
+ private:
+  at::Tensor attend(const Inputs& inputs, const CausalMask& mask) const;
+  at::Tensor attend(const Inputs& inputs, const AllowedMask& mask) const;
+  at::Tensor attend(const Inputs& inputs, const PackedDocuments& documents) const;
+  at::Tensor fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed,
+                   bool is_causal) const;
+
+  std::optional<double> scale_;
 };
 
 struct AttentionArgs {

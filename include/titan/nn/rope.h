@@ -29,13 +29,29 @@ at::Tensor precompute_freqs_cis(std::int64_t head_dim, std::int64_t length, doub
 at::Tensor precompute_rope_cache(std::int64_t head_dim, std::int64_t length, double theta,
                                  at::Device device);
 
+/// YaRN: frequencies of long wavelengths are divided by `factor`, those that turn more than `beta_fast` times in the
+/// original length are kept, those in between blended. Peng et al. 2023.
+struct YarnScaling {
+  std::int64_t original_seq_len = 4096;
+  double factor = 40;
+  double beta_fast = 32;
+  double beta_slow = 1;
+};
+
+/// The same table with YaRN where `length` is more than the original length, else without.
+at::Tensor precompute_yarn_freqs_cis(std::int64_t head_dim, std::int64_t length, double theta,
+                                     const YarnScaling& scaling, at::Device device);
+
 /// The rows of a table for the tokens of a call, to be broadcast over heads: `[B or 1, S, 1, columns]`.
 /// `positions` int64 `[S]` or `[B, S]`; undefined: `first`, `first + 1`, ...
 at::Tensor rotations_of(const at::Tensor& table, const at::Tensor& positions, std::int64_t first,
                         std::int64_t length);
 
-/// Rotates queries and keys (`[B, S, heads, head_dim]`) by `rotations`, rows of either table. Adjacent pairs in
-/// fp32, returned in the inputs' type; halves in the inputs' type.
+/// Rotates adjacent pairs of the last dimension of `x` (`[B, S, heads, head_dim]`) by rows of the table for them. Computed in
+/// fp32, returned in the type of `x`.
+at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations);
+
+/// Rotates queries and keys by `rotations`, rows of either table. Halves are rotated in the inputs' type.
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
                                                    const at::Tensor& rotations);
 

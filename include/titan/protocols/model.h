@@ -42,6 +42,11 @@ class ModelArgs {
     return degree == 1 ? std::vector<std::string>{}
                        : std::vector<std::string>{"the model has no tensor-parallel plan"};
   }
+  /// The same of ranks that share out experts. A model that does not say has none.
+  virtual std::vector<std::string> expert_parallel_problems(std::int64_t degree) const {
+    return degree == 1 ? std::vector<std::string>{}
+                       : std::vector<std::string>{"the model has no experts"};
+  }
 };
 
 /// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`} and what

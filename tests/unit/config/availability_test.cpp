@@ -33,7 +33,6 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
         Asked{{"--parallelism.context_parallel_degree=2"},
               "parallelism.context_parallel_degree = 2"},
-        Asked{{"--parallelism.expert_parallel_degree=2"}, "parallelism.expert_parallel_degree = 2"},
         Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
               "parallelism.expert_parallel_comm_backend = \"deepep\""}));
 
