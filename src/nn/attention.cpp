@@ -64,7 +64,16 @@ Tensors InnerAttention::forward(const Inputs& inputs) {
       std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
 }
 
-Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_heads) {
+Attention::Attention(const AttentionArgs& args)
+    : head_dim_(args.head_dim != 0 ? args.head_dim : args.dim / args.n_heads),
+      blocks_(args.blocks) {
+  if (args.qk_norm_eps) {
+    const auto norm = [&] {
+      return std::make_unique<RMSNorm>(head_dim_, *args.qk_norm_eps, args.dtype);
+    };
+    q_norm_ = add_child("q_norm", norm());
+    k_norm_ = add_child("k_norm", norm());
+  }
   const auto projection = [&](const char* name, std::int64_t in, std::int64_t out) {
     return add_child(name, std::make_unique<Linear>(in, out, args.dtype));
   };
@@ -78,6 +87,18 @@ Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_he
 void Attention::init_weights(double output_std, at::Generator generator) {
   for (Linear* projection : {wq_, wk_, wv_}) trunc_normal_(projection->weight(), 0.02, generator);
   trunc_normal_(wo_->weight(), output_std, generator);
+  for (RMSNorm* norm : {q_norm_, k_norm_}) {
+    if (norm != nullptr) norm->reset_parameters();
+  }
+}
+
+std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, const at::Tensor& key,
+                                                    const Inputs& inputs,
+                                                    std::int64_t first) const {
+  const at::Tensor& table = inputs.at(1);
+  if (!table.defined()) return {query, key};
+  const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
+  return apply_rotary_emb(query, key, rotations_of(table, positions, first, query.size(1)));
 }
 
 Tensors Attention::forward(const Inputs& inputs) {
@@ -87,20 +108,25 @@ Tensors Attention::forward(const Inputs& inputs) {
   const auto heads = [&](Linear& projection) {
     return projection.call(x_bsd).view({batch, length, -1, head_dim_});
   };
-  const at::Tensor query = heads(*wq_);
-  const at::Tensor key = heads(*wk_);
+  at::Tensor query = heads(*wq_);
+  at::Tensor key = heads(*wk_);
   const at::Tensor value = heads(*wv_);
+  if (q_norm_ != nullptr) {
+    query = q_norm_->call(query);
+    key = k_norm_->call(key);
+  }
   const SharedSequence& sequence = inputs.sequence;
   KeyValueCache* cache = sequence && sequence->caches ? &sequence->caches->of(*this) : nullptr;
-  const at::Tensor freqs_cis =
-      rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
-                   cache ? cache->length() : 0, length);
-  const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
+  const auto [query_rotated, key_rotated] =
+      rotate(query, key, inputs, cache != nullptr ? cache->length() : 0);
 
   Inputs qkv({query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)},
              sequence);
   if (cache != nullptr) {
     std::tie(qkv.tensors[1], qkv.tensors[2]) = cache->append(qkv.at(1), qkv.at(2));
+  }
+  if (blocks_) {
+    qkv.sequence = blocks_->confine(sequence, batch, length, qkv.at(1).size(2), x_bsd.device());
   }
   const at::Tensor output = (*inner_attention_)(qkv).at(0);
   return {wo_->call(output.view({batch, length, -1}))};
