@@ -15,19 +15,20 @@ bool is_announced(const std::string& converter) {
   return converter.starts_with("quantize.grouped_mm.");
 }
 
-/// Degrees of tensor parallelism that the model cannot be cut by.
-void check_tensor_parallel(const config::JobConfig& config, std::int64_t world_size) {
+/// Degrees of tensor and expert parallelism that the model cannot be cut by.
+void check_cuts(const config::JobConfig& config, std::int64_t world_size, const char* option,
+                std::int64_t degree,
+                std::vector<std::string> (protocols::ModelArgs::*problems_of)(std::int64_t) const) {
   const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
-  const std::vector<std::string> problems =
-      args->tensor_parallel_problems(config.parallelism.tensor_parallel_degree);
+  const std::vector<std::string> problems = ((*args).*problems_of)(degree);
   if (problems.empty()) return;
-  std::string text =
-      concat("parallelism.tensor_parallel_degree = ", config.parallelism.tensor_parallel_degree,
-             ": ", config.model.name, " ", config.model.flavor, " cannot be cut so: ");
+  std::string text = concat("parallelism.", option, " = ", degree, ": ", config.model.name, " ",
+                            config.model.flavor, " cannot be cut so: ");
   for (std::size_t i = 0; i < problems.size(); ++i) text += (i > 0 ? "; " : "") + problems[i];
   throw ConfigError(
       text + config::nearest_layouts_text(config, world_size, [&](const mesh::Degrees& degrees) {
-        return args->tensor_parallel_problems(degrees.tp).empty();
+        return args->tensor_parallel_problems(degrees.tp).empty() &&
+               args->expert_parallel_problems(degrees.ep).empty();
       }));
 }
 
@@ -78,7 +79,15 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
       holds("model.name", [&] { protocols::get_train_spec(model.name); }) &&
       holds("model.flavor", [&] { protocols::get_model_args(model.name, model.flavor); });
   if (is_known) {
-    holds("parallelism.tensor_parallel_degree", [&] { check_tensor_parallel(config, world_size); });
+    const config::Parallelism& parallelism = config.parallelism;
+    holds("parallelism.tensor_parallel_degree", [&] {
+      check_cuts(config, world_size, "tensor_parallel_degree", parallelism.tensor_parallel_degree,
+                 &protocols::ModelArgs::tensor_parallel_problems);
+    });
+    holds("parallelism.expert_parallel_degree", [&] {
+      check_cuts(config, world_size, "expert_parallel_degree", parallelism.expert_parallel_degree,
+                 &protocols::ModelArgs::expert_parallel_problems);
+    });
     holds("parallelism.context_parallel_degree",
           [&] { check_context_parallel(config, world_size); });
     holds("parallelism.pipeline_parallel_schedule", [&] { check_pipeline(config); });

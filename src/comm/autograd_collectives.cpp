@@ -57,6 +57,16 @@ Tensor exchange_rows(const Tensor& rows, at::IntArrayRef output_splits,
   return output;
 }
 
+Tensor counts_of_both_sides(const Tensor& counts, const Group& group) {
+  const Tensor both = at::empty({2, counts.size(0)}, counts.options());
+  both.select(0, 0).copy_(counts);
+  const std::int64_t ranks = group->group.size();
+  TITAN_CHECK(counts.size(0) % ranks == 0, counts.size(0), " counts for ", ranks, " ranks");
+  const std::vector<std::int64_t> splits(static_cast<std::size_t>(ranks), counts.size(0) / ranks);
+  group->group.all_to_all(both.select(0, 1), both.select(0, 0), splits, splits).wait();
+  return both;
+}
+
 // The operators.
 
 using AlongDimension = Tensor(const Tensor&, std::int64_t, const Group&);
@@ -80,6 +90,12 @@ const auto& all_to_all_operator() {
   static const auto op =
       find_operator<Tensor(const Tensor&, at::IntArrayRef, at::IntArrayRef, const Group&)>(
           "titan::all_to_all");
+  return op;
+}
+
+const auto& exchange_counts_operator() {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, const Group&)>("titan::exchange_counts");
   return op;
 }
 
@@ -174,6 +190,8 @@ void define_differentiable_operators(torch::Library& library) {
   define<AllReduce>(library, "all_reduce", "Tensor part", sum_of_all);
   define<AllToAll>(library, "all_to_all", "Tensor rows, int[] output_splits, int[] input_splits",
                    exchange_rows);
+  library.def(with_group("exchange_counts(Tensor counts", "Tensor").c_str(),
+              torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, counts_of_both_sides));
 }
 
 Tensor all_gather(const Tensor& part, std::int64_t dim, ProcessGroup& group) {
@@ -195,6 +213,10 @@ Tensor sum_gradients(const Tensor& tensor, ProcessGroup& group) {
 Tensor all_to_all(const Tensor& rows, const std::vector<std::int64_t>& output_splits,
                   const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
   return all_to_all_operator().call(rows, output_splits, input_splits, handle_of(group));
+}
+
+Tensor exchange_counts(const Tensor& counts, ProcessGroup& group) {
+  return exchange_counts_operator().call(counts, handle_of(group));
 }
 
 }  // namespace titan::comm

@@ -43,9 +43,6 @@ constexpr Missing kMissing[] = {
      },
      "activation checkpointing by memory budget"},
     {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
-    {"checkpoint.initial_load_in_hf_quantized",
-     [](const C& c) { return c.checkpoint.initial_load_in_hf_quantized; },
-     "quantized Hugging Face checkpoints"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
     {"parallelism.context_parallel_load_balancer",
@@ -54,13 +51,13 @@ constexpr Missing kMissing[] = {
               c.parallelism.context_parallel_load_balancer == LoadBalancer::kPtrr;
      },
      "balancing by the blocks of a document mask"},
-    {"parallelism.expert_parallel_degree",
-     [](const C& c) { return c.parallelism.expert_parallel_degree > 1; }, "expert parallelism"},
     {"parallelism.expert_parallel_comm_backend",
      [](const C& c) {
        return c.parallelism.expert_parallel_comm_backend != ExpertCommBackend::kStandard;
      },
-     "expert parallelism"},
+     "the DeepEP library, whose kernels send rows between GPUs by themselves and which is not "
+     "linked "
+     "into this program. The back end \"standard\" sends the same rows by all-to-all"},
 };
 
 /// What the original has and this program never will, with what there is in its place.

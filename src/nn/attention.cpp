@@ -1,6 +1,7 @@
 #include "titan/nn/attention.h"
 
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
@@ -15,34 +16,40 @@
 
 namespace titan::nn {
 
-namespace {
-
 /// Attention inside packed documents: flash attention never forms the mask.
-at::Tensor attend(const Inputs& inputs, const PackedDocuments& documents) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const PackedDocuments& documents) const {
   const at::Tensor& query_bhsd = inputs.at(0);
   const auto packed = [](const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); };
   const at::Tensor output = std::get<0>(at::_flash_attention_forward(
       packed(query_bhsd), packed(inputs.at(1)), packed(inputs.at(2)), documents.offsets,
       documents.offsets, documents.longest, documents.longest,
       /*dropout_p=*/0.0, /*is_causal=*/true,
-      /*return_debug_mask=*/false));
+      /*return_debug_mask=*/false, scale_));
   return output.view({query_bhsd.size(0), query_bhsd.size(2), query_bhsd.size(1), -1});
 }
 
-at::Tensor fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed, bool is_causal) {
+at::Tensor InnerAttention::fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed,
+                                 bool is_causal) const {
   const bool is_grouped = inputs.at(0).size(1) != inputs.at(1).size(1);
-  return at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), inputs.at(2), allowed,
-                                          /*dropout_p=*/0.0, is_causal, /*scale=*/std::nullopt,
-                                          is_grouped)
-      .transpose(1, 2)
-      .contiguous();
+  const std::int64_t width = inputs.at(0).size(-1);
+  at::Tensor value = inputs.at(2);
+  const std::int64_t value_width = value.size(-1);
+  // The CPU's fused kernel is for equal widths; without it the scores of all pairs of tokens are kept. Where nothing is
+  // masked but the future, that is how the reference's numbers come about.
+  const bool pads = allowed && value.is_cpu() && value_width < width;
+  if (pads) value = at::constant_pad_nd(value, {0, width - value_width});
+  at::Tensor output =
+      at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), value, allowed,
+                                       /*dropout_p=*/0.0, is_causal, scale_, is_grouped);
+  if (pads) output = output.narrow(-1, 0, value_width);
+  return output.transpose(1, 2).contiguous();
 }
 
-at::Tensor attend(const Inputs& inputs, const AllowedMask& mask) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const AllowedMask& mask) const {
   return fused(inputs, mask.allowed, /*is_causal=*/false);
 }
 
-at::Tensor attend(const Inputs& inputs, const CausalMask&) {
+at::Tensor InnerAttention::attend(const Inputs& inputs, const CausalMask&) const {
   const std::int64_t queries = inputs.at(0).size(2);
   const std::int64_t keys = inputs.at(1).size(2);
   if (queries == 1 || queries == keys) return fused(inputs, std::nullopt, queries > 1);
@@ -51,15 +58,22 @@ at::Tensor attend(const Inputs& inputs, const CausalMask&) {
   return fused(inputs, at::ones({queries, keys}, allowed).tril(keys - queries), false);
 }
 
-}  // namespace
-
 Tensors InnerAttention::forward(const Inputs& inputs) {
   if (!inputs.sequence) return {attend(inputs, CausalMask{})};
   return {
       std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
 }
 
-Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_heads) {
+Attention::Attention(const AttentionArgs& args)
+    : head_dim_(args.head_dim != 0 ? args.head_dim : args.dim / args.n_heads),
+      blocks_(args.blocks) {
+  if (args.qk_norm_eps) {
+    const auto norm = [&] {
+      return std::make_unique<RMSNorm>(head_dim_, *args.qk_norm_eps, args.dtype);
+    };
+    q_norm_ = add_child("q_norm", norm());
+    k_norm_ = add_child("k_norm", norm());
+  }
   const auto projection = [&](const char* name, std::int64_t in, std::int64_t out) {
     return add_child(name, std::make_unique<Linear>(in, out, args.dtype));
   };
@@ -73,6 +87,18 @@ Attention::Attention(const AttentionArgs& args) : head_dim_(args.dim / args.n_he
 void Attention::init_weights(double output_std, at::Generator generator) {
   for (Linear* projection : {wq_, wk_, wv_}) trunc_normal_(projection->weight(), 0.02, generator);
   trunc_normal_(wo_->weight(), output_std, generator);
+  for (RMSNorm* norm : {q_norm_, k_norm_}) {
+    if (norm != nullptr) norm->reset_parameters();
+  }
+}
+
+std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, const at::Tensor& key,
+                                                    const Inputs& inputs,
+                                                    std::int64_t first) const {
+  const at::Tensor& table = inputs.at(1);
+  if (!table.defined()) return {query, key};
+  const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
+  return apply_rotary_emb(query, key, rotations_of(table, positions, first, query.size(1)));
 }
 
 Tensors Attention::forward(const Inputs& inputs) {
@@ -82,20 +108,25 @@ Tensors Attention::forward(const Inputs& inputs) {
   const auto heads = [&](Linear& projection) {
     return projection.call(x_bsd).view({batch, length, -1, head_dim_});
   };
-  const at::Tensor query = heads(*wq_);
-  const at::Tensor key = heads(*wk_);
+  at::Tensor query = heads(*wq_);
+  at::Tensor key = heads(*wk_);
   const at::Tensor value = heads(*wv_);
+  if (q_norm_ != nullptr) {
+    query = q_norm_->call(query);
+    key = k_norm_->call(key);
+  }
   const SharedSequence& sequence = inputs.sequence;
   KeyValueCache* cache = sequence && sequence->caches ? &sequence->caches->of(*this) : nullptr;
-  const at::Tensor freqs_cis =
-      rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
-                   cache ? cache->length() : 0, length);
-  const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
+  const auto [query_rotated, key_rotated] =
+      rotate(query, key, inputs, cache != nullptr ? cache->length() : 0);
 
   Inputs qkv({query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)},
              sequence);
   if (cache != nullptr) {
     std::tie(qkv.tensors[1], qkv.tensors[2]) = cache->append(qkv.at(1), qkv.at(2));
+  }
+  if (blocks_) {
+    qkv.sequence = blocks_->confine(sequence, batch, length, qkv.at(1).size(2), x_bsd.device());
   }
   const at::Tensor output = (*inner_attention_)(qkv).at(0);
   return {wo_->call(output.view({batch, length, -1}))};

@@ -40,4 +40,11 @@ PackedDocuments packed_documents(const at::Tensor& documents) {
   return {offsets, std::get<0>(offsets.diff().max(0)).item<std::int64_t>()};
 }
 
+AttentionMask document_mask(const at::Tensor& documents, at::ScalarType compute_dtype,
+                            at::DeviceType kernels) {
+  // Flash attention packs documents instead of masking them; it takes half types on a GPU only.
+  if (kernels == at::kCUDA && compute_dtype != at::kFloat) return packed_documents(documents);
+  return block_causal_mask(documents);
+}
+
 }  // namespace titan::nn

@@ -79,6 +79,9 @@ void apply_ac(nn::Module& model, std::string_view blocks,
       add_recompute_shapes(*policy, name, *block,
                            config.per_op_sac_force_recompute_mm_shapes_by_fqns);
       options.selective_modes = [policy] { return selective_modes(policy); };
+    } else if (!save_policy.always_kept.empty()) {
+      auto policy = std::make_shared<OperatorSavePolicy>(only_always_kept(save_policy));
+      options.selective_modes = [policy] { return selective_modes(policy); };
     }
     wrap(*block, options);
   }

@@ -26,9 +26,29 @@ bool reshards(ReshardAfterForward policy, bool is_last, bool pipelined) {
   return policy == ReshardAfterForward::kAlways;
 }
 
-void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp, UnitOptions options,
-                ReshardAfterForward policy, bool pipelined) {
+/// Which ranks parameters are cut over.
+UnitOptions ranks_of(const comm::RankContext& context, bool of_experts) {
+  const DataAxes axes = data_axes(of_experts);
+  UnitOptions ranks;
+  ranks.shard = &context.group(axes.shard);
+  ranks.replicate = &context.group(axes.replicate);
+  ranks.axis = axis_of(axes.shard);
+  return ranks;
+}
+
+/// Experts are cut among themselves as long as there are enough of them for every rank, then within.
+std::int64_t cut_dim_of(const nn::Module& experts, const mesh::ParallelDims& dims) {
+  const std::vector<nn::NamedParameter> parameters = experts.parameter_names();
+  const std::int64_t ranks = dims.size(MeshDim::kEfsdp) * dims.size(MeshDim::kEp);
+  return ranks > parameters.at(0).parameter->full_sizes.at(0) ? 1 : 0;
+}
+
+void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp,
+                const comm::RankContext& context, ReshardAfterForward policy) {
+  const bool pipelined = context.dims.pp_enabled();
   for (const UnitPattern& unit : units) {
+    if (unit.of_experts && !context.dims.ep_enabled()) continue;
+    UnitOptions options = ranks_of(context, unit.of_experts);
     options.reshard_after_forward = reshards(policy, unit.is_last, pipelined);
     std::vector<nn::Module*> together;
     for (const std::string& pattern : unit.modules) {
@@ -36,12 +56,13 @@ void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp, UnitOptio
       TITAN_CHECK(!modules.empty(), "no module fits '", pattern, "', a unit of FSDP");
       for (const auto& [name, module] : modules) {
         together.push_back(module);
+        if (unit.of_experts) options.cut_dim = cut_dim_of(*module, context.dims);
         if (unit.modules.size() == 1) fsdp.wrap({module}, options);
       }
     }
     if (unit.modules.size() > 1) fsdp.wrap(together, options);
   }
-  fsdp.wrap_root(options);
+  fsdp.wrap_root(ranks_of(context, /*of_experts=*/false));
 }
 
 std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,
@@ -49,22 +70,23 @@ std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,
                                      const config::Parallelism& parallelism,
                                      const config::Training& training) {
   FsdpOptions options;
-  options.types.param_dtype = torch_dtype(training.mixed_precision_param);
+  // As step/precision.h has it: half types come with sharded parameters of the whole model.
+  if (context.dims.fsdp_enabled()) {
+    options.types.param_dtype = torch_dtype(training.mixed_precision_param);
+  }
   options.types.reduce_dtype = at::kFloat;  // the only one that mixed_precision_reduce knows
   options.device = context.device;
   options.keeps_buffers = context.kernels() == at::kCPU;
-  const DataAxes axes = data_axes(/*of_experts=*/false);
-  UnitOptions ranks;
-  ranks.shard = &context.group(axes.shard);
-  ranks.replicate = &context.group(axes.replicate);
-  ranks.axis = axis_of(axes.shard);
   const auto fsdp = Fsdp::create(model, options);
-  wrap_units(model, units, *fsdp, ranks, parallelism.fsdp_reshard_after_forward,
-             context.dims.pp_enabled());
+  wrap_units(model, units, *fsdp, context, parallelism.fsdp_reshard_after_forward);
   tools::log_info("Applied ", context.dims.dp_replicate_enabled() ? "HSDP" : "FSDP",
                   " to the model");
   if (training.enable_cpu_offload) tools::log_info("Applied CPU Offloading to the model");
   return fsdp;
+}
+
+bool shards_experts(const mesh::ParallelDims& dims) {
+  return dims.ep_enabled() && dims.size(MeshDim::kEfsdp) > 1;
 }
 
 }  // namespace
@@ -74,7 +96,9 @@ std::shared_ptr<Sharding> apply_data_parallel(nn::Module& model, const UnitTable
                                               const config::Parallelism& parallelism,
                                               const config::Training& training) {
   const mesh::ParallelDims& dims = context.dims;
-  if (dims.fsdp_enabled()) return apply_fsdp(model, units, context, parallelism, training);
+  // Ranks that differ in their tokens only by tensor parallelism may have the same experts, too.
+  if (dims.fsdp_enabled() || shards_experts(dims))
+    return apply_fsdp(model, units, context, parallelism, training);
   if (training.enable_cpu_offload) {
     throw ConfigError(
         "training.enable_cpu_offload: only sharded parameters can be kept in CPU memory; it needs "

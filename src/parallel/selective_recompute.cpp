@@ -34,7 +34,7 @@ class SaveDecision {
       : policy_(std::move(policy)) {}
 
   bool keeps(const std::string& name, const c10::OperatorHandle& op, const Stack& stack) {
-    if (is_copy_to_host(name, op, stack)) return true;
+    if (is_copy_to_host(name, op, stack) || policy_->always_kept.contains(name)) return true;
     if (name != "aten::mm") return policy_->save_list.contains(name);
     const at::Tensor& rhs = stack.back().toTensor();
     if (policy_->recompute_mm_shapes.contains({rhs.size(0), rhs.size(1)})) return false;
@@ -110,6 +110,12 @@ OperatorSavePolicy default_save_policy() {
            "aten::_flash_attention_forward", "aten::max", "titan::reduce_scatter",
            "titan::linear_reduce_scatter", "titan::ring_attention"},
           {}};
+}
+
+OperatorSavePolicy only_always_kept(const OperatorSavePolicy& policy) {
+  OperatorSavePolicy rest;
+  rest.always_kept = policy.always_kept;
+  return rest;
 }
 
 SelectiveModes selective_modes(std::shared_ptr<const OperatorSavePolicy> policy) {

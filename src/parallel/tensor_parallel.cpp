@@ -48,6 +48,8 @@ struct NameOfStyle {
   const char* operator()(const NoParallel&) const { return "NoParallel"; }
   const char* operator()(const PrepareInput&) const { return "PrepareInput"; }
   const char* operator()(const PrepareInputOutput&) const { return "PrepareInputOutput"; }
+  const char* operator()(const CutParameters&) const { return "CutParameters"; }
+  const char* operator()(const LeftAlone&) const { return "LeftAlone"; }
 };
 
 constexpr const char* kOverlapped = ", overlapped";
@@ -140,6 +142,21 @@ class Application {
       move_each(outputs, moves, group, std::nullopt);
     });
   }
+
+  void apply(nn::Module& module, const CutParameters& style) {
+    const std::vector<nn::NamedParameter> own = own_parameters(module);
+    TITAN_CHECK(own.size() == style.dims.size(), "the tensor-parallel plan cuts ",
+                style.dims.size(), " parameters of '", name_, "', which has ", own.size());
+    for (const auto& [name, dim] : style.dims) {
+      const auto found = std::ranges::find(own, name, &nn::NamedParameter::name);
+      TITAN_CHECK(found != own.end(), "'", name_, "' has no parameter '", name, "'");
+      found->parameter->cut({axis_, dim, group_.size(), group_.rank()});
+    }
+    set_styled(module);
+    done_.parameters = own;
+  }
+
+  void apply(nn::Module& module, const LeftAlone&) { set_styled(module); }
 
   /// Whether the module's product can go on while its input or its output is moved so: nothing but nn::Linear
   /// has that product.

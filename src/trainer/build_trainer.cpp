@@ -4,6 +4,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
+#include "titan/components/expert_balance/expert_balance.h"
 #include "titan/step/build_step_runner.h"
 #include "titan/step/early_step.h"
 #include "titan/step/module_listing.h"
@@ -80,6 +81,10 @@ void Trainer::build_model() {
   tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red,
                   "size: ", tools::with_thousands(model_.size.parameters), " total parameters",
                   colors.reset);
+  if (model_.size.active_parameters) {
+    tools::log_info("Of these, ", tools::with_thousands(*model_.size.active_parameters),
+                    " are active for a token");
+  }
   step::init_model_parts(model_.parts, environment_.context, config_.training);
   parameters_ = protocols::parameters_of(model_.parts);
   runner_ = step::build_step_runner(
@@ -95,6 +100,12 @@ void Trainer::build_optimizers() {
   for (const auto& converter : model_.converters) {
     optimizers_->add_step_post_hook(
         [this, &converter = *converter] { converter.after_optimizer_step(model_.parts); });
+  }
+  expert_balance_ = std::make_unique<components::ExpertBalance>(model_.parts, environment_.context);
+  if (expert_balance_->has_experts()) {
+    optimizers_->add_step_pre_hook([this] { expert_balance_->update(); });
+  } else {
+    expert_balance_.reset();
   }
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
   if (!config_.optimizer.early_step_in_backward) return;

@@ -11,6 +11,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
+#include "titan/components/expert_balance/expert_balance.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/parallel/context_parallel.h"
 #include "titan/profiling/profiler.h"
@@ -124,6 +125,7 @@ void Trainer::end_without_training() {
 /// From tokens to new weights: every arrow of a step is a call of this function.
 Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals) {
   optimizers_->zero_grad();
+  if (expert_balance_) expert_balance_->begin_step();
   const bool fetched = fetch_microbatches();
   RankFigures own;
   own.tokens = fetched ? static_cast<double>(step::count_valid_tokens(microbatches_)) : 0;
@@ -151,6 +153,7 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
       break;
   }
   lr_schedulers_->step();
+  if (logs && expert_balance_) metrics.expert_loads = expert_balance_->loads();
   if (logs) metrics_->log(metrics);
   return StepOutcome::kDone;
 }

@@ -1,28 +1,16 @@
 """Llama 3 and Hugging Face folders: ours against `transformers` and `safetensors`, in both directions.
 
-usage: hf_llama_test.py HF_LLAMA
-
-HF_LLAMA is our program (tests/tools/hf_llama.cpp).
+usage: hf_llama_test.py HF_MODEL
 """
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import unittest
-from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+from hf_model import HfModelTest, main, random_norms, their_logits  # first: it keeps `transformers` offline
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
-from transformers.utils import logging
-
-PROGRAM = sys.argv[1]
-TOKENS = [7, 2047, 0, 1000, 3, 3, 3, 512, 77, 1999, 1, 640, 7, 2046]
+from transformers import LlamaConfig, LlamaForCausalLM
 
 
 def tiny_config(**changes):
@@ -54,59 +42,16 @@ def tiny_config(**changes):
 
 def tiny_llama(**changes):
     torch.manual_seed(3)
-    model = LlamaForCausalLM(tiny_config(**changes)).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "norm" in name:
-                parameter.uniform_(0.5, 1.5)
-    return model
+    return random_norms(LlamaForCausalLM(tiny_config(**changes)))
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
-def their_logits(model):
-    with torch.no_grad():
-        return model(torch.tensor([TOKENS])).logits[0].float()
-
-
-def their_greedy(model, count):
-    tokens = torch.tensor([TOKENS])
-    output = model.generate(tokens, max_new_tokens=count, do_sample=False, pad_token_id=0,
-                            attention_mask=torch.ones_like(tokens))
-    return output[0, len(TOKENS):].tolist()
-
-
-class HfLlamaTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name) / "hf"
-        self.out = Path(folder.name) / "logits"
-
-    def our_logits(self):
-        result = run("logits", self.folder, ",".join(map(str, TOKENS)), self.out)
-        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
-        logits = torch.frombuffer(bytearray(self.out.read_bytes()), dtype=torch.float32)
-        return logits.view(len(TOKENS), -1), result.stdout
-
-    def our_greedy(self, count):
-        result = run("greedy", self.folder, ",".join(map(str, TOKENS)), count)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return [int(line) for line in result.stdout.splitlines() if line.isdigit()]
-
-    def assert_close(self, ours, theirs):
-        self.assertGreater(theirs.std().item(), 0.1)  # or anything would be close
-        self.assertLess((ours - theirs).abs().max().item(), 1e-5 * theirs.abs().max().item())
+class HfLlamaTest(HfModelTest):
+    model = "llama3"
 
     def test_theirs_in_ours(self):
         model = tiny_llama()
         model.save_pretrained(self.folder)
-        ours, log = self.our_logits()
-        self.assert_close(ours, their_logits(model))
-        self.assertNotIn("WARNING", log)
-        self.assertEqual(self.our_greedy(64), their_greedy(model, 64))
+        self.assertNotIn("WARNING", self.assert_same_model(model))
 
     def test_theirs_in_several_files(self):
         model = tiny_llama()
@@ -135,7 +80,7 @@ class HfLlamaTest(unittest.TestCase):
 
     def test_another_model_is_refused(self):
         tiny_llama(num_attention_heads=2, num_key_value_heads=1).save_pretrained(self.folder)
-        result = run("logits", self.folder, "1,2", self.out)
+        result = self.run_ours("logits", "1,2", self.out)
         self.assertEqual(result.returncode, 1)
         self.assertIn("num_attention_heads is 2, in this model 4", result.stderr)
         (self.folder / "config.json").unlink()
@@ -144,7 +89,7 @@ class HfLlamaTest(unittest.TestCase):
         weights["model.layers.0.self_attn.q_proj.bias"] = torch.zeros(24)
         del weights["model.norm.weight"]
         save_file(weights, self.folder / "model.safetensors")
-        result = run("logits", self.folder, "1,2", self.out)
+        result = self.run_ours("logits", "1,2", self.out)
         self.assertEqual(result.returncode, 1)
         self.assertIn("missing: model.norm.weight", result.stderr)
         self.assertIn("not of this model: model.layers.0.self_attn.q_proj.bias", result.stderr)
@@ -153,16 +98,12 @@ class HfLlamaTest(unittest.TestCase):
         for dtype in ("float32", "bfloat16", "float16"):
             with self.subTest(dtype):
                 self.folder = self.folder.with_name(dtype)
-                self.assertEqual(run("export", self.folder, dtype, 5).returncode, 0)
-                model, info = AutoModelForCausalLM.from_pretrained(
-                    self.folder, dtype=torch.float32, output_loading_info=True)
-                self.assertEqual([], [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]])
-                self.assert_close(self.our_logits()[0], their_logits(model.eval()))
-                self.assertEqual(self.our_greedy(64), their_greedy(model, 64))
+                self.assertEqual(self.run_ours("export", dtype, 5).returncode, 0)
+                self.assert_same_model(self.their_model())
                 self.assertEqual(json.loads((self.folder / "config.json").read_text())["torch_dtype"], dtype)
 
     def test_our_file_in_their_reader(self):
-        self.assertEqual(run("export", self.folder, "bfloat16", 5).returncode, 0)
+        self.assertEqual(self.run_ours("export", "bfloat16", 5).returncode, 0)
         index = json.loads((self.folder / "model.safetensors.index.json").read_text())
         (path,) = self.folder.glob("*.safetensors")
         tensors = load_file(path)
@@ -175,6 +116,4 @@ class HfLlamaTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    logging.disable_progress_bar()
-    unittest.main(argv=sys.argv[:1])
+    main()

@@ -31,4 +31,8 @@ at::Tensor sum_gradients(const at::Tensor& tensor, ProcessGroup& group);
 at::Tensor all_to_all(const at::Tensor& rows, const std::vector<std::int64_t>& output_splits,
                       const std::vector<std::int64_t>& input_splits, ProcessGroup& group);
 
+/// Of rows for everybody's experts: `counts` int64 `[ranks · n]`, those that this rank sends, rank by rank. Returns `[2, ranks · n]`:
+/// these, and those that it receives, by the rank that sends them. Not differentiable.
+at::Tensor exchange_counts(const at::Tensor& counts, ProcessGroup& group);
+
 }  // namespace titan::comm

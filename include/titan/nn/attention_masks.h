@@ -18,4 +18,8 @@ AllowedMask block_causal_mask(const at::Tensor& documents);
 /// The same for packed flash attention. Waits for the device, to know the longest document.
 PackedDocuments packed_documents(const at::Tensor& documents);
 
+/// The one of the two that attention in `compute_dtype` on the kernels of a kind of device has use for.
+AttentionMask document_mask(const at::Tensor& documents, at::ScalarType compute_dtype,
+                            at::DeviceType kernels);
+
 }  // namespace titan::nn

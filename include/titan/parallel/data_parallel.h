@@ -22,6 +22,9 @@ struct UnitPattern {
   std::vector<std::string> modules;
   /// Backward begins with them, so that they stay gathered unless the policy says "always".
   bool is_last = false;
+  /// Experts that expert parallelism has shared out: cut over the ranks that have the same ones. Without expert parallelism, and
+  /// in a model without experts, there is no such unit.
+  bool of_experts = false;
 };
 /// In the order in which the modules run, inner ones before those around them.
 using UnitTable = std::vector<UnitPattern>;

@@ -17,11 +17,16 @@ struct OperatorSavePolicy {
   std::set<std::string> save_list;
   /// (in, out) features of linear layers whose `aten::mm` is always computed again and not counted.
   std::set<std::pair<std::int64_t, std::int64_t>> recompute_mm_shapes;
+  /// Operators whose results are kept wherever blocks are checkpointed at all.
+  std::set<std::string> always_kept = {};
 };
 
 /// The reference's list for dense models: matrix products (every second one), attention kernels,
 /// `max` (amax of fp8 scaling), reduce-scatter.
 OperatorSavePolicy default_save_policy();
+
+/// What is left of a policy where everything else is computed again.
+OperatorSavePolicy only_always_kept(const OperatorSavePolicy& policy);
 
 /// The modes of one checkpointed call under `policy`. Of the counted matrix products the 1st, 3rd,
 /// 5th, ... are kept. Results that were copied from the device to the host are always kept.

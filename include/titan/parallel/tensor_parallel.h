@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -63,8 +64,17 @@ struct PrepareInputOutput {
   std::vector<std::optional<Move>> outputs;
 };
 
-using TensorStyle =
-    std::variant<Colwise, Rowwise, SequenceParallel, NoParallel, PrepareInput, PrepareInputOutput>;
+/// The module's own parameters, by name, cut along a dimension each: what it makes of `shared` is then `partial`, as a SwiGLU's is
+/// when its hidden features are cut.
+struct CutParameters {
+  std::vector<std::pair<std::string, std::int64_t>> dims;
+};
+
+/// Nothing is done: something else cuts the module, and knows what its gradients are.
+struct LeftAlone {};
+
+using TensorStyle = std::variant<Colwise, Rowwise, SequenceParallel, NoParallel, PrepareInput,
+                                 PrepareInputOutput, CutParameters, LeftAlone>;
 
 /// A line of a model's plan: modules by pattern (module_pattern.h), and their style.
 struct TensorPlanLine {

@@ -19,6 +19,8 @@ namespace titan::protocols {
 /// Size of a model as the metrics report it.
 struct ModelSize {
   std::int64_t parameters = 0;
+  /// Those that a token passes, where they are not all.
+  std::optional<std::int64_t> active_parameters = std::nullopt;
   /// Floating-point operations of forward and backward for one token, recomputation not counted.
   std::int64_t flops_per_token = 0;
 };
@@ -41,6 +43,11 @@ class ModelArgs {
   virtual std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const {
     return degree == 1 ? std::vector<std::string>{}
                        : std::vector<std::string>{"the model has no tensor-parallel plan"};
+  }
+  /// The same of ranks that share out experts. A model that does not say has none.
+  virtual std::vector<std::string> expert_parallel_problems(std::int64_t degree) const {
+    return degree == 1 ? std::vector<std::string>{}
+                       : std::vector<std::string>{"the model has no experts"};
   }
   /// Whether context parallelism can cut the model's texts: its `parallelize` attaches it, and its layers go by
   /// the positions of a sequence.

@@ -8,17 +8,20 @@
 
 namespace titan::protocols {
 
-/// Two names of the same tensors; "{}" in both stands for the same number: {"model.layers.{}.mlp.up_proj.weight",
-/// "layers.{}.feed_forward.w3.weight"}. A rule without our name is for tensors that we do not have.
+/// Two names of the same tensors; "{}" stands for a number, the first in one name for that of the first in the other:
+/// {"model.layers.{}.mlp.up_proj.weight", "layers.{}.feed_forward.w3.weight"}. A rule without one of the names is for
+/// tensors that this side does not have.
 struct NameRule {
   std::string_view hf;
   std::string_view ours;
 };
 
-/// A name on the other side, and the number of the rule that says so.
+/// A name on the other side, the number of the rule that says so, and what stood for "{}". A "{}" of the other side's
+/// without a number in the name that was translated is left as it is.
 struct TranslatedName {
   std::string name;
   std::size_t rule = 0;
+  std::vector<std::string> numbers = {};
 };
 
 /// The name on the other side; nothing where no rule fits.

@@ -50,12 +50,15 @@ class StateDictAdapter {
   virtual at::Tensor to_hf(const std::string& name,
                            const std::vector<at::Tensor>& sources) const = 0;
 
-  /// What must be read of a Hugging Face checkpoint to make the box `ours`.
+  /// What must be read of a Hugging Face checkpoint to make the box `ours`; nothing for a tensor that it has not.
   virtual std::vector<TensorSlice> hf_slices(const TensorSlice& ours) const = 0;
 
   /// The box `ours`, made of what `hf_slices` asked for. May be one of them.
   virtual at::Tensor from_hf(const TensorSlice& ours,
                              const std::vector<at::Tensor>& slices) const = 0;
+
+  /// The name by which this adapter knows a tensor of a checkpoint: checkpoints may have a model as a part of a larger one.
+  virtual std::string known_name(const std::string& hf_name) const { return hf_name; }
 
   /// Whether a checkpoint may hold this tensor though the model needs it not.
   virtual bool is_ignored(const std::string& hf_name) const { return false; }

@@ -12,6 +12,7 @@
 
 namespace titan::components {
 class Checkpointer;
+class ExpertBalance;
 enum class SaveReason;
 }  // namespace titan::components
 namespace titan::profiling {
@@ -109,6 +110,7 @@ class Trainer {
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
   std::unique_ptr<step::EarlyStep> early_step_;  // null unless asked for
+  std::unique_ptr<components::ExpertBalance> expert_balance_;  // null without experts
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
   std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it

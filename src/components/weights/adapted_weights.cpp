@@ -73,12 +73,15 @@ class ModelWeights final : public WeightsReader {
   ModelWeights(const WeightsReader& hf, const StateDictAdapter& adapter,
                const std::vector<TensorShape>& ours)
       : hf_(hf), adapter_(adapter) {
-    match(ours);
-    const auto there = by_name(hf_);
+    const auto there = known_tensors();
+    match(ours, there);
     for (const TensorShape& shape : ours) {
       const std::vector<std::int64_t> start(shape.sizes.size(), 0);
       const auto slices = adapter_.hf_slices({shape.name, start, shape.sizes});
-      tensors_.push_back({shape.name, there.at(name_there(slices.at(0).name))->dtype, shape.sizes});
+      // What has no part there is made of nothing.
+      const at::ScalarType dtype =
+          slices.empty() ? at::kFloat : there.at(name_there(slices[0].name))->dtype;
+      tensors_.push_back({shape.name, dtype, shape.sizes});
       full_sizes_[shape.name] = shape.sizes;
     }
   }
@@ -93,14 +96,29 @@ class ModelWeights final : public WeightsReader {
     std::vector<at::Tensor> parts;
     for (const TensorSlice& slice : slices) {
       parts.push_back(place_for(slice.sizes, slices.size(), box));
-      hf_.read(name_there(slice.name), slice.offsets, parts.back());
+      hf_.read(name_in_file(name_there(slice.name)), slice.offsets, parts.back());
     }
     put_into(box, adapter_.from_hf(wanted, parts));
   }
 
  private:
-  void match(const std::vector<TensorShape>& ours) {
-    const auto there = by_name(hf_);
+  using Known = std::map<std::string, const WeightInfo*>;
+
+  /// What is there, by the names that the adapter knows.
+  Known known_tensors() {
+    Known known;
+    for (const WeightInfo& info : hf_.tensors()) {
+      const std::string name = adapter_.known_name(info.name);
+      if (name != info.name) names_in_file_[name] = info.name;
+      if (!known.emplace(name, &info).second) {
+        throw RunError(
+            concat("The Hugging Face weights have '", name, "' twice, once as '", info.name, "'"));
+      }
+    }
+    return known;
+  }
+
+  void match(const std::vector<TensorShape>& ours, const Known& there) {
     std::set<std::string> used;
     TensorComparison comparison;
     for (const HfTensor& tensor : adapter_.hf_tensors(ours)) {
@@ -123,8 +141,7 @@ class ModelWeights final : public WeightsReader {
     }
   }
 
-  std::string stand_in(const std::string& name,
-                       const std::map<std::string, const WeightInfo*>& there) {
+  std::string stand_in(const std::string& name, const Known& there) {
     const std::optional<std::string> other = adapter_.stand_in(name);
     if (!other || there.count(*other) == 0) return "";
     stand_ins_[name] = *other;
@@ -136,11 +153,17 @@ class ModelWeights final : public WeightsReader {
     return found == stand_ins_.end() ? name : found->second;
   }
 
+  const std::string& name_in_file(const std::string& known) const {
+    const auto found = names_in_file_.find(known);
+    return found == names_in_file_.end() ? known : found->second;
+  }
+
   const WeightsReader& hf_;
   const StateDictAdapter& adapter_;
   std::vector<WeightInfo> tensors_;
   std::map<std::string, std::vector<std::int64_t>> full_sizes_;
   std::map<std::string, std::string> stand_ins_;
+  std::map<std::string, std::string> names_in_file_;  // where it is not the known one
 };
 
 class HfWeights final : public WeightsReader {

@@ -24,15 +24,16 @@ struct Target {
   at::Tensor tensor;
   nn::TensorBox box;
   bool here = true;
+  bool is_alias = false;  // another name of a tensor that comes before
 };
 
-/// All tensors of a model, also those that another stage has.
+/// All tensors of a model, under each of their names, also those that another stage has.
 std::vector<Target> targets_of(nn::Module& model) {
   std::vector<Target> targets;
   std::set<const nn::Parameter*> seen;
   for (const auto& [name, parameter] : model.parameter_names()) {
-    if (!seen.insert(parameter).second) continue;
-    targets.push_back({name, parameter->tensor, parameter->box(), parameter->here});
+    const bool is_alias = !seen.insert(parameter).second;
+    targets.push_back({name, parameter->tensor, parameter->box(), parameter->here, is_alias});
   }
   for (const nn::NamedTensor& buffer : model.persistent_buffers()) {
     const auto dimensions = static_cast<std::size_t>(buffer.tensor.dim());
@@ -52,7 +53,8 @@ std::vector<protocols::TensorShape> shapes_of(const std::vector<Target>& targets
 
 void load(const Target& target, const WeightsReader& weights) {
   const at::Tensor tensor = target.tensor.detach();
-  if (!target.here || tensor.numel() == 0) return;  // another stage's, or a rank without rows
+  // Another stage's, or a rank without rows.
+  if (!target.here || target.is_alias || tensor.numel() == 0) return;
   if (tensor.device().is_cpu() && tensor.is_contiguous()) {
     weights.read(target.name, target.box.offsets, tensor);
     return;

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/protocols/decoder_args.h"
 
 namespace titan::models::llama3 {
 
@@ -41,45 +41,17 @@ std::unique_ptr<protocols::ModelArgs> TransformerModelArgs::clone() const {
 }
 
 std::vector<std::string> TransformerModelArgs::update_from_config(const config::JobConfig& config) {
-  std::vector<std::string> warnings;
-  const std::int64_t seq_len = config.training.seq_len;
-  if (seq_len > max_seq_len) {
-    warnings.push_back(
-        concat("Sequence length ", seq_len, " exceeds original maximum ", max_seq_len, "."));
-  }
-  max_seq_len = seq_len;
-  return warnings;
+  return protocols::take_sequence_length(max_seq_len, config.training.seq_len);
 }
 
 protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
                                                    std::int64_t seq_len) const {
-  protocols::ModelSize size;
-  std::int64_t embedding = 0;
-  for (const nn::NamedParameter& parameter : model.named_parameters()) {
-    size.parameters += parameter.tensor().numel();
-    if (parameter.name == "tok_embeddings.weight") embedding += parameter.tensor().numel();
-  }
-  // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are
-  // `head_dims` wide.
-  const std::int64_t head_dims = 2 * (dim / n_heads);
-  size.flops_per_token =
-      6 * (size.parameters - embedding) + 6 * n_layers * n_heads * head_dims * seq_len;
-  return size;
+  return protocols::decoder_size(
+      model, {.n_layers = n_layers, .n_heads = n_heads, .head_dims = 2 * (dim / n_heads)}, seq_len);
 }
 
 std::vector<std::string> TransformerModelArgs::tensor_parallel_problems(std::int64_t degree) const {
-  std::vector<std::string> problems;
-  const auto must_divide = [&](const char* what, std::int64_t heads) {
-    if (heads % degree == 0) return;
-    problems.push_back(concat("its ", heads, " ", what, " do not divide among ", degree, " ranks"));
-  };
-  must_divide("heads", n_heads);
-  must_divide("key/value heads", kv_heads());
-  if (vocabulary < degree) {
-    problems.push_back(
-        concat("its vocabulary of ", vocabulary, " is smaller than the ", degree, " ranks"));
-  }
-  return problems;
+  return protocols::sharing_problems({n_heads, kv_heads(), vocabulary}, degree);
 }
 
 std::string TransformerModelArgs::to_json() const {

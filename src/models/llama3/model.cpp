@@ -79,9 +79,7 @@ void Transformer::init_weights(at::Generator generator, std::optional<at::Device
 nn::AttentionMask Transformer::document_mask(const at::Tensor& documents,
                                              at::ScalarType compute_dtype,
                                              at::DeviceType kernels) const {
-  // Flash attention packs documents instead of masking them; it takes half types on a GPU only.
-  if (kernels == at::kCUDA && compute_dtype != at::kFloat) return nn::packed_documents(documents);
-  return nn::block_causal_mask(documents);
+  return nn::document_mask(documents, compute_dtype, kernels);
 }
 
 nn::Tensors Transformer::forward(const nn::Inputs& inputs) {

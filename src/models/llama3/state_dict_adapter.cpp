@@ -1,8 +1,5 @@
 #include "titan/models/llama3/state_dict_adapter.h"
 
-#include "titan/base/errors.h"
-#include "titan/protocols/name_table.h"
-
 namespace titan::models::llama3 {
 
 namespace {
@@ -31,13 +28,7 @@ const std::vector<NameRule>& rules() {
   return kRules;
 }
 
-bool is_rotated(std::size_t rule) { return rule < 2; }
-
-protocols::TranslatedName in_hf(const std::string& ours) {
-  const auto name = protocols::name_in_hf(rules(), ours);
-  TITAN_CHECK(name, "no Hugging Face name for '", ours, "'");
-  return *name;
-}
+bool is_rotated(const protocols::TranslatedName& name) { return name.rule < 2; }
 
 /// Exchanges the two ways to order the rows of whole heads: `a` and `b` are (2, head_dim / 2) from
 /// theirs to ours, (head_dim / 2, 2) back.
@@ -49,61 +40,34 @@ at::Tensor reorder_rows(const at::Tensor& rows, std::int64_t a, std::int64_t b) 
 }  // namespace
 
 LlamaStateDictAdapter::LlamaStateDictAdapter(const TransformerModelArgs& args)
-    : args_(args), head_dim_(args.dim / args.n_heads) {}
-
-std::vector<protocols::HfTensor> LlamaStateDictAdapter::hf_tensors(
-    const std::vector<protocols::TensorShape>& ours) const {
-  std::vector<protocols::HfTensor> result;
-  std::string unknown;
-  for (const protocols::TensorShape& tensor : ours) {
-    if (const auto name = protocols::name_in_hf(rules(), tensor.name)) {
-      result.push_back({name->name, tensor.sizes, {tensor.name}});
-    } else {
-      unknown += (unknown.empty() ? "" : ", ") + tensor.name;
-    }
-  }
-  if (!unknown.empty()) {
-    throw RunError(concat(
-        "no tensors of a Llama 3 model, so that Hugging Face has no names for them: ", unknown));
-  }
-  return result;
-}
+    : NameTableAdapter("Llama 3", rules(), /*tied=*/false),
+      args_(args),
+      head_dim_(args.dim / args.n_heads) {}
 
 at::Tensor LlamaStateDictAdapter::to_hf(const std::string& name,
                                         const std::vector<at::Tensor>& sources) const {
-  const auto ours = protocols::name_in_ours(rules(), name);
-  TITAN_CHECK(ours && sources.size() == 1, "no tensor of ours for '", name, "'");
-  return is_rotated(ours->rule) ? reorder_rows(sources[0], head_dim_ / 2, 2) : sources[0];
+  const at::Tensor tensor = NameTableAdapter::to_hf(name, sources);
+  return is_rotated(in_ours(name)) ? reorder_rows(tensor, head_dim_ / 2, 2) : tensor;
 }
 
 /// Rows of ours lie anywhere in their heads of Hugging Face's: whole heads are read.
 std::vector<TensorSlice> LlamaStateDictAdapter::hf_slices(const TensorSlice& ours) const {
-  const protocols::TranslatedName name = in_hf(ours.name);
-  TensorSlice slice{name.name, ours.offsets, ours.sizes};
-  if (is_rotated(name.rule)) {
+  std::vector<TensorSlice> slices = NameTableAdapter::hf_slices(ours);
+  if (is_rotated(in_hf(ours.name))) {
     const std::int64_t end = ours.offsets.at(0) + ours.sizes.at(0);
+    TensorSlice& slice = slices.at(0);
     slice.offsets[0] = ours.offsets[0] / head_dim_ * head_dim_;
     slice.sizes[0] = (end + head_dim_ - 1) / head_dim_ * head_dim_ - slice.offsets[0];
   }
-  return {slice};
+  return slices;
 }
 
 at::Tensor LlamaStateDictAdapter::from_hf(const TensorSlice& ours,
                                           const std::vector<at::Tensor>& slices) const {
-  TITAN_CHECK(slices.size() == 1, "one slice makes '", ours.name, "'");
-  if (!is_rotated(in_hf(ours.name).rule)) return slices[0];
-  return reorder_rows(slices[0], 2, head_dim_ / 2)
+  const at::Tensor tensor = NameTableAdapter::from_hf(ours, slices);
+  if (!is_rotated(in_hf(ours.name))) return tensor;
+  return reorder_rows(tensor, 2, head_dim_ / 2)
       .narrow(0, ours.offsets.at(0) % head_dim_, ours.sizes.at(0));
-}
-
-bool LlamaStateDictAdapter::is_ignored(const std::string& hf_name) const {
-  const auto ours = protocols::name_in_ours(rules(), hf_name);
-  return ours && ours->name.empty();
-}
-
-std::optional<std::string> LlamaStateDictAdapter::stand_in(const std::string& hf_name) const {
-  if (hf_name != "lm_head.weight") return std::nullopt;
-  return "model.embed_tokens.weight";
 }
 
 }  // namespace titan::models::llama3

@@ -31,13 +31,10 @@ INSTANTIATE_TEST_SUITE_P(
         Asked{{"--activation_checkpoint.mode=memory_budget"},
               "activation_checkpoint.mode = \"memory_budget\""},
         Asked{{"--compile.enable"}, "compile.enable = true"},
-        Asked{{"--checkpoint.initial_load_in_hf_quantized"},
-              "checkpoint.initial_load_in_hf_quantized = true"},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
         Asked{{"--parallelism.context_parallel_degree=2",
                "--parallelism.context_parallel_load_balancer=ptrr"},
               "parallelism.context_parallel_load_balancer = \"ptrr\""},
-        Asked{{"--parallelism.expert_parallel_degree=2"}, "parallelism.expert_parallel_degree = 2"},
         Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
               "parallelism.expert_parallel_comm_backend = \"deepep\""}));
 

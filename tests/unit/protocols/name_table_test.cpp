@@ -9,6 +9,7 @@ const std::vector<NameRule> kRules = {
     {"model.layers.{}.up.weight", "layers.{}.w3.weight"},
     {"embed.weight", "tok.weight"},
     {"model.layers.{}.inv_freq", ""},
+    {"model.layers.{}.experts.{}.up.weight", "layers.{}.experts.w3"},
 };
 
 TEST(NameTable, TranslatesBothWays) {
@@ -19,6 +20,15 @@ TEST(NameTable, TranslatesBothWays) {
   EXPECT_EQ(name_in_ours(kRules, theirs->name)->name, "layers.10.w3.weight");
   EXPECT_EQ(name_in_hf(kRules, "tok.weight")->name, "embed.weight");
   EXPECT_EQ(name_in_ours(kRules, "model.layers.3.inv_freq")->name, "");
+}
+
+TEST(NameTable, KeepsThePlaceOfANumberThatOnlyTheOtherSideHas) {
+  EXPECT_EQ(name_in_hf(kRules, "layers.4.experts.w3")->name, "model.layers.4.experts.{}.up.weight");
+  const auto ours = name_in_ours(kRules, "model.layers.4.experts.31.up.weight");
+  ASSERT_TRUE(ours);
+  EXPECT_EQ(ours->name, "layers.4.experts.w3");
+  EXPECT_EQ(ours->numbers, (std::vector<std::string>{"4", "31"}));
+  EXPECT_FALSE(name_in_ours(kRules, "model.layers.4.experts.03.up.weight"));
 }
 
 /// One tensor has one name: "007" and "7" would be the same.

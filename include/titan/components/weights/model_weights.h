@@ -22,7 +22,7 @@ class Module;
 namespace titan::components {
 
 /// The parameters and persistent buffers of a model, or of a stage of it, whoever has them, by their full
-/// sizes; a parameter that has several names is listed under the first. On the meta device too.
+/// sizes and under each of their names. On the meta device too.
 std::vector<protocols::TensorShape> model_tensors(nn::Module& model);
 
 /// Fills the parameters and persistent buffers of a model, or of a stage of it, with what this rank has of

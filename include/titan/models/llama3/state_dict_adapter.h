@@ -1,25 +1,21 @@
 #pragma once
 
 #include "titan/models/llama3/args.h"
-#include "titan/protocols/state_dict_adapter.h"
+#include "titan/protocols/name_table_adapter.h"
 
 namespace titan::models::llama3 {
 
 /// Llama 3 and Hugging Face's `LlamaForCausalLM`. Of each head's rows in the query and key projections
 /// ours rotates neighbours together, theirs the two halves: row 2j + p of a head is their row
 /// p·(head_dim / 2) + j. All else differs by name only.
-class LlamaStateDictAdapter : public protocols::StateDictAdapter {
+class LlamaStateDictAdapter : public protocols::NameTableAdapter {
  public:
   explicit LlamaStateDictAdapter(const TransformerModelArgs& args);
 
-  std::vector<protocols::HfTensor> hf_tensors(
-      const std::vector<protocols::TensorShape>& ours) const override;
   at::Tensor to_hf(const std::string& name, const std::vector<at::Tensor>& sources) const override;
   std::vector<protocols::TensorSlice> hf_slices(const protocols::TensorSlice& ours) const override;
   at::Tensor from_hf(const protocols::TensorSlice& ours,
                      const std::vector<at::Tensor>& slices) const override;
-  bool is_ignored(const std::string& hf_name) const override;
-  std::optional<std::string> stand_in(const std::string& hf_name) const override;
   protocols::ConfigDifferences compare_config(const std::string& config_json) const override;
   std::string hf_config(const std::string& torch_dtype, bool tied) const override;
 

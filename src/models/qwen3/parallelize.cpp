@@ -1,0 +1,70 @@
+#include "titan/config/job_config.h"
+#include "titan/models/qwen3/train_spec.h"
+#include "titan/parallel/activation_checkpoint.h"
+#include "titan/parallel/data_parallel.h"
+#include "titan/parallel/tensor_parallel.h"
+
+namespace titan::models::qwen3 {
+
+namespace {
+
+/// What activation checkpointing runs again.
+constexpr const char* kBlocks = "layers.*";
+
+/// What FSDP gathers together, in the reference's order; the rest goes with the root, as does the weight that
+/// output and embedding share.
+const parallel::UnitTable& fsdp_units() {
+  static const parallel::UnitTable units = {
+      {{"tok_embeddings"}},
+      {{"layers.*"}},
+      {{"norm", "output"}, /*is_last=*/true},
+  };
+  return units;
+}
+
+/// Between blocks every rank has a part of the tokens (dimension 1); attention sees all of them with a part
+/// of the heads, feed-forward with a part of the hidden features. Output and embedding are cut alike, by the
+/// vocabulary, so that they may share their weight.
+parallel::TensorPlan tensor_plan(bool parallel_loss) {
+  using namespace parallel;
+  constexpr Placement tokens = Placement::cut(1);
+  constexpr Move gather_tokens = {tokens, Placement::shared()};
+  constexpr std::int64_t heads = 2;  // of [B, S, heads, head_dim]
+  const Placement logits = parallel_loss ? Placement::cut(-1) : Placement::whole();
+  return {
+      {"tok_embeddings", Rowwise{.output = tokens}},
+      {"layers.*.attention_norm", SequenceParallel{}},
+      {"layers.*.attention", PrepareInput{{gather_tokens}, /*feeds=*/{"wq", "wk", "wv"}}},
+      {"layers.*.attention.wq", Colwise{}},
+      {"layers.*.attention.wk", Colwise{}},
+      {"layers.*.attention.wv", Colwise{}},
+      {"layers.*.attention.q_norm", SequenceParallel{heads}},
+      {"layers.*.attention.k_norm", SequenceParallel{heads}},
+      {"layers.*.attention.wo", Rowwise{.output = tokens}},
+      {"layers.*.ffn_norm", SequenceParallel{}},
+      {"layers.*.feed_forward", PrepareInput{{gather_tokens}, /*feeds=*/{"w1", "w3"}}},
+      {"layers.*.feed_forward.w1", Colwise{}},
+      {"layers.*.feed_forward.w3", Colwise{}},
+      {"layers.*.feed_forward.w2", Rowwise{.output = tokens}},
+      {"norm", SequenceParallel{}},
+      {"output", Colwise{.input = tokens, .output = logits}},
+  };
+}
+
+}  // namespace
+
+std::shared_ptr<parallel::Sharding> parallelize_qwen3(protocols::ModelProtocol& model,
+                                                      const comm::RankContext& context,
+                                                      const config::JobConfig& config) {
+  // From the inside out: each goes around what is there.
+  const config::Parallelism& parallelism = config.parallelism;
+  parallel::apply_tensor_parallel(
+      model, tensor_plan(parallel::computes_loss_in_parts(context.dims, parallelism)), context,
+      parallelism.enable_async_tensor_parallel ? parallel::TransferMode::kOverlap
+                                               : parallel::TransferMode::kBefore);
+  parallel::apply_ac(model, kBlocks, config.activation_checkpoint, parallel::default_save_policy());
+  return parallel::apply_data_parallel(model, fsdp_units(), context, config.parallelism,
+                                       config.training);
+}
+
+}  // namespace titan::models::qwen3

@@ -1,0 +1,122 @@
+// What expert parallelism sends, and that sizes are exchanged once.
+#include "titan/parallel/expert_parallel.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+#include <c10/core/GradMode.h>
+#include <gmock/gmock.h>
+
+#include <map>
+#include <mutex>
+
+#include "support/local_ranks.h"
+#include "titan/config/job_config.h"
+#include "titan/nn/moe/moe.h"
+#include "titan/parallel/activation_checkpoint.h"
+#include "titan/parallel/layout.h"
+
+namespace titan::parallel {
+namespace {
+
+using config::ActivationCheckpointMode;
+using Counts = std::map<std::string, int>;
+
+struct Counter : comm::CollectiveObserver {
+  std::uint64_t started(const comm::CollectiveCall& call) override {
+    ++counts[std::string(call.operation)];
+    return 0;
+  }
+  void finished(std::uint64_t) override {}
+  std::string explain(std::uint64_t, const comm::CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+  Counts counts;
+};
+
+class OneMixture : public nn::Module {
+ public:
+  OneMixture() {
+    nn::MoEArgs args;
+    args.num_experts = 4;
+    args.top_k = 2;
+    moe_ = add_child("moe", std::make_unique<nn::MoE>(args, 8, 12, at::kFloat));
+  }
+  nn::MoE& moe() { return *moe_; }
+
+ protected:
+  nn::Tensors forward(const nn::Inputs& inputs) override { return (*moe_)(inputs); }
+
+ private:
+  nn::MoE* moe_;
+};
+
+struct Result {
+  Counts forward;
+  Counts both;  // forward and backward
+  std::map<std::string, at::Tensor> gradients;
+};
+
+Result run(ActivationCheckpointMode mode) {
+  constexpr std::int64_t kRanks = 2;
+  comm::LocalWorld world(kRanks);
+  std::vector<Result> results(kRanks);
+  test::on_rank_threads(world, kRanks, [&](std::int64_t rank) {
+    Counter counter;
+    const auto backend = world.backend(rank);
+    comm::RankContext context;
+    context.rank = rank;
+    context.world_size = kRanks;
+    context.dims = mesh::ParallelDims({.dp_shard = 2, .ep = 2}, kRanks);
+    context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
+                                                    std::chrono::seconds(60), &counter);
+    OneMixture model;
+    apply_expert_parallel(model, "moe", context);
+    config::ActivationCheckpoint config;
+    config.mode = mode;
+    config.selective_ac_option = "op";
+    config.per_op_sac_force_recompute_mm_shapes_by_fqns = {};
+    apply_ac(model, "moe", config, expert_save_policy(context.dims));
+    model.to_empty(at::kCPU);
+    {
+      const c10::NoGradGuard no_grad;
+      model.moe().init_weights(0.3, at::make_generator<at::CPUGeneratorImpl>(5), std::nullopt);
+    }
+    const at::Tensor x =
+        at::randn({1, 5, 8},
+                  at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(rank)),
+                  at::TensorOptions())
+            .set_requires_grad(true);
+    Result& result = results[static_cast<std::size_t>(rank)];
+    counter.counts.clear();
+    const at::Tensor y = model.call(x);
+    result.forward = counter.counts;
+    (y * y).sum().backward();
+    result.both = counter.counts;
+    result.gradients["x"] = x.grad();
+    for (const auto& [name, parameter] : model.named_parameters()) {
+      result.gradients[name] = full_tensor(parameter->tensor.grad(), *parameter, context).clone();
+    }
+  });
+  EXPECT_EQ(results[0].both, results[1].both);
+  return results[1];
+}
+
+TEST(ExpertParallel, CountsTravelOnceWhateverRunsAgain) {
+  const Result plain = run(ActivationCheckpointMode::kNone);
+  const Result full = run(ActivationCheckpointMode::kFull);
+  const Result by_operator = run(ActivationCheckpointMode::kSelective);
+  // Counts, rows there, rows back; in backward rows twice more.
+  for (const Result* result : {&plain, &full, &by_operator}) {
+    EXPECT_EQ(result->forward, (Counts{{"all_to_all", 3}}));
+  }
+  EXPECT_EQ(plain.both, (Counts{{"all_to_all", 5}}));
+  EXPECT_EQ(full.both, (Counts{{"all_to_all", 7}}));
+  EXPECT_EQ(by_operator.both, (Counts{{"all_to_all", 5}}));
+  for (const auto& [name, gradient] : plain.gradients) {
+    EXPECT_TRUE(full.gradients.at(name).equal(gradient)) << name;
+    EXPECT_TRUE(by_operator.gradients.at(name).equal(gradient)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace titan::parallel
