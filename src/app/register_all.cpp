@@ -4,6 +4,7 @@
 #include "titan/components/quantization/converters.h"
 #include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/models/llama4/train_spec.h"
 #include "titan/models/qwen3/train_spec.h"
 
 namespace titan::app {
@@ -12,6 +13,7 @@ void register_all() {
   static const bool registered = [] {
     protocols::register_train_spec("deepseek_v3", models::deepseek_v3::train_spec(text_builders()));
     protocols::register_train_spec("llama3", models::llama3::train_spec(text_builders()));
+    protocols::register_train_spec("llama4", models::llama4::train_spec(text_builders()));
     protocols::register_train_spec("qwen3", models::qwen3::train_spec(text_builders()));
     components::register_quantization();
     return true;

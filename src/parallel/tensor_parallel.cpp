@@ -271,6 +271,13 @@ bool computes_loss_in_parts(const mesh::ParallelDims& dims,
   return dims.tp_enabled() && !parallelism.disable_loss_parallel;
 }
 
+TensorPlan lines_that_fit(nn::Module& model, TensorPlan lines) {
+  std::erase_if(lines, [&](const TensorPlanLine& line) {
+    return modules_matching(model, line.modules).empty();
+  });
+  return lines;
+}
+
 void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
                            const comm::RankContext& context, TransferMode transfers) {
   if (!context.dims.tp_enabled()) return;

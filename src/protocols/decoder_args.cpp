@@ -32,12 +32,18 @@ std::vector<std::string> sharing_problems(const SharedCounts& counts, std::int64
 ModelSize decoder_size(const nn::Module& model, const DecoderShape& shape, std::int64_t seq_len) {
   ModelSize size;
   std::int64_t multiplied = 0;
+  std::int64_t of_experts = 0;
   for (const nn::NamedParameter& parameter : model.named_parameters()) {
     const std::int64_t count = parameter.tensor().numel();
     size.parameters += count;
-    // Looking up a row is no product; a tied table is multiplied as the output layer.
-    if (parameter.name != "tok_embeddings.weight" || shape.tied) multiplied += count;
+    if (parameter.name.find("moe.experts") != std::string::npos) {
+      of_experts += count;
+    } else if (parameter.name != "tok_embeddings.weight" || shape.tied) {
+      // Looking up a row is no product; a tied table is multiplied as the output layer.
+      multiplied += count;
+    }
   }
+  multiplied += of_experts * shape.top_k / shape.num_experts;
   // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are `head_dims` wide.
   size.flops_per_token =
       6 * multiplied + 6 * shape.n_layers * shape.n_heads * shape.head_dims * seq_len;

@@ -83,6 +83,9 @@ struct TensorPlanLine {
 };
 using TensorPlan = std::vector<TensorPlanLine>;
 
+/// The lines whose modules a model has, for plans of models whose flavors have different kinds of layers.
+TensorPlan lines_that_fit(nn::Module& model, TensorPlan lines);
+
 /// When tensors are gathered and summed for matrix products.
 enum class TransferMode {
   kBefore,   ///< before them, or behind

@@ -23,17 +23,20 @@ struct SharedCounts {
 /// Why `degree` ranks cannot share them (ModelArgs::tensor_parallel_problems).
 std::vector<std::string> sharing_problems(const SharedCounts& counts, std::int64_t degree);
 
-/// What a dense decoder's size follows from beside its parameters.
+/// What a decoder's size follows from beside its parameters.
 struct DecoderShape {
   std::int64_t n_layers = 0;
   std::int64_t n_heads = 0;
   /// Widths of a head's queries and keys, and of its values, together.
   std::int64_t head_dims = 0;
+  /// Of `num_experts` a token passes `top_k`.
+  std::int64_t top_k = 1;
+  std::int64_t num_experts = 1;
   /// The output layer's weight is the embedding's.
   bool tied = false;
 };
 
-/// The size by the reference's rule. `model` is the whole model.
+/// The size by the reference's rule: of experts ("moe.experts" in the name) only those that a token passes are multiplied. `model` is the whole model.
 ModelSize decoder_size(const nn::Module& model, const DecoderShape& shape, std::int64_t seq_len);
 
 }  // namespace titan::protocols

@@ -52,6 +52,38 @@ Qwen3ModelArgs small() {
   return args;
 }
 
+Qwen3ModelArgs with_experts(Qwen3ModelArgs args, std::int64_t inter_dim, std::int64_t experts,
+                            std::int64_t top_k) {
+  args.enable_weight_tying = false;
+  args.moe_enabled = true;
+  args.moe_inter_dim = inter_dim;
+  args.moe.num_experts = experts;
+  args.moe.num_shared_experts = 0;
+  args.moe.top_k = top_k;
+  args.moe.score_func = nn::ScoreFunction::kSoftmax;
+  args.moe.route_norm = true;
+  args.moe.score_before_experts = false;
+  // The reference saves a bias with these models, which stays zero.
+  args.moe.moves_bias = false;
+  return args;
+}
+
+Qwen3ModelArgs debugmodel_moe() { return with_experts(debugmodel(), 768, 64, 8); }
+
+Qwen3ModelArgs qwen_30b_a3b() {
+  Qwen3ModelArgs args = dense(2048, 48, 32, 6144, false);
+  args.n_kv_heads = 4;
+  args.max_seq_len = 262144;
+  return with_experts(args, 768, 128, 8);
+}
+
+Qwen3ModelArgs qwen_235b_a22b() {
+  Qwen3ModelArgs args = dense(4096, 94, 64, 12288, false);
+  args.n_kv_heads = 4;
+  args.rope_theta = 5000000;
+  return with_experts(args, 1536, 128, 8);
+}
+
 }  // namespace
 
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
@@ -59,13 +91,18 @@ std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
       {"debugmodel", debugmodel()},
       {"tiny", tiny()},
       {"tiny_untied", tiny_untied()},
+      {"tiny_moe", with_experts(tiny(), 32, 8, 2)},
       {"small", small()},
+      {"small_moe", with_experts(small(), 192, 8, 2)},
+      {"debugmodel_moe", debugmodel_moe()},
       {"0.6B", dense(1024, 28, 16, 3072, true)},
       {"1.7B", dense(2048, 28, 16, 6144, true)},
       {"4B", dense(2560, 36, 32, 9728, true)},
       {"8B", dense(4096, 36, 32, 12288, false)},
       {"14B", dense(5120, 40, 40, 17408, false)},
       {"32B", dense(5120, 64, 64, 25600, false)},
+      {"30B-A3B", qwen_30b_a3b()},
+      {"235B-A22B", qwen_235b_a22b()},
   };
   std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> result;
   for (const auto& [name, args] : all) {

@@ -26,19 +26,29 @@ TransformerBlock::TransformerBlock(std::int64_t layer_id, const Qwen3ModelArgs& 
           0.02 /
           std::pow(2.0 * static_cast<double>(args.depth_init ? layer_id + 1 : args.n_layers), 0.5)),
       attention_(
-          add_child("attention", std::make_unique<nn::Attention>(attention_args(args, dtype)))),
-      feed_forward_(add_child("feed_forward",
-                              std::make_unique<nn::FeedForward>(args.dim, args.hidden_dim, dtype))),
-      attention_norm_(add_child("attention_norm",
-                                std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype))),
-      ffn_norm_(
-          add_child("ffn_norm", std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype))) {}
+          add_child("attention", std::make_unique<nn::Attention>(attention_args(args, dtype)))) {
+  if (args.moe_enabled) {
+    moe_ =
+        add_child("moe", std::make_unique<nn::MoE>(args.moe, args.dim, args.moe_inter_dim, dtype));
+  } else {
+    feed_forward_ = add_child("feed_forward",
+                              std::make_unique<nn::FeedForward>(args.dim, args.hidden_dim, dtype));
+  }
+  const auto norm = [&] { return std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype); };
+  attention_norm_ = add_child("attention_norm", norm());
+  ffn_norm_ = add_child("ffn_norm", norm());
+}
 
-void TransformerBlock::init_weights(at::Generator generator) {
+void TransformerBlock::init_weights(at::Generator generator,
+                                    std::optional<at::Device> buffer_device) {
   attention_norm_->reset_parameters();
   ffn_norm_->reset_parameters();
   attention_->init_weights(output_std_, generator);
-  feed_forward_->init_weights(output_std_, generator);
+  if (moe_ != nullptr) {
+    moe_->init_weights(output_std_, generator, buffer_device);
+  } else {
+    feed_forward_->init_weights(output_std_, generator);
+  }
 }
 
 nn::Tensors TransformerBlock::forward(const nn::Inputs& inputs) {
@@ -46,7 +56,8 @@ nn::Tensors TransformerBlock::forward(const nn::Inputs& inputs) {
   const at::Tensor& rope_cache = inputs.at(1);
   const at::Tensor h =
       x + (*attention_)({{attention_norm_->call(x), rope_cache}, inputs.sequence}).at(0);
-  return {h + feed_forward_->call(ffn_norm_->call(h))};
+  const at::Tensor normed = ffn_norm_->call(h);
+  return {h + (moe_ != nullptr ? moe_->call(normed) : feed_forward_->call(normed))};
 }
 
 Qwen3Model::Qwen3Model(const Qwen3ModelArgs& args, at::ScalarType dtype)
@@ -75,7 +86,7 @@ void Qwen3Model::init_buffers(std::optional<at::Device> buffer_device) {
 void Qwen3Model::init_weights(at::Generator generator, std::optional<at::Device> buffer_device) {
   init_buffers(buffer_device);
   nn::normal_(tok_embeddings_->weight(), generator);
-  for (TransformerBlock* block : blocks_) block->init_weights(generator);
+  for (TransformerBlock* block : blocks_) block->init_weights(generator, buffer_device);
   norm_->reset_parameters();
   const double std = std::pow(static_cast<double>(args_.dim), -0.5);
   nn::trunc_normal_(output_->weight(), std, generator, -3 * std, 3 * std);

@@ -20,6 +20,11 @@ const std::vector<protocols::NameRule>& rules() {
       {"model.layers.{}.mlp.gate_proj.weight", "layers.{}.feed_forward.w1.weight"},
       {"model.layers.{}.mlp.down_proj.weight", "layers.{}.feed_forward.w2.weight"},
       {"model.layers.{}.mlp.up_proj.weight", "layers.{}.feed_forward.w3.weight"},
+      {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "layers.{}.moe.experts.w1"},
+      {"model.layers.{}.mlp.experts.{}.down_proj.weight", "layers.{}.moe.experts.w2"},
+      {"model.layers.{}.mlp.experts.{}.up_proj.weight", "layers.{}.moe.experts.w3"},
+      {"model.layers.{}.mlp.gate.weight", "layers.{}.moe.router.gate.weight"},
+      {"", "layers.{}.moe.expert_bias"},
       {"model.layers.{}.input_layernorm.weight", "layers.{}.attention_norm.weight"},
       {"model.layers.{}.post_attention_layernorm.weight", "layers.{}.ffn_norm.weight"},
       {"model.norm.weight", "norm.weight"},
@@ -48,14 +53,24 @@ protocols::ConfigDifferences Qwen3StateDictAdapter::compare_config(
   must_be("num_attention_heads", args_.n_heads);
   must_be("num_key_value_heads", args_.n_kv_heads, 32);
   must_be("head_dim", args_.head_dim, 128);
-  must_be("intermediate_size", args_.hidden_dim);
+  if (args_.moe_enabled) {
+    must_be("moe_intermediate_size", args_.moe_inter_dim);
+    must_be("num_experts", args_.moe.num_experts);
+    must_be("num_experts_per_tok", args_.moe.top_k, 8);
+    must_be("decoder_sparse_step", 1, 1);
+    config.compare_list("mlp_only_layers", {}, result.errors);
+    config.compare_flag("norm_topk_prob", args_.moe.route_norm, /*fallback=*/false,
+                        result.warnings);
+  } else {
+    must_be("intermediate_size", args_.hidden_dim);
+  }
   must_be("vocab_size", args_.vocabulary);
   config.compare_text("hidden_act", "silu", result.errors);
   config.compare_absent("attention_bias", result.errors);
   if (args_.enable_weight_tying) {
     config.compare_flag("tie_word_embeddings", true, /*fallback=*/false, result.errors);
   }
-  config.compare_text("model_type", "qwen3", result.errors);
+  config.compare_text("model_type", args_.moe_enabled ? "qwen3_moe" : "qwen3", result.errors);
   config.compare("rms_norm_eps", args_.norm_eps, 1e-6, result.warnings);
   const protocols::HfRope rope(config);
   config.compare(rope.theta, args_.rope_theta, 10000, result.warnings);
@@ -67,9 +82,10 @@ protocols::ConfigDifferences Qwen3StateDictAdapter::compare_config(
 }
 
 std::string Qwen3StateDictAdapter::hf_config(const std::string& torch_dtype, bool tied) const {
-  const nlohmann::ordered_json json = {
-      {"architectures", {"Qwen3ForCausalLM"}},
-      {"model_type", "qwen3"},
+  const bool moe = args_.moe_enabled;
+  nlohmann::ordered_json json = {
+      {"architectures", {moe ? "Qwen3MoeForCausalLM" : "Qwen3ForCausalLM"}},
+      {"model_type", moe ? "qwen3_moe" : "qwen3"},
       {"hidden_size", args_.dim},
       {"intermediate_size", args_.hidden_dim},
       {"num_hidden_layers", args_.n_layers},
@@ -90,6 +106,15 @@ std::string Qwen3StateDictAdapter::hf_config(const std::string& torch_dtype, boo
       {"bos_token_id", nullptr},
       {"eos_token_id", nullptr},
       {"torch_dtype", torch_dtype}};
+  if (moe) {
+    json["moe_intermediate_size"] = args_.moe_inter_dim;
+    json["num_experts"] = args_.moe.num_experts;
+    json["num_experts_per_tok"] = args_.moe.top_k;
+    json["norm_topk_prob"] = args_.moe.route_norm;
+    json["decoder_sparse_step"] = 1;
+    json["mlp_only_layers"] = nlohmann::ordered_json::array();
+    json["output_router_logits"] = false;
+  }
   return json.dump(2) + "\n";
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "titan/nn/moe/args.h"
 #include "titan/protocols/model.h"
 
 namespace titan::models::qwen3 {
@@ -17,7 +18,7 @@ struct Qwen3ModelArgs : public protocols::ModelArgs {
   std::int64_t vocabulary = 151936;
   /// Width of a head; all heads together need not be as wide as `dim`.
   std::int64_t head_dim = 128;
-  /// Width of the feed-forward layers.
+  /// Width of the feed-forward layers of a dense model.
   std::int64_t hidden_dim = 3072;
   double norm_eps = 1e-6;
   double rope_theta = 1000000;
@@ -28,6 +29,11 @@ struct Qwen3ModelArgs : public protocols::ModelArgs {
   bool depth_init = true;
   /// The output layer's weight is the embedding's.
   bool enable_weight_tying = false;
+  /// Every layer has experts in the place of a feed-forward layer.
+  bool moe_enabled = false;
+  /// Width of one expert.
+  std::int64_t moe_inter_dim = 768;
+  nn::MoEArgs moe;
 
   std::unique_ptr<protocols::ModelArgs> clone() const override;
   std::vector<std::string> update_from_config(const config::JobConfig& config) override;
@@ -35,10 +41,11 @@ struct Qwen3ModelArgs : public protocols::ModelArgs {
   std::string to_json() const override;
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
+  std::vector<std::string> expert_parallel_problems(std::int64_t degree) const override;
 };
 
-/// All flavors by name: debugmodel, 0.6B, 1.7B, 4B (tied), 8B, 14B, 32B, and three sized for CPUs (tiny,
-/// tiny_untied, small).
+/// All flavors by name: debugmodel, 0.6B, 1.7B, 4B (tied), 8B, 14B, 32B; with experts debugmodel_moe, 30B-A3B, 235B-A22B; and some
+/// sized for CPUs (tiny, tiny_untied, tiny_moe, small, small_moe).
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors();
 
 }  // namespace titan::models::qwen3

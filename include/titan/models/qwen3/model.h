@@ -4,16 +4,17 @@
 #include "titan/nn/attention.h"
 #include "titan/nn/embedding.h"
 #include "titan/nn/feed_forward.h"
+#include "titan/nn/moe/moe.h"
 #include "titan/nn/rms_norm.h"
 
 namespace titan::models::qwen3 {
 
-/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, rope_cache} and the
+/// x + Attention(norm(x)), then + FeedForward(norm(.)) or + MoE(norm(.)). Called with {x `[B, S, dim]`, rope_cache} and the
 /// sequence.
 class TransformerBlock : public nn::Module {
  public:
   TransformerBlock(std::int64_t layer_id, const Qwen3ModelArgs& args, at::ScalarType dtype);
-  void init_weights(at::Generator generator);
+  void init_weights(at::Generator generator, std::optional<at::Device> buffer_device);
 
  protected:
   nn::Tensors forward(const nn::Inputs& inputs) override;
@@ -21,7 +22,8 @@ class TransformerBlock : public nn::Module {
  private:
   double output_std_;
   nn::Attention* attention_;
-  nn::FeedForward* feed_forward_;
+  nn::MoE* moe_ = nullptr;  // one of the two
+  nn::FeedForward* feed_forward_ = nullptr;
   nn::RMSNorm* attention_norm_;
   nn::RMSNorm* ffn_norm_;
 };

@@ -5,7 +5,8 @@
 
 namespace titan::models::qwen3 {
 
-/// Qwen 3 and Hugging Face's `Qwen3ForCausalLM`. Both rotate the halves of a head, so that all differs by name only.
+/// Qwen 3 and Hugging Face's `Qwen3ForCausalLM` and `Qwen3MoeForCausalLM`. Both rotate the halves of a head, so that all differs by name
+/// only, and experts have a tensor each there.
 class Qwen3StateDictAdapter : public protocols::NameTableAdapter {
  public:
   explicit Qwen3StateDictAdapter(const Qwen3ModelArgs& args);

@@ -14,7 +14,10 @@ namespace {
 
 struct Golden {
   const char* name;
+  const char* flavor;
   bool tied;
+  std::vector<float> output;
+  std::vector<float> wo;
   double sum;
   double loss;
   double grad_norm;
@@ -24,7 +27,7 @@ struct Golden {
 class Qwen3Golden : public ::testing::TestWithParam<Golden> {
  protected:
   Qwen3Golden() {
-    Qwen3ModelArgs args = dynamic_cast<const Qwen3ModelArgs&>(*flavors().at("debugmodel"));
+    Qwen3ModelArgs args = dynamic_cast<const Qwen3ModelArgs&>(*flavors().at(GetParam().flavor));
     args.max_seq_len = 64;
     args.enable_weight_tying = GetParam().tied;
     model_ = std::make_unique<Qwen3Model>(args, at::kFloat);
@@ -47,12 +50,11 @@ class Qwen3Golden : public ::testing::TestWithParam<Golden> {
 
 TEST_P(Qwen3Golden, InitialWeights) {
   using Floats = std::vector<float>;
-  const Floats output = {0.0140508981F, -0.0231972113F, -0.0965495482F};
+  const Floats output = GetParam().output;
   const Floats embedding = {1.92691529F, 1.48728406F, 0.900717199F};
   EXPECT_EQ(first_three("tok_embeddings.weight"), GetParam().tied ? output : embedding);
   EXPECT_EQ(first_three("output.weight"), output);
-  EXPECT_EQ(first_three("layers.0.attention.wo.weight"),
-            (Floats{-0.00453411881F, -0.0132277878F, 0.00252564996F}));
+  EXPECT_EQ(first_three("layers.0.attention.wo.weight"), GetParam().wo);
   double sum = 0;
   for (const nn::NamedParameter& named : model_->named_parameters()) {
     sum += named.tensor().sum(at::kDouble).item<double>();
@@ -91,19 +93,38 @@ TEST_P(Qwen3Golden, HalvesAreRotated) {
   }
 }
 
+const std::vector<float> kOutput = {0.0140508981F, -0.0231972113F, -0.0965495482F};
+const std::vector<float> kOutputBehindExperts = {-0.0970785618F, -0.0687767044F, 0.116410688F};
+const std::vector<float> kWo = {-0.00453411881F, -0.0132277878F, 0.00252564996F};
+
 INSTANTIATE_TEST_SUITE_P(Heads, Qwen3Golden,
                          ::testing::Values(Golden{"own",
+                                                  "debugmodel",
                                                   false,
+                                                  kOutput,
+                                                  kWo,
                                                   5607.2895634099,
                                                   8.06967258,
                                                   2.11641955,
                                                   {0.2534183, 0.09536952, 0.2792928}},
                                            Golden{"tied",
+                                                  "debugmodel",
                                                   true,
+                                                  kOutput,
+                                                  kWo,
                                                   6397.5556372911,
                                                   8.16075611,
                                                   17.47577667,
-                                                  {1.217389, 0.4945116, 0.0812682}}),
+                                                  {1.217389, 0.4945116, 0.0812682}},
+                                           Golden{"moe",
+                                                  "debugmodel_moe",
+                                                  false,
+                                                  kOutputBehindExperts,
+                                                  kWo,
+                                                  5484.2159619939,
+                                                  7.98799038,
+                                                  2.08812571,
+                                                  {-0.3329045, -1.478835, -1.050313}}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

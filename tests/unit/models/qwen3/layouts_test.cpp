@@ -11,7 +11,9 @@ namespace {
 using config::ActivationCheckpointMode;
 using test::LayoutJob;
 
-test::LayoutModel model_of(bool tied) {
+enum class Kind { kDense, kTied, kExperts };
+
+test::LayoutModel model_of(Kind kind) {
   test::LayoutModel model;
   model.vocabulary = 50;  // 17, 17, 16 on three ranks
   Qwen3ModelArgs args;
@@ -23,25 +25,37 @@ test::LayoutModel model_of(bool tied) {
   args.hidden_dim = 40;
   args.vocabulary = model.vocabulary;
   args.max_seq_len = model.length;
-  args.enable_weight_tying = tied;
+  args.enable_weight_tying = kind == Kind::kTied;
+  if (kind == Kind::kExperts) {
+    args.moe_enabled = true;
+    args.moe_inter_dim = 12;
+    args.moe = dynamic_cast<const Qwen3ModelArgs&>(*flavors().at("tiny_moe")).moe;
+    args.moe.num_experts = 12;
+  }
   model.build = [args] { return std::make_unique<Qwen3Model>(args, at::kFloat); };
   model.parallelize = parallelize_qwen3;
   return model;
 }
 
-class Layouts : public ::testing::TestWithParam<std::tuple<bool, LayoutJob>> {};
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Kind, LayoutJob>>& test) {
+  const auto& [kind, job] = test.param;
+  const char* behind = kind == Kind::kTied ? "_tied" : kind == Kind::kExperts ? "_experts" : "";
+  return job.name + behind;
+}
+
+class Layouts : public ::testing::TestWithParam<std::tuple<Kind, LayoutJob>> {};
 
 TEST_P(Layouts, GiveTheStepOfOneRank) {
-  const auto& [tied, job] = GetParam();
-  const test::LayoutModel model = model_of(tied);
+  const auto& [kind, job] = GetParam();
+  const test::LayoutModel model = model_of(kind);
   const test::StepOutcome expected = test::run_step(model, job.alone());
-  EXPECT_EQ(expected.gradients.count("output.weight"), tied ? 0 : 1);
+  EXPECT_EQ(expected.gradients.count("output.weight"), kind == Kind::kTied ? 0 : 1);
   test::expect_same_step(test::run_step(model, job), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Qwen3, Layouts,
-    ::testing::Combine(::testing::Bool(),
+    ::testing::Combine(::testing::Values(Kind::kDense, Kind::kTied, Kind::kExperts),
                        ::testing::Values(LayoutJob{"fsdp2", {.dp_shard = 2}, 2},
                                          LayoutJob{
                                              "hsdp2x2", {.dp_replicate = 2, .dp_shard = 2}, 4},
@@ -68,9 +82,22 @@ INSTANTIATE_TEST_SUITE_P(
                                                    .degrees = {.dp_shard = 2, .tp = 3},
                                                    .ranks = 6,
                                                    .ac = ActivationCheckpointMode::kSelective})),
-    [](const auto& test) {
-      return std::get<1>(test.param).name + (std::get<0>(test.param) ? "_tied" : "");
-    });
+    name_of);
+
+/// Twelve experts, of which two are chosen.
+INSTANTIATE_TEST_SUITE_P(
+    Qwen3Experts, Layouts,
+    ::testing::Combine(::testing::Values(Kind::kExperts),
+                       ::testing::Values(LayoutJob{"fsdp2_ep2", {.dp_shard = 2, .ep = 2}, 2},
+                                         LayoutJob{"fsdp4_ep2", {.dp_shard = 4, .ep = 2}, 4},
+                                         LayoutJob{"fsdp4_ep4", {.dp_shard = 4, .ep = 4}, 4},
+                                         LayoutJob{
+                                             "tp3_ep3_etp1", {.dp_shard = 1, .tp = 3, .ep = 3}, 3},
+                                         LayoutJob{.name = "fsdp2_ep2_full_ac",
+                                                   .degrees = {.dp_shard = 2, .ep = 2},
+                                                   .ranks = 2,
+                                                   .ac = ActivationCheckpointMode::kFull})),
+    name_of);
 
 }  // namespace
 }  // namespace titan::models::qwen3

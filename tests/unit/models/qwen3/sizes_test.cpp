@@ -27,15 +27,17 @@ TEST_P(Qwen3Sizes, EqualTheReference) {
   EXPECT_EQ(size.flops_per_token, GetParam().flops_per_token);
 }
 
-INSTANTIATE_TEST_SUITE_P(Flavors, Qwen3Sizes,
-                         ::testing::Values(Size{"debugmodel", "debugmodel", 31987968, 594580992},
-                                           Size{"0.6B", "0_6B", 596049920, 4985585664},
-                                           Size{"1.7B", "1_7B", 1720574976, 11732736000},
-                                           Size{"4B", "4B", 4022468096, 27758687232},
-                                           Size{"8B", "8B", 8190735360, 49034311680},
-                                           Size{"14B", "14B", 14768307200, 88975534080},
-                                           Size{"32B", "32B", 32762123264, 204790167552}),
-                         [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Flavors, Qwen3Sizes,
+    ::testing::Values(
+        Size{"debugmodel", "debugmodel", 31987968, 594580992},
+        Size{"0.6B", "0_6B", 596049920, 4985585664}, Size{"1.7B", "1_7B", 1720574976, 11732736000},
+        Size{"4B", "4B", 4022468096, 27758687232}, Size{"8B", "8B", 8190735360, 49034311680},
+        Size{"14B", "14B", 14768307200, 88975534080}, Size{"32B", "32B", 32762123264, 204790167552},
+        Size{"debugmodel_moe", "debugmodel_moe", 315758848, 708613632},
+        Size{"30B-A3B", "30B_A3B", 30532122624, 23083044864},
+        Size{"235B-A22B", "235B_A22B", 235093634560, 148335301632}),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(Qwen3Names, AreTheReferencesInItsOrder) {
   Qwen3ModelArgs args = args_of("4B");
