@@ -39,6 +39,9 @@ class SuiteTest(SuiteCase):
     def test_layouts(self):
         self.suite("--test_suite=layouts", "--part", part(40))
 
+    def test_layouts_on_processes(self):
+        self.suite("--test_suite=layouts", "--comm=gloo", "--ngpu=4", "--part", part(60))
+
     def test_the_layouts_are_all_products_of_the_axes(self):
         generated = subprocess.run([sys.executable, "-B", os.path.join(LAYOUTS, "generate.py")], check=True, capture_output=True, text=True)
         with open(os.path.join(LAYOUTS, "layouts.toml")) as file:
