@@ -20,7 +20,7 @@ Pipelined::Pipelined(protocols::StepSetup setup)
       plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
       timelines_(plan_.schedule(setup_.config), setup_.config, setup_.context),
       parameters_(protocols::parameters_of(setup_.parts)),
-      tied_weights_(setup_.parts, plan_, setup_.context) {
+      tied_weights_(setup_.parts, plan_.modules, plan_.placement, setup_.context) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {
     stages.push_back({part.stage.index, part.model.get(), part.sharding.get()});
