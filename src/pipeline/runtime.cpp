@@ -55,7 +55,13 @@ class Runtime::Run {
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
     for (const Action& whole : actions) {
       runtime_.done_.push_back(whole);
-      for (const Action& action : schedule::parts_of(whole)) perform(action);
+      for (const Action& action : schedule::parts_of(whole)) {
+        if (runtime_.performer_ && trains_) {
+          runtime_.performer_(action, [&] { perform(action); });
+        } else {
+          perform(action);
+        }
+      }
     }
     finish_sends();
     return std::move(results_);
@@ -70,8 +76,6 @@ class Runtime::Run {
     at::Tensor output;
     std::unique_ptr<autograd::SplitBackward> halves;
   };
-  /// By the key under which what is sent arrives. They hold on to their tensors.
-  using Sends = std::map<Key, comm::Work>;
   /// A tensor from or for another stage: there, or on its way.
   struct Arrival {
     at::Tensor tensor;
@@ -134,9 +138,8 @@ class Runtime::Run {
     if (runtime_.context_.watch != nullptr) {
       runtime_.context_.watch->enter_phase("sending what other stages need", step_);
     }
-    for (Sends* sends : {&sent_activations_, &sent_gradients_}) {
-      for (auto& [key, work] : *sends) work.wait();
-    }
+    for (auto& [key, work] : sent_activations_) work.wait();
+    for (auto& [stage, work] : sent_gradients_) work.wait();
   }
 
   /// For messages about ranks that hang.
@@ -162,8 +165,11 @@ class Runtime::Run {
   /// `to`: the stage that gets it, on another rank.
   void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to, const Action& action) {
     const at::Tensor tensor = take(from, key, action).contiguous();
-    Sends& sends = &from == &activations_ ? sent_activations_ : sent_gradients_;
-    sends[key] = group_.send(tensor, runtime_.placement_.rank_of(to));
+    comm::Work& sent =
+        &from == &activations_ ? sent_activations_[key] : sent_gradients_[action.stage];
+    // A gradient's memory is free when the next is sent. The peer receives it before it needs that one.
+    sent.wait();
+    sent = group_.send(tensor, runtime_.placement_.rank_of(to));
   }
 
   void receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from) {
@@ -265,8 +271,9 @@ class Runtime::Run {
   std::map<Key, Passage> passages_;
   std::map<Key, Arrival> activations_;  // by the stage that they go into
   std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
-  Sends sent_activations_;
-  Sends sent_gradients_;
+  // What is being sent, which holds on to its tensors.
+  std::map<Key, comm::Work> sent_activations_;         // by the key under which they arrive
+  std::map<std::int64_t, comm::Work> sent_gradients_;  // by stage: the last one's
   std::vector<at::Tensor> results_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "titan/comm/rank_context.h"
@@ -53,6 +54,11 @@ class Runtime {
   std::vector<at::Tensor> run_forward(const StageForward& forward, std::int64_t microbatches,
                                       const Boundary& boundary, std::int64_t step);
 
+  /// Performs an action of `run`: calls `really`, or does without where it knows what comes of it (a forecast).
+  using Performer =
+      std::function<void(const schedule::Action& action, const std::function<void()>& really)>;
+  void perform_by(Performer performer) { performer_ = std::move(performer); }
+
   bool has_last_stage() const;
   /// The place in the pipeline's group of the rank that has the last stage.
   std::int64_t last_rank() const { return placement_.rank_of(placement_.stages() - 1); }
@@ -75,6 +81,7 @@ class Runtime {
   Boundary boundary_;
   const comm::RankContext& context_;
   std::vector<schedule::Action> done_;
+  Performer performer_;
 };
 
 }  // namespace titan::pipeline
