@@ -42,14 +42,13 @@ bool has_halves(const std::vector<Action>& actions) {
 class Runtime::Run {
  public:
   Run(Runtime& runtime, const StageForward& forward, const Boundary& boundary, bool trains,
-      bool reduces, std::int64_t step, Stopwatch* stopwatch = nullptr)
+      bool reduces, Stopwatch* stopwatch = nullptr)
       : runtime_(runtime),
         forward_(forward),
         boundary_(boundary),
         group_(runtime.context_.group(mesh::MeshDim::kPp)),
         trains_(trains),
         reduces_(reduces),
-        step_(step),
         stopwatch_(stopwatch) {}
 
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
@@ -135,18 +134,14 @@ class Runtime::Run {
 
   void finish_sends() {
     if (sent_activations_.empty() && sent_gradients_.empty()) return;
-    if (runtime_.context_.watch != nullptr) {
-      runtime_.context_.watch->enter_phase("sending what other stages need", step_);
-    }
+    runtime_.enter_phase("sending what other stages need");
     for (auto& [key, work] : sent_activations_) work.wait();
     for (auto& [stage, work] : sent_gradients_) work.wait();
   }
 
   /// For messages about ranks that hang.
   void enter_phase(const Action& action) const {
-    if (runtime_.context_.watch != nullptr) {
-      runtime_.context_.watch->enter_phase(runtime_.phase_of(action), step_);
-    }
+    if (runtime_.context_.watch != nullptr) runtime_.enter_phase(runtime_.phase_of(action));
   }
 
   /// What has arrived for a stage's microbatch, which `action` waits for.
@@ -266,7 +261,6 @@ class Runtime::Run {
   comm::ProcessGroup& group_;
   bool trains_;
   bool reduces_;
-  std::int64_t step_;
   Stopwatch* stopwatch_;
   std::map<Key, Passage> passages_;
   std::map<Key, Arrival> activations_;  // by the stage that they go into
@@ -299,10 +293,10 @@ const Stage& Runtime::stage(std::int64_t index) const {
 }
 
 std::string Runtime::phase_of(const Action& action) const {
-  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage.
+  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage; two more in validation.
   constexpr std::int64_t kMostNames = 800;
   const bool is_named =
-      action.microbatch < kMostNames / 6 / static_cast<std::int64_t>(stages_.size());
+      action.microbatch < kMostNames / 8 / static_cast<std::int64_t>(stages_.size());
   const std::string microbatch =
       is_named ? concat("microbatch ", action.microbatch) : "a microbatch";
   const std::string stage = concat("stage ", action.stage);
@@ -341,6 +335,11 @@ std::string Runtime::phase_of(const Action& action) const {
   throw InternalError("an overlap is no phase");
 }
 
+void Runtime::enter_phase(const std::string& phase) const {
+  if (context_.watch == nullptr) return;
+  context_.watch->enter_phase(purpose_.empty() ? phase : concat(phase, " for ", purpose_), step_);
+}
+
 bool Runtime::has_last_stage() const {
   return std::ranges::count(stages_, placement_.stages() - 1, &Stage::index) > 0;
 }
@@ -348,11 +347,13 @@ bool Runtime::has_last_stage() const {
 std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step,
                                      Stopwatch* stopwatch) {
   done_.clear();
-  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step, stopwatch).run(actions_);
+  step_ = step;
+  purpose_.clear();
+  return Run(*this, forward, boundary_, /*trains=*/true, reduces, stopwatch).run(actions_);
 }
 
 std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::int64_t microbatches,
-                                             const Boundary& boundary, std::int64_t step) {
+                                             const Boundary& boundary, const std::string& purpose) {
   const c10::NoGradGuard no_grad;
   // Each microbatch passes all stages, with nothing kept behind it.
   schedule::Schedule forwards{"forward", placement_, microbatches, {}};
@@ -366,7 +367,8 @@ std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::i
   }
   const auto rank = static_cast<std::size_t>(context_.group(mesh::MeshDim::kPp).rank());
   done_.clear();
-  return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false, step)
+  purpose_ = purpose;
+  return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false)
       .run(schedule::lower(forwards).ranks.at(rank));
 }
 

@@ -95,7 +95,7 @@ at::Tensor Pipelined::loss_sum(protocols::Batch& batch) {
       batch.rows % plan_.microbatch_rows == 0 && !setup_.context.dims.fsdp_enabled();
   const std::int64_t rows = is_cut ? plan_.microbatch_rows : batch.rows;
   return sum_of(runtime_->run_forward(forward_of(batch, rows, at::Tensor()), batch.rows / rows,
-                                      boundary(rows, batch.seq_len), /*step=*/0));
+                                      boundary(rows, batch.seq_len), "validation"));
 }
 
 at::Tensor Pipelined::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) {
@@ -104,7 +104,7 @@ at::Tensor Pipelined::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyVa
     return stage.model->call(stage.index == 0 ? texts.tokens : input, texts.sequence);
   };
   const std::vector<at::Tensor> outputs =
-      runtime_->run_forward(forward, 1, boundary(tokens.size(0), texts.tokens.size(1)), /*step=*/0);
+      runtime_->run_forward(forward, 1, boundary(tokens.size(0), texts.tokens.size(1)), "samples");
   if (caches != nullptr) caches->forget_last(texts.tokens.size(1) - texts.length);
   // Every rank goes on with the same tokens.
   const at::Tensor logits =

@@ -19,6 +19,7 @@
 #include "titan/nn/rms_norm.h"
 #include "titan/schedule/lowering.h"
 #include "titan/schedule/simulation.h"
+#include "titan/watch/watch.h"
 #include "unit/pipeline/rendezvous_backend.h"
 
 namespace titan::pipeline {
@@ -84,6 +85,21 @@ class SeenMessages : public comm::CollectiveObserver {
   Seen& seen_;
 };
 
+/// What a rank says it is in, for messages about hangs.
+class SeenPhases : public watch::Watch {
+ public:
+  void enter_phase(std::string_view phase, std::int64_t step) override {
+    phases_.push_back(concat(phase, " of step ", step));
+  }
+  void leave(std::string_view) override {}
+  std::uint64_t started(const comm::CollectiveCall&) override { return 0; }
+  void finished(std::uint64_t) override {}
+  std::string explain(std::uint64_t, const comm::CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+  Seen phases_;
+};
+
 /// What must be seen of an action.
 void add_expected(const Action& action, const schedule::Placement& placement, Seen& seen) {
   const std::string pass = concat(" of microbatch ", action.microbatch);
@@ -136,6 +152,7 @@ class Rank {
         backend_(*rendezvous_, number) {
     const std::int64_t ranks = schedule.placement.ranks;
     context_.rank = number;
+    context_.watch = &watch_;
     context_.world_size = ranks;
     context_.dims = mesh::ParallelDims({.dp_shard = 1, .pp = ranks}, ranks);
     context_.groups = std::make_shared<comm::Groups>(backend_, context_.dims, number,
@@ -163,10 +180,11 @@ class Rank {
         [this](const Stage& stage, std::int64_t microbatch, const at::Tensor& input) {
           return forward(stage, microbatch, input);
         },
-        schedule_.microbatches, Boundary{{1, kWidth}, at::kFloat}, /*step=*/0);
+        schedule_.microbatches, Boundary{{1, kWidth}, at::kFloat}, "validation");
   }
 
   Seen seen_;
+  SeenPhases watch_;
   const Runtime& runtime() const { return *runtime_; }
   /// Gradients of the weights, by stage of this rank.
   std::vector<at::Tensor> gradients() const {
@@ -306,6 +324,21 @@ TEST_P(Schedules, SumTheGradientsOfOneRank) {
       EXPECT_TRUE(gradients[i++].allclose(block.weight().grad(), 1e-5)) << "stage " << stage;
       EXPECT_TRUE(gradients[i++].allclose(block.scale().grad(), 1e-5)) << "stage " << stage;
     }
+  }
+}
+
+TEST(Runtime, SaysWhatARankIsInAndWhatFor) {
+  const auto ranks = run_ranks(schedule::make_schedule(Kind::k1F1B, 2, 1, 2), [](Rank& rank) {
+    rank.run();
+    rank.run_forward();
+  });
+  for (const char* phase :
+       {"forward of microbatch 1 in stage 0 of step 1",
+        "waiting for gradients of microbatch 1 for stage 0 from rank 1 of step 1",
+        "backward of microbatch 0 in stage 0 of step 1",
+        "forward of microbatch 1 in stage 0 for validation of step 1",
+        "sending what other stages need for validation of step 1"}) {
+    EXPECT_THAT(ranks[0]->watch_.phases_, testing::Contains(phase));
   }
 }
 
