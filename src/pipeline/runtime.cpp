@@ -1,6 +1,7 @@
 #include "titan/pipeline/runtime.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -81,11 +82,13 @@ class Runtime::Run {
     comm::Work work;
   };
 
-  /// While it lives, a computation goes on, whose inputs are there.
+  /// While it lives, a computation goes on, whose inputs are there: for a stopwatch, and by name in a profiler's trace.
   class Computing {
    public:
-    Computing(Stopwatch* stopwatch, const Action& action) : stopwatch_(stopwatch) {
+    Computing(const Run& run, const Action& action)
+        : stopwatch_(run.stopwatch_), range_(at::RecordScope::USER_SCOPE) {
       if (stopwatch_ != nullptr) stopwatch_->begin(action);
+      if (range_.isActive()) range_.before(run.runtime_.phase_of(action));
     }
     ~Computing() {
       if (stopwatch_ != nullptr) stopwatch_->end();
@@ -95,6 +98,7 @@ class Runtime::Run {
 
    private:
     Stopwatch* stopwatch_;
+    at::RecordFunction range_;
   };
 
   void perform(const Action& action) {
@@ -184,7 +188,7 @@ class Runtime::Run {
       passage.input = take(activations_, {index, microbatch}, action);
       if (trains_) passage.input.requires_grad_();
     }
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     if (trains_ && runtime_.splits_backward_) {
       passage.halves = std::make_unique<autograd::SplitBackward>();
       const autograd::SplitBackward::ForwardScope scope(*passage.halves);
@@ -231,7 +235,7 @@ class Runtime::Run {
   void backward(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     torch::autograd::backward({passage.output}, {gradient});
     pass_on_gradient(action, passage.input);
     passages_.erase({action.stage, action.microbatch});
@@ -240,7 +244,7 @@ class Runtime::Run {
   void backward_inputs(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     std::vector<at::Tensor> parameters;
     for (const auto& named : runtime_.stage(action.stage).model->named_parameters()) {
       parameters.push_back(named.tensor());
@@ -250,7 +254,7 @@ class Runtime::Run {
   }
 
   void backward_weights(const Action& action) {
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     passages_.at({action.stage, action.microbatch}).halves->backward_weights();
     passages_.erase({action.stage, action.microbatch});
   }

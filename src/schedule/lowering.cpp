@@ -10,15 +10,13 @@ namespace titan::schedule {
 
 namespace {
 
-/// Stages whose parameters are gathered at once.
-constexpr std::size_t kActiveStages = 3;
-
 /// The next few stages that a list of actions works on, in order.
 std::vector<std::int64_t> next_stages(const std::vector<Action>& actions, std::size_t from) {
+  constexpr auto kGathered = static_cast<std::size_t>(kMostGatheredStages);
   std::vector<std::int64_t> result;
-  for (std::size_t i = from; i < actions.size() && result.size() < kActiveStages; ++i) {
+  for (std::size_t i = from; i < actions.size() && result.size() < kGathered; ++i) {
     for (const Action& action : parts_of(actions[i])) {
-      if (std::ranges::count(result, action.stage) == 0 && result.size() < kActiveStages) {
+      if (std::ranges::count(result, action.stage) == 0 && result.size() < kGathered) {
         result.push_back(action.stage);
       }
     }

@@ -10,6 +10,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/schedule/lowering.h"
 #include "titan/step/batch_tensors.h"
 
 namespace titan::step {
@@ -89,10 +90,11 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
 }
 
 at::Tensor Pipelined::loss_sum(protocols::Batch& batch) {
-  // Ranks that shard parameters gather them for every microbatch, together, and at the end of the data have
-  // different numbers of rows: they take all at once.
-  const bool is_cut =
-      batch.rows % plan_.microbatch_rows == 0 && !setup_.context.dims.fsdp_enabled();
+  // At the end of the data ranks have different numbers of rows. Those that shard parameters gather them together: once, or,
+  // with more stages than are gathered at a time, for every microbatch; then they take all rows as one.
+  const bool gathers_once = plan_.placement.stages_per_rank <= schedule::kMostGatheredStages;
+  const bool is_cut = batch.rows % plan_.microbatch_rows == 0 &&
+                      (gathers_once || !setup_.context.dims.fsdp_enabled());
   const std::int64_t rows = is_cut ? plan_.microbatch_rows : batch.rows;
   return sum_of(runtime_->run_forward(forward_of(batch, rows, at::Tensor()), batch.rows / rows,
                                       boundary(rows, batch.seq_len), "validation"));

@@ -85,6 +85,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   bool end_is_awaited_ = false;      // of the backward pass that runs
   bool sync_ = true;
   bool reshard_after_backward_ = true;
+  bool is_held_ = false;  // from `unshard` to `reshard`
   std::int64_t peak_unsharded_bytes_ = 0;
 };
 

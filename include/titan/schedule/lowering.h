@@ -1,8 +1,13 @@
 #pragma once
 
+#include <cstdint>
+
 #include "titan/schedule/schedule.h"
 
 namespace titan::schedule {
+
+/// Stages of a rank whose parameters are gathered at a time.
+inline constexpr std::int64_t kMostGatheredStages = 3;
 
 /// A schedule of computations with all that goes on around them, in PyTorch's order: parameters of a stage are
 /// gathered while it is among the next three that the rank works on, gradients summed behind its last backward;
