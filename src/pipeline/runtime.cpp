@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "titan/autograd/split_backward.h"
@@ -21,12 +22,6 @@ using schedule::Action;
 using schedule::Op;
 
 namespace {
-
-std::string sizes_text(at::IntArrayRef sizes) {
-  std::string result;
-  for (const std::int64_t size : sizes) result += concat(result.empty() ? "[" : ", ", size);
-  return result + "]";
-}
 
 /// Whether a schedule has backwards of two halves.
 bool has_halves(const std::vector<Action>& actions) {
@@ -53,15 +48,20 @@ class Runtime::Run {
         stopwatch_(stopwatch) {}
 
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
-    for (const Action& whole : actions) {
-      runtime_.done_.push_back(whole);
-      for (const Action& action : schedule::parts_of(whole)) {
-        if (runtime_.performer_ && trains_) {
-          runtime_.performer_(action, [&] { perform(action); });
-        } else {
-          perform(action);
+    for (std::size_t i = 0; i < actions.size();) {
+      // Who performs actions in our stead does so one by one.
+      const bool is_alone = trains_ && runtime_.performer_ != nullptr;
+      const std::size_t messages = is_alone ? 0 : schedule::exchange_length(actions, i);
+      const auto here = std::span(actions).subspan(i, std::max<std::size_t>(messages, 1));
+      if (messages > 0) {
+        exchange(here);
+      } else {
+        for (const Action& action : schedule::parts_of(here.front())) {
+          is_alone ? runtime_.performer_(action, [&] { perform(action); }) : perform(action);
         }
       }
+      runtime_.done_.insert(runtime_.done_.end(), here.begin(), here.end());
+      i += here.size();
     }
     finish_sends();
     return std::move(results_);
@@ -76,10 +76,12 @@ class Runtime::Run {
     at::Tensor output;
     std::unique_ptr<autograd::SplitBackward> halves;
   };
+  /// Of an exchange, shared by its messages.
+  using SharedWork = std::shared_ptr<comm::Work>;
   /// A tensor from or for another stage: there, or on its way.
   struct Arrival {
     at::Tensor tensor;
-    comm::Work work;
+    SharedWork work = nullptr;
   };
 
   /// While it lives, a computation goes on, whose inputs are there: for a stopwatch, and by name in a profiler's trace.
@@ -102,11 +104,10 @@ class Runtime::Run {
   };
 
   void perform(const Action& action) {
-    const auto [stage, op, microbatch, parts] = action;
-    // To ask for a message takes no time; to wait for it is said by who does.
-    if (op != Op::kReceiveForward && op != Op::kReceiveBackward) enter_phase(action);
-    parallel::Sharding& sharding = *runtime_.stage(stage).sharding;
-    switch (op) {
+    if (schedule::is_message(action.op)) return exchange({&action, 1});
+    enter_phase(action);
+    parallel::Sharding& sharding = *runtime_.stage(action.stage).sharding;
+    switch (action.op) {
       case Op::kForward:
         return forward(action);
       case Op::kBackward:
@@ -122,25 +123,16 @@ class Runtime::Run {
       case Op::kReduceGradients:
         if (reduces_ || sharding.sums_every_microbatch()) sharding.reduce_gradients();
         return;
-      case Op::kSendForward:
-        return send(activations_, {stage + 1, microbatch}, stage + 1, action);
-      case Op::kReceiveForward:
-        return receive(activations_, {stage, microbatch}, stage - 1);
-      case Op::kSendBackward:
-        return send(gradients_, {stage - 1, microbatch}, stage - 1, action);
-      case Op::kReceiveBackward:
-        return receive(gradients_, {stage, microbatch}, stage + 1);
-      case Op::kOverlap:
-        break;
+      default:
+        throw InternalError(concat("nobody performs ", schedule::text(action)));
     }
-    throw InternalError("an overlap within an overlap");
   }
 
   void finish_sends() {
     if (sent_activations_.empty() && sent_gradients_.empty()) return;
     runtime_.enter_phase("sending what other stages need");
-    for (auto& [key, work] : sent_activations_) work.wait();
-    for (auto& [stage, work] : sent_gradients_) work.wait();
+    for (auto& [key, work] : sent_activations_) work->wait();
+    for (auto& [stage, work] : sent_gradients_) work->wait();
   }
 
   /// For messages about ranks that hang.
@@ -152,32 +144,62 @@ class Runtime::Run {
   at::Tensor take(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
     Arrival arrival = std::move(from.at(key));
     from.erase(key);
-    if (arrival.work.pending()) {
+    if (arrival.work != nullptr && arrival.work->pending()) {
       const Op op = &from == &activations_ ? Op::kReceiveForward : Op::kReceiveBackward;
       enter_phase({key.first, op, key.second});
-      arrival.work.wait();
+      arrival.work->wait();
       enter_phase(action);
     }
     return arrival.tensor;
   }
 
-  /// `to`: the stage that gets it, on another rank.
-  void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to, const Action& action) {
-    const at::Tensor tensor = take(from, key, action).contiguous();
-    comm::Work& sent =
-        &from == &activations_ ? sent_activations_[key] : sent_gradients_[action.stage];
-    // A gradient's memory is free when the next is sent. The peer receives it before it needs that one.
-    sent.wait();
-    sent = group_.send(tensor, runtime_.placement_.rank_of(to));
+  /// Sends and receives of one moment.
+  void exchange(std::span<const Action> actions) {
+    std::vector<comm::Message> messages;
+    const auto work = std::make_shared<comm::Work>();
+    for (const Action& action : actions) messages.push_back(message_of(action, work));
+    *work = group_.exchange(messages);
   }
 
-  void receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from) {
+  comm::Message message_of(const Action& action, const SharedWork& work) {
+    const auto [stage, op, microbatch, parts] = action;
+    const Key key(stage, microbatch);
+    switch (op) {
+      case Op::kSendForward:
+        sent_activations_[key] = work;
+        return send(activations_, {stage + 1, microbatch}, action);
+      case Op::kReceiveForward:
+        return receive(activations_, key, stage - 1, work);
+      case Op::kSendBackward: {
+        SharedWork& sent = sent_gradients_[stage];
+        // A gradient's memory is free when the next is sent. The peer receives it before it needs that one.
+        if (sent != nullptr) sent->wait();
+        sent = work;
+        return send(gradients_, {stage - 1, microbatch}, action);
+      }
+      case Op::kReceiveBackward:
+        return receive(gradients_, key, stage + 1, work);
+      default:
+        throw InternalError(concat(schedule::text(action), " is no message"));
+    }
+  }
+
+  /// To the stage of `key`, on another rank.
+  comm::Message send(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
+    enter_phase(action);
+    return {take(from, key, action).contiguous(), runtime_.placement_.rank_of(key.first),
+            comm::Message::Direction::kSend};
+  }
+
+  /// To ask for a message takes no time; to wait for it is said by who does. `from`: a stage of another rank.
+  comm::Message receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from,
+                        const SharedWork& work) {
     const at::Tensor tensor =
         at::empty(boundary_.sizes,
                   at::TensorOptions().dtype(boundary_.dtype).device(runtime_.context_.device));
-    into[key] = {tensor, group_.receive(tensor, runtime_.placement_.rank_of(from))};
+    into[key] = {tensor, work};
+    return {tensor, runtime_.placement_.rank_of(from), comm::Message::Direction::kReceive};
   }
-
   void forward(const Action& action) {
     const std::int64_t index = action.stage;
     const std::int64_t microbatch = action.microbatch;
@@ -200,7 +222,7 @@ class Runtime::Run {
       results_.push_back(passage.output.detach());
     } else {
       check_boundary(index, passage.output);
-      activations_[{index + 1, microbatch}] = {passage.output.detach(), {}};
+      activations_[{index + 1, microbatch}] = {passage.output.detach()};
     }
     if (trains_) passages_[{index, microbatch}] = std::move(passage);
   }
@@ -210,9 +232,9 @@ class Runtime::Run {
         output.scalar_type() == boundary_.dtype) {
       return;
     }
-    throw InternalError(concat("stage ", index, " makes ", output.toString(),
-                               sizes_text(output.sizes()), ", stage ", index + 1, " expects ",
-                               c10::toString(boundary_.dtype), sizes_text(boundary_.sizes)));
+    throw InternalError(concat("stage ", index, " makes ", output.toString(), "[",
+                               joined(output.sizes()), "], stage ", index + 1, " expects ",
+                               c10::toString(boundary_.dtype), "[", joined(boundary_.sizes), "]"));
   }
 
   /// Undefined for the last stage, whose output is the loss.
@@ -220,16 +242,16 @@ class Runtime::Run {
     if (action.stage + 1 == runtime_.placement_.stages()) return {};
     at::Tensor gradient = take(gradients_, {action.stage, action.microbatch}, action);
     // Who has sent it has had the activations: their memory is free.
-    if (const auto sent = sent_activations_.find({action.stage + 1, action.microbatch});
+    if (const auto sent = sent_activations_.find({action.stage, action.microbatch});
         sent != sent_activations_.end()) {
-      sent->second.wait();
+      sent->second->wait();
       sent_activations_.erase(sent);
     }
     return gradient;
   }
 
   void pass_on_gradient(const Action& action, const at::Tensor& input) {
-    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad(), {}};
+    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad()};
   }
 
   void backward(const Action& action) {
@@ -270,8 +292,8 @@ class Runtime::Run {
   std::map<Key, Arrival> activations_;  // by the stage that they go into
   std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
   // What is being sent, which holds on to its tensors.
-  std::map<Key, comm::Work> sent_activations_;         // by the key under which they arrive
-  std::map<std::int64_t, comm::Work> sent_gradients_;  // by stage: the last one's
+  std::map<Key, SharedWork> sent_activations_;         // by stage and microbatch
+  std::map<std::int64_t, SharedWork> sent_gradients_;  // by stage: the last one's
   std::vector<at::Tensor> results_;
 };
 

@@ -143,7 +143,32 @@ class Communication {
   std::vector<std::set<Action>> done_;  // by rank
 };
 
+/// Whether a computation begins with what a message brings.
+bool brings_input(const Action& message, const Action& computation) {
+  if (message.stage != computation.stage || message.microbatch != computation.microbatch) {
+    return false;
+  }
+  if (message.op == Op::kReceiveForward) return computation.op == Op::kForward;
+  return message.op == Op::kReceiveBackward &&
+         (computation.op == Op::kBackward || computation.op == Op::kInputGradient);
+}
+
 }  // namespace
+
+std::size_t exchange_length(const std::vector<Action>& actions, std::size_t first) {
+  std::size_t end = first;
+  while (end < actions.size() && is_message(actions[end].op)) ++end;
+  std::size_t next = end;
+  while (next < actions.size() && !is_compute(actions[next].op)) ++next;
+  if (next == actions.size()) return end - first;
+  const std::vector<Action> computations = parts_of(actions[next]);
+  for (std::size_t i = end; i-- > first;) {
+    const bool is_needed = std::ranges::any_of(
+        computations, [&](const Action& action) { return brings_input(actions[i], action); });
+    if (is_needed) return i + 1 - first;
+  }
+  return end - first;
+}
 
 Schedule lower(const Schedule& computations) {
   Schedule result = computations;

@@ -18,7 +18,7 @@ STEPS = 20
 NORM_TOLERANCE = 1e-5
 WEIGHT_TOLERANCE = 1e-6
 # With the usual eps of 1e-8 Adam makes large steps of gradients that are zero but for rounding.
-EPS = "--optimizer.eps=1e-6"
+EPS = "--optimizer.eps=1e-5"
 SAVING = ["--checkpoint.enable", "--checkpoint.last_save_in_hf", "--checkpoint.last_save_model_only"]
 # Two layers, and two ends that weigh one each: at most four stages. The debug model has six.
 TINY = "--model.flavor=tiny_8_heads"

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <span>
 #include <thread>
 
 #include "titan/autograd/split_backward.h"
@@ -73,7 +74,7 @@ class SeenMessages : public comm::CollectiveObserver {
  public:
   explicit SeenMessages(Seen& seen) : seen_(seen) {}
   std::uint64_t started(const comm::CollectiveCall& call) override {
-    seen_.push_back(concat(call.operation, " with ", call.peers->at(0)));
+    seen_.push_back(concat(call.operation, " with ", joined(*call.peers)));
     return 0;
   }
   void finished(std::uint64_t) override {}
@@ -100,12 +101,9 @@ class SeenPhases : public watch::Watch {
   Seen phases_;
 };
 
-/// What must be seen of an action.
-void add_expected(const Action& action, const schedule::Placement& placement, Seen& seen) {
+/// What must be seen of an action that is no message.
+void add_expected(const Action& action, Seen& seen) {
   const std::string pass = concat(" of microbatch ", action.microbatch);
-  const auto message = [&](const char* what, std::int64_t stage) {
-    seen.push_back(concat(what, " with ", placement.rank_of(stage)));
-  };
   switch (action.op) {
     case Op::kForward:
       return seen.push_back(concat(action.stage, " forward", pass));
@@ -122,22 +120,35 @@ void add_expected(const Action& action, const schedule::Placement& placement, Se
       return seen.push_back(concat(action.stage, " given back"));
     case Op::kReduceGradients:
       return seen.push_back(concat(action.stage, " summed"));
-    case Op::kSendForward:
-      return message("send", action.stage + 1);
-    case Op::kReceiveForward:
-      return message("receive", action.stage - 1);
-    case Op::kSendBackward:
-      return message("send", action.stage - 1);
-    case Op::kReceiveBackward:
-      return message("receive", action.stage + 1);
-    case Op::kOverlap:
-      for (const Action& part : action.parts) add_expected(part, placement, seen);
+    default:
+      for (const Action& part : action.parts) add_expected(part, seen);
   }
+}
+
+/// What must be seen of messages that are one exchange: whom it sends to, then whom it receives from.
+std::string exchange_of(std::span<const Action> messages, const schedule::Placement& placement) {
+  std::vector<std::int64_t> receivers, senders;
+  for (const Action& message : messages) {
+    const bool forward = message.op == Op::kSendForward || message.op == Op::kReceiveBackward;
+    const bool sends = message.op == Op::kSendForward || message.op == Op::kSendBackward;
+    (sends ? receivers : senders).push_back(placement.rank_of(message.stage + (forward ? 1 : -1)));
+  }
+  const char* operation = messages.size() > 1 ? "exchange" : senders.empty() ? "send" : "receive";
+  receivers.insert(receivers.end(), senders.begin(), senders.end());
+  return concat(operation, " with ", joined(receivers));
 }
 
 Seen expected_of(const std::vector<Action>& actions, const schedule::Placement& placement) {
   Seen seen;
-  for (const Action& action : actions) add_expected(action, placement, seen);
+  for (std::size_t i = 0; i < actions.size();) {
+    const std::size_t messages = schedule::exchange_length(actions, i);
+    if (messages == 0) {
+      add_expected(actions[i++], seen);
+    } else {
+      seen.push_back(exchange_of(std::span(actions).subspan(i, messages), placement));
+      i += messages;
+    }
+  }
   return seen;
 }
 
