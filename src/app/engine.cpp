@@ -27,8 +27,10 @@ class TorchEngine : public Engine {
   int convert(const config::CommandLine& command) override { return app::convert(command); }
   int estimate(const config::CommandLine& command) override { return app::estimate(command); }
   int show_plan(const config::CommandLine& command) override { return app::show_plan(command); }
-  config::Problems model_problems(const config::JobConfig& config,
-                                  const config::Origins& origins,
+  schedule::Schedule job_schedule(const config::JobConfig& config) override {
+    return app::job_schedule(config);
+  }
+  config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
                                   std::int64_t world_size) override {
     return app::model_problems(config, origins, world_size);
   }

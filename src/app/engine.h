@@ -1,6 +1,7 @@
 #pragma once
 
 #include "titan/config/command_line.h"
+#include "titan/schedule/schedule.h"
 #include "titan/tools/startup_times.h"
 
 namespace titan::app {
@@ -25,6 +26,8 @@ class Engine {
   virtual int estimate(const config::CommandLine& command) = 0;
   /// Prints the tensor-parallel plan of the job as rank 0 has it; returns 0. Throws ConfigError, RunError.
   virtual int show_plan(const config::CommandLine& command) = 0;
+  /// The pipeline schedule of the job's computations, of the stages that its model is cut into. Throws ConfigError.
+  virtual schedule::Schedule job_schedule(const config::JobConfig& config) = 0;
   /// A model, flavor or converter that is not registered.
   virtual config::Problems model_problems(const config::JobConfig& config,
                                           const config::Origins& origins,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "titan/config/command_line.h"
+#include "titan/schedule/schedule.h"
 #include "titan/tools/startup_times.h"
 
 namespace titan::app {
@@ -13,6 +14,7 @@ int generate(const config::CommandLine& command);
 int convert(const config::CommandLine& command);
 int estimate(const config::CommandLine& command);
 int show_plan(const config::CommandLine& command);
+schedule::Schedule job_schedule(const config::JobConfig& config);
 config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
                                 std::int64_t world_size);
 

@@ -48,6 +48,12 @@ void check_context_parallel(const config::JobConfig& config, std::int64_t world_
 /// Stages and schedules that there are not for the model's layers, and schedules that get stuck.
 void check_pipeline(const config::JobConfig& config) {
   if (config.parallelism.pipeline_parallel_degree == 1) return;
+  schedule::simulate(job_schedule(config));
+}
+
+}  // namespace
+
+schedule::Schedule job_schedule(const config::JobConfig& config) {
   const protocols::TrainSpec& spec = protocols::get_train_spec(config.model.name);
   if (!spec.pipelining) {
     throw ConfigError("parallelism.pipeline_parallel_degree: " + config.model.name +
@@ -55,10 +61,8 @@ void check_pipeline(const config::JobConfig& config) {
   }
   const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
   const auto model = spec.build_model(*args, at::kFloat);  // on the meta device
-  schedule::simulate(pipeline::plan_of(config, *model).schedule(config));
+  return pipeline::plan_of(config, *model).schedule(config);
 }
-
-}  // namespace
 
 config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
                                 std::int64_t world_size) {

@@ -30,8 +30,24 @@ struct SplitBackward::Product {
 namespace {
 
 thread_local SplitBackward* t_call = nullptr;
+thread_local bool t_saves_for_weights = false;
+
+/// While it lives, a weight that may wait is multiplied with.
+class ProductScope {
+ public:
+  ProductScope() { t_saves_for_weights = true; }
+  ~ProductScope() { t_saves_for_weights = false; }
+  ProductScope(const ProductScope&) = delete;
+  ProductScope& operator=(const ProductScope&) = delete;
+};
 
 }  // namespace
+
+std::shared_ptr<const BackwardHalves> backward_halves() {
+  return t_call == nullptr ? nullptr : t_call->halves_;
+}
+
+bool is_saving_for_weights() { return t_saves_for_weights; }
 
 SplitBackward::SplitBackward() = default;
 SplitBackward::~SplitBackward() { forget(); }
@@ -66,8 +82,14 @@ void SplitBackward::backward_inputs(const at::Tensor& output, const at::Tensor& 
       leaves.push_back(parameter);
     }
   }
-  torch::autograd::backward({output}, {gradient}, /*retain_graph=*/true, /*create_graph=*/false,
+  // Without a leaf - a first stage of nothing but weights that wait - nobody needs this half by itself, and autograd takes an
+  // empty list for all leaves: it is the whole backward.
+  const bool is_all = leaves.empty();
+  if (is_all) forget();
+  halves_->first_runs = !is_all;
+  torch::autograd::backward({output}, {gradient}, /*retain_graph=*/!is_all, /*create_graph=*/false,
                             leaves);
+  halves_->first_runs = false;
 }
 
 void SplitBackward::backward_weights() {
@@ -87,11 +109,15 @@ void let_weights_wait(nn::Module& model) {
     if (typeid(*module) != typeid(nn::Linear)) continue;
     const auto* linear = static_cast<const nn::Linear*>(module);
     module->wrap_forward([linear](const nn::Module::Forward& multiply, const nn::Inputs& inputs) {
-      nn::Tensors outputs = multiply(inputs);
       const at::Tensor& weight = linear->weight().tensor;
-      const bool waits = t_call != nullptr && c10::GradMode::is_enabled() && !is_recomputing() &&
-                         weight.requires_grad() && outputs.at(0).requires_grad();
-      if (!waits) return outputs;
+      const bool may_wait = t_call != nullptr && c10::GradMode::is_enabled() && !is_recomputing() &&
+                            weight.requires_grad();
+      if (!may_wait) return multiply(inputs);
+      nn::Tensors outputs = [&] {
+        const ProductScope scope;
+        return multiply(inputs);
+      }();
+      if (!outputs.at(0).requires_grad()) return outputs;
       const auto product = std::make_shared<SplitBackward::Product>(
           SplitBackward::Product{gradient_edge(outputs[0]), weight, {}});
       outputs[0].register_hook(

@@ -113,7 +113,29 @@ void MemoryTracker::reset_peak() {
 void MemoryTracker::born(Purpose purpose, std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
   (purpose == Purpose::kResult ? live_.results : live_.buffers) += bytes;
-  if (live_.total() > peak_.total()) peak_ = live_;
+  rise_to(live_);
+}
+
+void MemoryTracker::rise_to(const LiveBytes& bytes) {
+  if (bytes.total() > peak_.total()) peak_ = bytes;
+  if (bytes.total() > episode_peak_.total()) episode_peak_ = bytes;
+}
+
+void MemoryTracker::begin_episode() {
+  const std::lock_guard lock(mutex_);
+  before_episode_ = live_;
+  episode_peak_ = live_;
+}
+
+MemoryTracker::Episode MemoryTracker::end_episode() {
+  const std::lock_guard lock(mutex_);
+  return {episode_peak_ - before_episode_, live_ - before_episode_};
+}
+
+void MemoryTracker::repeat(const Episode& episode) {
+  const std::lock_guard lock(mutex_);
+  rise_to(live_ + episode.peak);
+  live_ += episode.change;
 }
 
 void MemoryTracker::died(Purpose purpose, std::int64_t bytes) {

@@ -16,6 +16,15 @@ struct LiveBytes {
   std::int64_t buffers = 0;
 
   std::int64_t total() const { return results + buffers; }
+  LiveBytes& operator+=(const LiveBytes& other) {
+    results += other.results;
+    buffers += other.buffers;
+    return *this;
+  }
+  friend LiveBytes operator+(LiveBytes a, const LiveBytes& b) { return a += b; }
+  friend LiveBytes operator-(const LiveBytes& a, const LiveBytes& b) {
+    return {a.results - b.results, a.buffers - b.buffers};
+  }
 };
 
 /// Counts the bytes of CPU tensors that are alive. Any thread.
@@ -26,13 +35,27 @@ class MemoryTracker {
   LiveBytes peak() const;
   void reset_peak();
 
+  /// What some work comes to beside what was alive before it.
+  struct Episode {
+    LiveBytes peak;
+    LiveBytes change;  // at its end
+  };
+  void begin_episode();
+  Episode end_episode();
+  /// Counts the same work once more.
+  void repeat(const Episode& episode);
+
   void born(Purpose purpose, std::int64_t bytes);
   void died(Purpose purpose, std::int64_t bytes);
 
  private:
   mutable std::mutex mutex_;
+  void rise_to(const LiveBytes& bytes);
+
   LiveBytes live_;
   LiveBytes peak_;
+  LiveBytes before_episode_;
+  LiveBytes episode_peak_;
 };
 
 enum class Memory {

@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <optional>
 
 #include "forecast/fake_tensors.h"
 #include "forecast/memory_tracker.h"
 #include "forecast/plan_trace.h"
+#include "forecast/repeated_actions.h"
 #include "forecast/traffic.h"
 #include "titan/comm/fake_backend.h"
 #include "titan/comm/groups.h"
@@ -167,8 +170,32 @@ class Simulation {
     const at::Tensor valid_tokens =
         at::empty({}, at::TensorOptions().dtype(at::kFloat).device(context_.device));
     runner_->forward_backward(batches, valid_tokens, /*step=*/1);
+    if (repeated_) repeated_->end_batch();
     tokens_ = at::Tensor();
     traffic_.count_as(1);
+  }
+
+  /// Of a pipeline only what does not repeat itself is run.
+  void book_repeated_actions(MemoryTracker& memory) {
+    auto* pipelined = dynamic_cast<step::Pipelined*>(runner_.get());
+    if (pipelined == nullptr) return;
+    const std::vector<schedule::Action>& actions = pipelined->runtime().actions();
+    if (context_.dims.fsdp_enabled() && !repeat_when_sharded(actions)) return;
+    repeated_.emplace(actions, memory, traffic_);
+    pipelined->runtime().perform_by(
+        [this](const schedule::Action& action, const std::function<void()>& really) {
+          repeated_->perform(action, really);
+        });
+  }
+
+  /// Has the optimizer make its state, as a step does.
+  void make_optimizer_state() {
+    for (const nn::Parameter* parameter : parameters_) {
+      if (!parameter->tensor.requires_grad()) continue;
+      parameter->tensor.mutable_grad() = at::empty_like(parameter->tensor);
+    }
+    optimizers_->step();
+    optimizers_->zero_grad();
   }
 
   void optimizer_step() {
@@ -186,8 +213,23 @@ class Simulation {
   }
 
  private:
+  /// Whether one microbatch does as another. Where every part gives its parameters back behind its forward, it depends on what was
+  /// gathered before; where backward has halves, the second's full gradients wait for the next first half, whichever that is.
+  bool repeat_when_sharded(const std::vector<schedule::Action>& actions) const {
+    const bool gathers_again =
+        config_.parallelism.fsdp_reshard_after_forward == config::ReshardAfterForward::kAlways;
+    const bool has_halves = std::ranges::any_of(actions, [](const schedule::Action& action) {
+      return std::ranges::any_of(schedule::parts_of(action), [](const schedule::Action& part) {
+        return part.op == schedule::Op::kWeightGradient;
+      });
+    });
+    return !gathers_again && !has_halves;
+  }
+
   void begin_microbatch(std::int64_t number) {
-    traffic_.count_as(number == 1 ? alike_ : 1);
+    const std::int64_t alike = number == 1 ? alike_ : 1;
+    traffic_.count_as(alike);
+    if (repeated_) repeated_->begin_batch(alike);
     if (early_step_) early_step_->set_last_microbatch(steps_early_ && number == last_);
     if (context_.kernels() == at::kCPU) return;  // where a batch is read where it lies
     const config::Training& training = config_.training;
@@ -207,13 +249,14 @@ class Simulation {
   bool steps_early_ = false;
   std::int64_t alike_ = 1;
   std::int64_t last_ = 0;
+  std::optional<RepeatedActions> repeated_;
   at::Tensor tokens_;  // a microbatch and its labels on a device
 };
 
 }  // namespace
 
 SimulatedStep simulate_step(const config::JobConfig& config, const mesh::ParallelDims& dims,
-                            std::int64_t microbatches, std::int64_t rank) {
+                            std::int64_t microbatches, std::int64_t rank, Repetition repetition) {
   const auto tracker = std::make_shared<MemoryTracker>();
   const TrackingScope tracking(tracker, Memory::kPretended);
   FakeTensors fake_tensors(tracker);
@@ -238,6 +281,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
   changed.profiling.enable_pipeline_timeline = false;
   Simulation simulation(changed, context, traffic, plan);
+  if (repetition == Repetition::kBooked) simulation.book_repeated_actions(*tracker);
   SimulatedStep step;
   step.total_parameters = simulation.total_parameters();
   step.stages = simulation.stages();
@@ -246,13 +290,18 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   memory.activation_checkpoint = config::to_string(config.activation_checkpoint.mode);
   memory.parameters = simulation.model_bytes();
 
-  // The first step makes the optimizer's state and fills the pool; the second is like all others.
-  simulation.forward_backward(microbatches, /*steps=*/false);
-  memory.gradients = simulation.gradient_bytes();
-  const std::int64_t before = tracker->live().results;
-  simulation.optimizer_step();
-  memory.optimizer_state = tracker->live().results - before;
-  simulation.forget_gradients();
+  // The first step makes what stays: the optimizer's state and, on a CPU, a pool of buffers. All others are alike.
+  if (gpu) {
+    const std::int64_t before = tracker->live().results;
+    simulation.make_optimizer_state();
+    memory.optimizer_state = tracker->live().results - before;
+  } else {
+    simulation.forward_backward(microbatches, /*steps=*/false);
+    const std::int64_t before = tracker->live().results;
+    simulation.optimizer_step();
+    memory.optimizer_state = tracker->live().results - before;
+    simulation.forget_gradients();
+  }
   tracker->reset_peak();
   traffic.reset();
   simulation.forward_backward(microbatches, /*steps=*/true);

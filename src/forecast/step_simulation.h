@@ -19,8 +19,13 @@ struct SimulatedStep {
   TensorPlanFigures tensor_plan;
 };
 
+/// Whether a pipeline's actions that repeat others are booked, or run like them: the figures are the same, but for messages that share
+/// an exchange when they are run.
+enum class Repetition { kBooked, kRun };
+
 /// The second optimizer step of `rank` of the world, on tensors without memory. Any thread; several at a time.
 SimulatedStep simulate_step(const config::JobConfig& config, const mesh::ParallelDims& dims,
-                            std::int64_t microbatches, std::int64_t rank = 0);
+                            std::int64_t microbatches, std::int64_t rank = 0,
+                            Repetition repetition = Repetition::kBooked);
 
 }  // namespace titan::forecast

@@ -10,6 +10,7 @@
 
 #include "titan/autograd/recomputation.h"
 #include "titan/autograd/saved_tensor_hooks.h"
+#include "titan/autograd/split_backward.h"
 #include "titan/base/errors.h"
 #include "titan/parallel/autocast.h"
 
@@ -112,6 +113,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
 
   std::size_t save(const at::Tensor& tensor) {
     saved_.emplace_back(tensor);
+    needed_twice_.push_back(halves_ != nullptr && autograd::is_saving_for_weights());
     return saved_.size() - 1;
   }
   void collect(const at::Tensor& tensor);
@@ -124,6 +126,8 @@ class Frame : public std::enable_shared_from_this<Frame> {
   nn::Inputs inputs_;
   SelectiveModes modes_;
   std::vector<TensorShape> saved_;
+  std::vector<bool> needed_twice_;  // in both halves of backward
+  std::shared_ptr<const autograd::BackwardHalves> halves_ = autograd::backward_halves();
   std::vector<at::Tensor> recomputed_;
 };
 
@@ -197,8 +201,9 @@ void Frame::recompute() {
 
 at::Tensor Frame::take(std::size_t index) {
   // Each tensor is handed out once and then let go; asked again (a graph run twice), forward runs
-  // again.
+  // again. The first half of a backward leaves the second what that needs, a part of all: forward would run for it again.
   if (index >= recomputed_.size() || !recomputed_[index].defined()) recompute();
+  if (needed_twice_[index] && halves_->first_runs) return recomputed_[index];
   return std::exchange(recomputed_[index], at::Tensor());
 }
 

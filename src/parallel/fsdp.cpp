@@ -132,7 +132,7 @@ void Fsdp::before_forward(FsdpUnit& unit, nn::Inputs& inputs) {
 void Fsdp::after_forward(FsdpUnit& unit, nn::Tensors& outputs) {
   if (autograd::is_recomputing()) return;
   const bool trains = c10::GradMode::is_enabled();
-  if (unit.reshards_after_forward() || !trains) unit.reshard();
+  if (trains ? unit.reshards_after_forward() : !is_held_) unit.reshard();
   if (!trains) return;
   autograd::before_backward(outputs, [self = weak_from_this(), &unit] {
     if (const auto fsdp = self.lock()) fsdp->start_backward(unit);
@@ -184,12 +184,14 @@ void Fsdp::end_backward() {
 }
 
 void Fsdp::unshard() {
+  is_held_ = true;
   for (const Wrapped& wrapped : units_) wrapped.unit->prefetch();
   for (const Wrapped& wrapped : units_) wrapped.unit->unshard();
   note_unsharded_bytes();
 }
 
 void Fsdp::reshard() {
+  is_held_ = false;
   for (const Wrapped& wrapped : units_) wrapped.unit->reshard();
 }
 

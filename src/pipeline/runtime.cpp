@@ -1,12 +1,14 @@
 #include "titan/pipeline/runtime.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "titan/autograd/split_backward.h"
@@ -20,12 +22,6 @@ using schedule::Action;
 using schedule::Op;
 
 namespace {
-
-std::string sizes_text(at::IntArrayRef sizes) {
-  std::string result;
-  for (const std::int64_t size : sizes) result += concat(result.empty() ? "[" : ", ", size);
-  return result + "]";
-}
 
 /// Whether a schedule has backwards of two halves.
 bool has_halves(const std::vector<Action>& actions) {
@@ -42,20 +38,30 @@ bool has_halves(const std::vector<Action>& actions) {
 class Runtime::Run {
  public:
   Run(Runtime& runtime, const StageForward& forward, const Boundary& boundary, bool trains,
-      bool reduces, std::int64_t step, Stopwatch* stopwatch = nullptr)
+      bool reduces, Stopwatch* stopwatch = nullptr)
       : runtime_(runtime),
         forward_(forward),
         boundary_(boundary),
         group_(runtime.context_.group(mesh::MeshDim::kPp)),
         trains_(trains),
         reduces_(reduces),
-        step_(step),
         stopwatch_(stopwatch) {}
 
   std::vector<at::Tensor> run(const std::vector<Action>& actions) {
-    for (const Action& whole : actions) {
-      runtime_.done_.push_back(whole);
-      for (const Action& action : schedule::parts_of(whole)) perform(action);
+    for (std::size_t i = 0; i < actions.size();) {
+      // Who performs actions in our stead does so one by one.
+      const bool is_alone = trains_ && runtime_.performer_ != nullptr;
+      const std::size_t messages = is_alone ? 0 : schedule::exchange_length(actions, i);
+      const auto here = std::span(actions).subspan(i, std::max<std::size_t>(messages, 1));
+      if (messages > 0) {
+        exchange(here);
+      } else {
+        for (const Action& action : schedule::parts_of(here.front())) {
+          is_alone ? runtime_.performer_(action, [&] { perform(action); }) : perform(action);
+        }
+      }
+      runtime_.done_.insert(runtime_.done_.end(), here.begin(), here.end());
+      i += here.size();
     }
     finish_sends();
     return std::move(results_);
@@ -70,19 +76,21 @@ class Runtime::Run {
     at::Tensor output;
     std::unique_ptr<autograd::SplitBackward> halves;
   };
-  /// By the key under which what is sent arrives. They hold on to their tensors.
-  using Sends = std::map<Key, comm::Work>;
+  /// Of an exchange, shared by its messages.
+  using SharedWork = std::shared_ptr<comm::Work>;
   /// A tensor from or for another stage: there, or on its way.
   struct Arrival {
     at::Tensor tensor;
-    comm::Work work;
+    SharedWork work = nullptr;
   };
 
-  /// While it lives, a computation goes on, whose inputs are there.
+  /// While it lives, a computation goes on, whose inputs are there: for a stopwatch, and by name in a profiler's trace.
   class Computing {
    public:
-    Computing(Stopwatch* stopwatch, const Action& action) : stopwatch_(stopwatch) {
+    Computing(const Run& run, const Action& action)
+        : stopwatch_(run.stopwatch_), range_(at::RecordScope::USER_SCOPE) {
       if (stopwatch_ != nullptr) stopwatch_->begin(action);
+      if (range_.isActive()) range_.before(run.runtime_.phase_of(action));
     }
     ~Computing() {
       if (stopwatch_ != nullptr) stopwatch_->end();
@@ -92,14 +100,14 @@ class Runtime::Run {
 
    private:
     Stopwatch* stopwatch_;
+    at::RecordFunction range_;
   };
 
   void perform(const Action& action) {
-    const auto [stage, op, microbatch, parts] = action;
-    // To ask for a message takes no time; to wait for it is said by who does.
-    if (op != Op::kReceiveForward && op != Op::kReceiveBackward) enter_phase(action);
-    parallel::Sharding& sharding = *runtime_.stage(stage).sharding;
-    switch (op) {
+    if (schedule::is_message(action.op)) return exchange({&action, 1});
+    enter_phase(action);
+    parallel::Sharding& sharding = *runtime_.stage(action.stage).sharding;
+    switch (action.op) {
       case Op::kForward:
         return forward(action);
       case Op::kBackward:
@@ -115,64 +123,83 @@ class Runtime::Run {
       case Op::kReduceGradients:
         if (reduces_ || sharding.sums_every_microbatch()) sharding.reduce_gradients();
         return;
-      case Op::kSendForward:
-        return send(activations_, {stage + 1, microbatch}, stage + 1, action);
-      case Op::kReceiveForward:
-        return receive(activations_, {stage, microbatch}, stage - 1);
-      case Op::kSendBackward:
-        return send(gradients_, {stage - 1, microbatch}, stage - 1, action);
-      case Op::kReceiveBackward:
-        return receive(gradients_, {stage, microbatch}, stage + 1);
-      case Op::kOverlap:
-        break;
+      default:
+        throw InternalError(concat("nobody performs ", schedule::text(action)));
     }
-    throw InternalError("an overlap within an overlap");
   }
 
   void finish_sends() {
     if (sent_activations_.empty() && sent_gradients_.empty()) return;
-    if (runtime_.context_.watch != nullptr) {
-      runtime_.context_.watch->enter_phase("sending what other stages need", step_);
-    }
-    for (Sends* sends : {&sent_activations_, &sent_gradients_}) {
-      for (auto& [key, work] : *sends) work.wait();
-    }
+    runtime_.enter_phase("sending what other stages need");
+    for (auto& [key, work] : sent_activations_) work->wait();
+    for (auto& [stage, work] : sent_gradients_) work->wait();
   }
 
   /// For messages about ranks that hang.
   void enter_phase(const Action& action) const {
-    if (runtime_.context_.watch != nullptr) {
-      runtime_.context_.watch->enter_phase(runtime_.phase_of(action), step_);
-    }
+    if (runtime_.context_.watch != nullptr) runtime_.enter_phase(runtime_.phase_of(action));
   }
 
   /// What has arrived for a stage's microbatch, which `action` waits for.
   at::Tensor take(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
     Arrival arrival = std::move(from.at(key));
     from.erase(key);
-    if (arrival.work.pending()) {
+    if (arrival.work != nullptr && arrival.work->pending()) {
       const Op op = &from == &activations_ ? Op::kReceiveForward : Op::kReceiveBackward;
       enter_phase({key.first, op, key.second});
-      arrival.work.wait();
+      arrival.work->wait();
       enter_phase(action);
     }
     return arrival.tensor;
   }
 
-  /// `to`: the stage that gets it, on another rank.
-  void send(std::map<Key, Arrival>& from, const Key& key, std::int64_t to, const Action& action) {
-    const at::Tensor tensor = take(from, key, action).contiguous();
-    Sends& sends = &from == &activations_ ? sent_activations_ : sent_gradients_;
-    sends[key] = group_.send(tensor, runtime_.placement_.rank_of(to));
+  /// Sends and receives of one moment.
+  void exchange(std::span<const Action> actions) {
+    std::vector<comm::Message> messages;
+    const auto work = std::make_shared<comm::Work>();
+    for (const Action& action : actions) messages.push_back(message_of(action, work));
+    *work = group_.exchange(messages);
   }
 
-  void receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from) {
+  comm::Message message_of(const Action& action, const SharedWork& work) {
+    const auto [stage, op, microbatch, parts] = action;
+    const Key key(stage, microbatch);
+    switch (op) {
+      case Op::kSendForward:
+        sent_activations_[key] = work;
+        return send(activations_, {stage + 1, microbatch}, action);
+      case Op::kReceiveForward:
+        return receive(activations_, key, stage - 1, work);
+      case Op::kSendBackward: {
+        SharedWork& sent = sent_gradients_[stage];
+        // A gradient's memory is free when the next is sent. The peer receives it before it needs that one.
+        if (sent != nullptr) sent->wait();
+        sent = work;
+        return send(gradients_, {stage - 1, microbatch}, action);
+      }
+      case Op::kReceiveBackward:
+        return receive(gradients_, key, stage + 1, work);
+      default:
+        throw InternalError(concat(schedule::text(action), " is no message"));
+    }
+  }
+
+  /// To the stage of `key`, on another rank.
+  comm::Message send(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
+    enter_phase(action);
+    return {take(from, key, action).contiguous(), runtime_.placement_.rank_of(key.first),
+            comm::Message::Direction::kSend};
+  }
+
+  /// To ask for a message takes no time; to wait for it is said by who does. `from`: a stage of another rank.
+  comm::Message receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from,
+                        const SharedWork& work) {
     const at::Tensor tensor =
         at::empty(boundary_.sizes,
                   at::TensorOptions().dtype(boundary_.dtype).device(runtime_.context_.device));
-    into[key] = {tensor, group_.receive(tensor, runtime_.placement_.rank_of(from))};
+    into[key] = {tensor, work};
+    return {tensor, runtime_.placement_.rank_of(from), comm::Message::Direction::kReceive};
   }
-
   void forward(const Action& action) {
     const std::int64_t index = action.stage;
     const std::int64_t microbatch = action.microbatch;
@@ -183,7 +210,7 @@ class Runtime::Run {
       passage.input = take(activations_, {index, microbatch}, action);
       if (trains_) passage.input.requires_grad_();
     }
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     if (trains_ && runtime_.splits_backward_) {
       passage.halves = std::make_unique<autograd::SplitBackward>();
       const autograd::SplitBackward::ForwardScope scope(*passage.halves);
@@ -195,7 +222,7 @@ class Runtime::Run {
       results_.push_back(passage.output.detach());
     } else {
       check_boundary(index, passage.output);
-      activations_[{index + 1, microbatch}] = {passage.output.detach(), {}};
+      activations_[{index + 1, microbatch}] = {passage.output.detach()};
     }
     if (trains_) passages_[{index, microbatch}] = std::move(passage);
   }
@@ -205,9 +232,9 @@ class Runtime::Run {
         output.scalar_type() == boundary_.dtype) {
       return;
     }
-    throw InternalError(concat("stage ", index, " makes ", output.toString(),
-                               sizes_text(output.sizes()), ", stage ", index + 1, " expects ",
-                               c10::toString(boundary_.dtype), sizes_text(boundary_.sizes)));
+    throw InternalError(concat("stage ", index, " makes ", output.toString(), "[",
+                               joined(output.sizes()), "], stage ", index + 1, " expects ",
+                               c10::toString(boundary_.dtype), "[", joined(boundary_.sizes), "]"));
   }
 
   /// Undefined for the last stage, whose output is the loss.
@@ -215,22 +242,22 @@ class Runtime::Run {
     if (action.stage + 1 == runtime_.placement_.stages()) return {};
     at::Tensor gradient = take(gradients_, {action.stage, action.microbatch}, action);
     // Who has sent it has had the activations: their memory is free.
-    if (const auto sent = sent_activations_.find({action.stage + 1, action.microbatch});
+    if (const auto sent = sent_activations_.find({action.stage, action.microbatch});
         sent != sent_activations_.end()) {
-      sent->second.wait();
+      sent->second->wait();
       sent_activations_.erase(sent);
     }
     return gradient;
   }
 
   void pass_on_gradient(const Action& action, const at::Tensor& input) {
-    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad(), {}};
+    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad()};
   }
 
   void backward(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     torch::autograd::backward({passage.output}, {gradient});
     pass_on_gradient(action, passage.input);
     passages_.erase({action.stage, action.microbatch});
@@ -239,7 +266,7 @@ class Runtime::Run {
   void backward_inputs(const Action& action) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
     const at::Tensor gradient = gradient_for(action);
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     const Stage& stage = runtime_.stage(action.stage);
     // The graph's leaves are the whole parameters, not the parts that are left where forward gave them back
     // (fsdp_reshard_after_forward = "always").
@@ -253,7 +280,7 @@ class Runtime::Run {
   }
 
   void backward_weights(const Action& action) {
-    const Computing computing(stopwatch_, action);
+    const Computing computing(*this, action);
     passages_.at({action.stage, action.microbatch}).halves->backward_weights();
     passages_.erase({action.stage, action.microbatch});
   }
@@ -264,13 +291,13 @@ class Runtime::Run {
   comm::ProcessGroup& group_;
   bool trains_;
   bool reduces_;
-  std::int64_t step_;
   Stopwatch* stopwatch_;
   std::map<Key, Passage> passages_;
   std::map<Key, Arrival> activations_;  // by the stage that they go into
   std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
-  Sends sent_activations_;
-  Sends sent_gradients_;
+  // What is being sent, which holds on to its tensors.
+  std::map<Key, SharedWork> sent_activations_;         // by stage and microbatch
+  std::map<std::int64_t, SharedWork> sent_gradients_;  // by stage: the last one's
   std::vector<at::Tensor> results_;
 };
 
@@ -296,10 +323,10 @@ const Stage& Runtime::stage(std::int64_t index) const {
 }
 
 std::string Runtime::phase_of(const Action& action) const {
-  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage.
+  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage; two more in validation.
   constexpr std::int64_t kMostNames = 800;
   const bool is_named =
-      action.microbatch < kMostNames / 6 / static_cast<std::int64_t>(stages_.size());
+      action.microbatch < kMostNames / 8 / static_cast<std::int64_t>(stages_.size());
   const std::string microbatch =
       is_named ? concat("microbatch ", action.microbatch) : "a microbatch";
   const std::string stage = concat("stage ", action.stage);
@@ -338,6 +365,11 @@ std::string Runtime::phase_of(const Action& action) const {
   throw InternalError("an overlap is no phase");
 }
 
+void Runtime::enter_phase(const std::string& phase) const {
+  if (context_.watch == nullptr) return;
+  context_.watch->enter_phase(purpose_.empty() ? phase : concat(phase, " for ", purpose_), step_);
+}
+
 bool Runtime::has_last_stage() const {
   return std::ranges::count(stages_, placement_.stages() - 1, &Stage::index) > 0;
 }
@@ -345,11 +377,13 @@ bool Runtime::has_last_stage() const {
 std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step,
                                      Stopwatch* stopwatch) {
   done_.clear();
-  return Run(*this, forward, boundary_, /*trains=*/true, reduces, step, stopwatch).run(actions_);
+  step_ = step;
+  purpose_.clear();
+  return Run(*this, forward, boundary_, /*trains=*/true, reduces, stopwatch).run(actions_);
 }
 
 std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::int64_t microbatches,
-                                             const Boundary& boundary, std::int64_t step) {
+                                             const Boundary& boundary, const std::string& purpose) {
   const c10::NoGradGuard no_grad;
   // Each microbatch passes all stages, with nothing kept behind it.
   schedule::Schedule forwards{"forward", placement_, microbatches, {}};
@@ -363,7 +397,8 @@ std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::i
   }
   const auto rank = static_cast<std::size_t>(context_.group(mesh::MeshDim::kPp).rank());
   done_.clear();
-  return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false, step)
+  purpose_ = purpose;
+  return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false)
       .run(schedule::lower(forwards).ranks.at(rank));
 }
 

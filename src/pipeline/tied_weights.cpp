@@ -55,14 +55,15 @@ std::vector<TiedParameter> tied_parameters(const nn::Module& model,
   return result;
 }
 
-TiedWeights::TiedWeights(const protocols::ModelParts& parts, const Plan& plan,
-                         const comm::RankContext& context)
+TiedWeights::TiedWeights(const protocols::ModelParts& parts,
+                         const std::vector<std::vector<std::string>>& modules,
+                         const schedule::Placement& placement, const comm::RankContext& context)
     : context_(context) {
   // Every part knows the names of the whole model.
-  for (const TiedParameter& tied : tied_parameters(*parts.front().model, plan.modules)) {
+  for (const TiedParameter& tied : tied_parameters(*parts.front().model, modules)) {
     Holders holders;
     for (const std::int64_t stage : tied.stages) {
-      holders.push_back({nullptr, plan.placement.rank_of(stage)});
+      holders.push_back({nullptr, placement.rank_of(stage)});
       for (const protocols::ModelPart& part : parts) {
         if (part.stage.index != stage) continue;
         const auto mine = part.model->named_parameters();

@@ -10,15 +10,13 @@ namespace titan::schedule {
 
 namespace {
 
-/// Stages whose parameters are gathered at once.
-constexpr std::size_t kActiveStages = 3;
-
 /// The next few stages that a list of actions works on, in order.
 std::vector<std::int64_t> next_stages(const std::vector<Action>& actions, std::size_t from) {
+  constexpr auto kGathered = static_cast<std::size_t>(kMostGatheredStages);
   std::vector<std::int64_t> result;
-  for (std::size_t i = from; i < actions.size() && result.size() < kActiveStages; ++i) {
+  for (std::size_t i = from; i < actions.size() && result.size() < kGathered; ++i) {
     for (const Action& action : parts_of(actions[i])) {
-      if (std::ranges::count(result, action.stage) == 0 && result.size() < kActiveStages) {
+      if (std::ranges::count(result, action.stage) == 0 && result.size() < kGathered) {
         result.push_back(action.stage);
       }
     }
@@ -145,7 +143,32 @@ class Communication {
   std::vector<std::set<Action>> done_;  // by rank
 };
 
+/// Whether a computation begins with what a message brings.
+bool brings_input(const Action& message, const Action& computation) {
+  if (message.stage != computation.stage || message.microbatch != computation.microbatch) {
+    return false;
+  }
+  if (message.op == Op::kReceiveForward) return computation.op == Op::kForward;
+  return message.op == Op::kReceiveBackward &&
+         (computation.op == Op::kBackward || computation.op == Op::kInputGradient);
+}
+
 }  // namespace
+
+std::size_t exchange_length(const std::vector<Action>& actions, std::size_t first) {
+  std::size_t end = first;
+  while (end < actions.size() && is_message(actions[end].op)) ++end;
+  std::size_t next = end;
+  while (next < actions.size() && !is_compute(actions[next].op)) ++next;
+  if (next == actions.size()) return end - first;
+  const std::vector<Action> computations = parts_of(actions[next]);
+  for (std::size_t i = end; i-- > first;) {
+    const bool is_needed = std::ranges::any_of(
+        computations, [&](const Action& action) { return brings_input(actions[i], action); });
+    if (is_needed) return i + 1 - first;
+  }
+  return end - first;
+}
 
 Schedule lower(const Schedule& computations) {
   Schedule result = computations;

@@ -10,6 +10,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/schedule/lowering.h"
 #include "titan/step/batch_tensors.h"
 
 namespace titan::step {
@@ -20,7 +21,7 @@ Pipelined::Pipelined(protocols::StepSetup setup)
       plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
       timelines_(plan_.schedule(setup_.config), setup_.config, setup_.context),
       parameters_(protocols::parameters_of(setup_.parts)),
-      tied_weights_(setup_.parts, plan_, setup_.context) {
+      tied_weights_(setup_.parts, plan_.modules, plan_.placement, setup_.context) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {
     stages.push_back({part.stage.index, part.model.get(), part.sharding.get()});
@@ -93,14 +94,15 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
 }
 
 at::Tensor Pipelined::loss_sum(protocols::Batch& batch) {
-  // Ranks that shard parameters gather them for every microbatch, together, and at the end of the data have
-  // different numbers of rows: they take all at once.
-  const bool is_cut =
-      batch.rows % plan_.microbatch_rows == 0 && !setup_.context.dims.fsdp_enabled();
+  // At the end of the data ranks have different numbers of rows. Those that shard parameters gather them together: once, or,
+  // with more stages than are gathered at a time, for every microbatch; then they take all rows as one.
+  const bool gathers_once = plan_.placement.stages_per_rank <= schedule::kMostGatheredStages;
+  const bool is_cut = batch.rows % plan_.microbatch_rows == 0 &&
+                      (gathers_once || !setup_.context.dims.fsdp_enabled());
   const std::int64_t rows = is_cut ? plan_.microbatch_rows : batch.rows;
   return sum_of(runtime_->run_forward(forward_of(batch, rows, at::Tensor()), batch.rows / rows,
                                       boundary(rows, calls_.part_length(batch.seq_len)),
-                                      /*step=*/0));
+                                      "validation"));
 }
 
 at::Tensor Pipelined::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) {
@@ -109,7 +111,7 @@ at::Tensor Pipelined::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyVa
     return stage.model->call(stage.index == 0 ? texts.tokens : input, texts.sequence);
   };
   const std::vector<at::Tensor> outputs =
-      runtime_->run_forward(forward, 1, boundary(tokens.size(0), texts.tokens.size(1)), /*step=*/0);
+      runtime_->run_forward(forward, 1, boundary(tokens.size(0), texts.tokens.size(1)), "samples");
   if (caches != nullptr) caches->forget_last(texts.tokens.size(1) - texts.length);
   // Every rank goes on with the same tokens.
   const at::Tensor logits =

@@ -137,7 +137,8 @@ void Trainer::build_metrics() {
   setup.non_data_parallel_size = environment_.context.dims.non_data_parallel_size();
   setup.rank = environment_.context.rank;
   metrics_ = spec_.build_metrics_processor(setup, config_);
-  nonfinite_ = std::make_unique<NonfinitePolicy>(config_.debug.on_nan, model_.parts, *metrics_);
+  nonfinite_ = std::make_unique<NonfinitePolicy>(config_.debug.on_nan, model_.parts,
+                                                 environment_.context, *metrics_);
 }
 
 void Trainer::build_validation() {

@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,26 @@ class TraceTest(TitanTest):
             self.assertTrue(any(inside(product, backward) for product in products))
             self.assertTrue(all("Input Dims" in product["args"] for product in products))
             self.assertEqual(result.stderr, "", "Kineto is silent")
+
+    def test_a_pipeline_names_what_it_computes_of_each_microbatch(self):
+        for schedule, parts in (("1F1B", ("forward", "backward")),
+                                ("ZBVZeroBubble", ("forward", "backward of inputs", "backward of weights"))):
+            shutil.rmtree(self.path("dump"), ignore_errors=True)
+            self.train(*CYCLE_OF_3, "--nproc=2", "--parallelism.pipeline_parallel_degree=2", "--training.local_batch_size=4",
+                       f"--parallelism.pipeline_parallel_schedule={schedule}")
+            paths = self.traces()
+            self.assertEqual(len(paths), 2)
+            for rank, path in enumerate(paths):
+                trace = Trace(path)
+                step, = trace.named("ProfilerStep#2")
+                stages = {"1F1B": [rank], "ZBVZeroBubble": [rank, 3 - rank]}[schedule]
+                for stage in stages:
+                    for microbatch in range(4):
+                        for part in parts:
+                            range_, = trace.named(f"{part} of microbatch {microbatch} in stage {stage}")
+                            self.assertTrue(inside(range_, step))
+                            if stage > 0:  # the first may have the embedding only
+                                self.assertTrue(any(inside(product, range_) for product in trace.named("aten::mm")))
 
     def test_timestamps_are_sane(self):
         start = time.time()

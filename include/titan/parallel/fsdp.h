@@ -91,6 +91,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   SummedHook on_summed_;
   bool sync_ = true;
   bool reshard_after_backward_ = true;
+  bool is_held_ = false;  // from `unshard` to `reshard`
   std::int64_t peak_unsharded_bytes_ = 0;
 };
 

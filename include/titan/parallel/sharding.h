@@ -23,7 +23,8 @@ class Sharding {
   /// parameters; else the last one of a step does it for all.
   virtual bool sums_every_microbatch() const { return false; }
 
-  /// Gathers all parameters, to stay until `reshard`, or until a part gives its own back behind its forward.
+  /// Gathers all parameters, to stay until `reshard`, or until a part gives its own back behind a forward of training. So
+  /// ranks whose forwards are without gradients may do different numbers of them in between.
   virtual void unshard() {}
   /// Gives the gathered parameters back.
   virtual void reshard() {}

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "titan/comm/rank_context.h"
@@ -49,9 +50,15 @@ class Runtime {
   std::vector<at::Tensor> run(const StageForward& forward, bool reduces, std::int64_t step,
                               Stopwatch* stopwatch = nullptr);
 
-  /// Forward only, of any number of microbatches whose boundaries are `boundary`. Returns as `run`.
+  /// Forward only, of any number of microbatches whose boundaries are `boundary`. `purpose`: "validation", for messages about
+  /// hangs, with the step that was run last. Returns as `run`.
   std::vector<at::Tensor> run_forward(const StageForward& forward, std::int64_t microbatches,
-                                      const Boundary& boundary, std::int64_t step);
+                                      const Boundary& boundary, const std::string& purpose);
+
+  /// Performs an action of `run`: calls `really`, or does without where it knows what comes of it (a forecast).
+  using Performer =
+      std::function<void(const schedule::Action& action, const std::function<void()>& really)>;
+  void perform_by(Performer performer) { performer_ = std::move(performer); }
 
   bool has_last_stage() const;
   /// The place in the pipeline's group of the rank that has the last stage.
@@ -67,6 +74,7 @@ class Runtime {
   const Stage& stage(std::int64_t index) const;
   /// "forward of microbatch 3 in stage 1", for messages about hangs.
   std::string phase_of(const schedule::Action& action) const;
+  void enter_phase(const std::string& phase) const;
 
   schedule::Placement placement_;
   bool splits_backward_ = false;
@@ -75,6 +83,10 @@ class Runtime {
   Boundary boundary_;
   const comm::RankContext& context_;
   std::vector<schedule::Action> done_;
+  Performer performer_;
+  // Of the run that goes on, or was last.
+  std::int64_t step_ = 0;
+  std::string purpose_;  // empty: training
 };
 
 }  // namespace titan::pipeline

@@ -6,8 +6,8 @@
 
 #include "titan/comm/rank_context.h"
 #include "titan/nn/module.h"
-#include "titan/pipeline/stages.h"
 #include "titan/protocols/model_part.h"
+#include "titan/schedule/stage_placement.h"
 
 namespace titan::pipeline {
 
@@ -19,7 +19,7 @@ struct TiedParameter {
   std::vector<std::int64_t> stages;  // in order, two or more
 };
 
-/// Those of a model, whole or a stage, whose modules are on these stages (Plan::modules).
+/// Those of a model, whole or a stage. `modules`: their names, by stage.
 std::vector<TiedParameter> tied_parameters(const nn::Module& model,
                                            const std::vector<std::vector<std::string>>& modules);
 
@@ -28,8 +28,9 @@ std::vector<TiedParameter> tied_parameters(const nn::Module& model,
 class TiedWeights {
  public:
   /// `parts`: this rank's, which outlive the object.
-  TiedWeights(const protocols::ModelParts& parts, const Plan& plan,
-              const comm::RankContext& context);
+  TiedWeights(const protocols::ModelParts& parts,
+              const std::vector<std::vector<std::string>>& modules,
+              const schedule::Placement& placement, const comm::RankContext& context);
 
   /// Adds the gradients of all stages up, in the order of the stages: once per step, when each is summed over the ranks of
   /// its stage. All ranks of the pipeline call it together. `step` is for messages about hangs.

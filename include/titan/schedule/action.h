@@ -27,6 +27,8 @@ enum class Op {
 
 /// Whether it computes; the others are what goes on around.
 constexpr bool is_compute(Op op) { return op <= Op::kWeightGradient || op == Op::kOverlap; }
+/// Whether it sends or receives.
+constexpr bool is_message(Op op) { return op >= Op::kSendForward && op <= Op::kReceiveBackward; }
 /// Whether it is about one microbatch.
 constexpr bool has_microbatch(Op op) {
   return op != Op::kUnshard && op != Op::kReshard && op != Op::kReduceGradients;

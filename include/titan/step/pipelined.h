@@ -27,6 +27,7 @@ class Pipelined : public protocols::StepRunner {
   bool keeps_keys_and_values() const override { return true; }
 
   const pipeline::Runtime& runtime() const { return *runtime_; }
+  pipeline::Runtime& runtime() { return *runtime_; }
 
  private:
   pipeline::Boundary boundary(std::int64_t rows, std::int64_t length) const;

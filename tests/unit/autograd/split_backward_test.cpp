@@ -96,6 +96,30 @@ TEST(SplitBackward, WeightsHaveNoGradientBetweenTheHalves) {
   EXPECT_TRUE(model.submodule("norm").named_parameters()[0].tensor().grad().defined());
 }
 
+TEST(SplitBackward, WithoutALeafTheFirstHalfIsAll) {
+  Small whole(/*tied=*/false);
+  Small split(/*tied=*/false);
+  for (Small* model : {&whole, &split}) {
+    model->submodule("norm").named_parameters()[0].tensor().set_requires_grad(false);
+  }
+  const at::Tensor x = numbers({3, 6}, 1);
+  const at::Tensor gradient = numbers({3, 6}, 2);
+  whole.call(x).backward(gradient);
+  SplitBackward backward;
+  at::Tensor output;
+  {
+    const SplitBackward::ForwardScope scope(backward);
+    output = split.call(x);
+  }
+  backward.backward_inputs(output, gradient, {}, split.parameters());
+  backward.backward_weights();
+  for (const char* name : {"first", "second"}) {
+    EXPECT_TRUE(split.submodule(name).named_parameters()[0].tensor().grad().equal(
+        whole.submodule(name).named_parameters()[0].tensor().grad()))
+        << name;
+  }
+}
+
 TEST(SplitBackward, LetsGoOfWhatForwardKept) {
   Small model(/*tied=*/false);
   for (const bool finishes : {true, false}) {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "titan/autograd/saved_tensor_hooks.h"
+#include "titan/autograd/split_backward.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
@@ -235,6 +236,39 @@ TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
   checkpoint(module);
   const at::Tensor x = at::ones({4}).set_requires_grad(true);
   EXPECT_THROW(module.call(x).sum().backward(), InternalError);
+}
+
+TEST(ActivationCheckpoint, HalvesOfABackwardRunForwardAgainOnce) {
+  for (const auto& config :
+       {mode(ActivationCheckpointMode::kFull), mode(ActivationCheckpointMode::kSelective, "op")}) {
+    const auto whole = small_llama();
+    const auto split = small_llama();
+    int runs = 0;
+    autograd::let_weights_wait(*split);
+    split->submodule("layers.0.attention").add_pre_forward_hook([&](nn::Module&, nn::Inputs&) {
+      ++runs;
+    });
+    apply_ac(*split, "layers.*", config, default_save_policy());
+    whole->call(tokens()).square().mean().backward();
+    autograd::SplitBackward backward;
+    at::Tensor loss;
+    {
+      const autograd::SplitBackward::ForwardScope scope(backward);
+      loss = split->call(tokens()).square().mean();
+    }
+    std::vector<at::Tensor> parameters;
+    for (const nn::NamedParameter& named : split->named_parameters()) {
+      parameters.push_back(named.tensor());
+    }
+    backward.backward_inputs(loss, {}, {}, parameters);
+    EXPECT_EQ(runs, 2);
+    backward.backward_weights();
+    EXPECT_EQ(runs, 2) << "what the weights' half needs was kept";
+    const auto expected = whole->named_parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      EXPECT_TRUE(parameters[i].grad().equal(expected[i].tensor().grad())) << expected[i].name;
+    }
+  }
 }
 
 /// Draws a random mask in every forward and can be told to fail when run again.

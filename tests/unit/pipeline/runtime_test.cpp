@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <span>
 #include <thread>
 
 #include "titan/autograd/split_backward.h"
@@ -19,6 +20,7 @@
 #include "titan/nn/rms_norm.h"
 #include "titan/schedule/lowering.h"
 #include "titan/schedule/simulation.h"
+#include "titan/watch/watch.h"
 #include "unit/pipeline/rendezvous_backend.h"
 
 namespace titan::pipeline {
@@ -72,7 +74,7 @@ class SeenMessages : public comm::CollectiveObserver {
  public:
   explicit SeenMessages(Seen& seen) : seen_(seen) {}
   std::uint64_t started(const comm::CollectiveCall& call) override {
-    seen_.push_back(concat(call.operation, " with ", call.peers->at(0)));
+    seen_.push_back(concat(call.operation, " with ", joined(*call.peers)));
     return 0;
   }
   void finished(std::uint64_t) override {}
@@ -84,12 +86,24 @@ class SeenMessages : public comm::CollectiveObserver {
   Seen& seen_;
 };
 
-/// What must be seen of an action.
-void add_expected(const Action& action, const schedule::Placement& placement, Seen& seen) {
+/// What a rank says it is in, for messages about hangs.
+class SeenPhases : public watch::Watch {
+ public:
+  void enter_phase(std::string_view phase, std::int64_t step) override {
+    phases_.push_back(concat(phase, " of step ", step));
+  }
+  void leave(std::string_view) override {}
+  std::uint64_t started(const comm::CollectiveCall&) override { return 0; }
+  void finished(std::uint64_t) override {}
+  std::string explain(std::uint64_t, const comm::CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+  Seen phases_;
+};
+
+/// What must be seen of an action that is no message.
+void add_expected(const Action& action, Seen& seen) {
   const std::string pass = concat(" of microbatch ", action.microbatch);
-  const auto message = [&](const char* what, std::int64_t stage) {
-    seen.push_back(concat(what, " with ", placement.rank_of(stage)));
-  };
   switch (action.op) {
     case Op::kForward:
       return seen.push_back(concat(action.stage, " forward", pass));
@@ -106,22 +120,35 @@ void add_expected(const Action& action, const schedule::Placement& placement, Se
       return seen.push_back(concat(action.stage, " given back"));
     case Op::kReduceGradients:
       return seen.push_back(concat(action.stage, " summed"));
-    case Op::kSendForward:
-      return message("send", action.stage + 1);
-    case Op::kReceiveForward:
-      return message("receive", action.stage - 1);
-    case Op::kSendBackward:
-      return message("send", action.stage - 1);
-    case Op::kReceiveBackward:
-      return message("receive", action.stage + 1);
-    case Op::kOverlap:
-      for (const Action& part : action.parts) add_expected(part, placement, seen);
+    default:
+      for (const Action& part : action.parts) add_expected(part, seen);
   }
+}
+
+/// What must be seen of messages that are one exchange: whom it sends to, then whom it receives from.
+std::string exchange_of(std::span<const Action> messages, const schedule::Placement& placement) {
+  std::vector<std::int64_t> receivers, senders;
+  for (const Action& message : messages) {
+    const bool forward = message.op == Op::kSendForward || message.op == Op::kReceiveBackward;
+    const bool sends = message.op == Op::kSendForward || message.op == Op::kSendBackward;
+    (sends ? receivers : senders).push_back(placement.rank_of(message.stage + (forward ? 1 : -1)));
+  }
+  const char* operation = messages.size() > 1 ? "exchange" : senders.empty() ? "send" : "receive";
+  receivers.insert(receivers.end(), senders.begin(), senders.end());
+  return concat(operation, " with ", joined(receivers));
 }
 
 Seen expected_of(const std::vector<Action>& actions, const schedule::Placement& placement) {
   Seen seen;
-  for (const Action& action : actions) add_expected(action, placement, seen);
+  for (std::size_t i = 0; i < actions.size();) {
+    const std::size_t messages = schedule::exchange_length(actions, i);
+    if (messages == 0) {
+      add_expected(actions[i++], seen);
+    } else {
+      seen.push_back(exchange_of(std::span(actions).subspan(i, messages), placement));
+      i += messages;
+    }
+  }
   return seen;
 }
 
@@ -136,6 +163,7 @@ class Rank {
         backend_(*rendezvous_, number) {
     const std::int64_t ranks = schedule.placement.ranks;
     context_.rank = number;
+    context_.watch = &watch_;
     context_.world_size = ranks;
     context_.dims = mesh::ParallelDims({.dp_shard = 1, .pp = ranks}, ranks);
     context_.groups = std::make_shared<comm::Groups>(backend_, context_.dims, number,
@@ -163,10 +191,11 @@ class Rank {
         [this](const Stage& stage, std::int64_t microbatch, const at::Tensor& input) {
           return forward(stage, microbatch, input);
         },
-        schedule_.microbatches, Boundary{{1, kWidth}, at::kFloat}, /*step=*/0);
+        schedule_.microbatches, Boundary{{1, kWidth}, at::kFloat}, "validation");
   }
 
   Seen seen_;
+  SeenPhases watch_;
   const Runtime& runtime() const { return *runtime_; }
   /// Gradients of the weights, by stage of this rank.
   std::vector<at::Tensor> gradients() const {
@@ -306,6 +335,21 @@ TEST_P(Schedules, SumTheGradientsOfOneRank) {
       EXPECT_TRUE(gradients[i++].allclose(block.weight().grad(), 1e-5)) << "stage " << stage;
       EXPECT_TRUE(gradients[i++].allclose(block.scale().grad(), 1e-5)) << "stage " << stage;
     }
+  }
+}
+
+TEST(Runtime, SaysWhatARankIsInAndWhatFor) {
+  const auto ranks = run_ranks(schedule::make_schedule(Kind::k1F1B, 2, 1, 2), [](Rank& rank) {
+    rank.run();
+    rank.run_forward();
+  });
+  for (const char* phase :
+       {"forward of microbatch 1 in stage 0 of step 1",
+        "waiting for gradients of microbatch 1 for stage 0 from rank 1 of step 1",
+        "backward of microbatch 0 in stage 0 of step 1",
+        "forward of microbatch 1 in stage 0 for validation of step 1",
+        "sending what other stages need for validation of step 1"}) {
+    EXPECT_THAT(ranks[0]->watch_.phases_, testing::Contains(phase));
   }
 }
 

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "unit/schedule/schedules.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/schedule/lowering.h"
+#include "unit/schedule/schedules.h"
 
 namespace titan::schedule {
 namespace {
@@ -78,6 +78,26 @@ TEST(Lowering, WhatWaitsForItselfIsRefused) {
   std::ranges::reverse(schedule.ranks[0]);  // backward before forward
   EXPECT_THAT(test::message_of<ConfigError>([&] { lower(schedule); }),
               testing::AllOf(HasSubstr("rank 0 waits at 0B0"), HasSubstr("rank 1 waits at 1F0")));
+}
+
+std::vector<Action> actions_of(const std::vector<std::string>& texts) {
+  std::vector<Action> result;
+  for (const std::string& text : texts) result.push_back(*parse_action(text));
+  return result;
+}
+
+TEST(Exchanges, AreMessagesUpToTheOneThatIsNeededNext) {
+  const std::vector<Action> one =
+      actions_of({"1F0", "1SEND_F0", "1RECV_B0", "1RECV_F2", "1B0", "1SEND_B0", "1REDUCE_GRAD",
+                  "1RECV_F3", "1RECV_F4", "1RESHARD"});
+  const std::size_t lengths[] = {0, 2, 1, 1, 0, 1, 0, 2, 1, 0};
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(exchange_length(one, i), lengths[i]) << text(one[i]);
+  }
+  // Both parts of an overlap need theirs.
+  const std::vector<Action> two =
+      actions_of({"0RECV_F3", "3RECV_B1", "0RECV_F4", "(0F3;3B1)OVERLAP_F_B"});
+  EXPECT_EQ(exchange_length(two, 0), 2u);
 }
 
 }  // namespace

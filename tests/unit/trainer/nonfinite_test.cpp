@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "support/local_ranks.h"
 #include "titan/models/llama3/model.h"
 
 namespace titan::trainer {
@@ -42,7 +43,7 @@ TEST(Nonfinite, NamesTheParametersConcernedAndNoOthers) {
   const auto parts = small_llama();
   spoil(parts, "layers.1.attention.wq", kNaN);
   spoil(parts, "output", -std::numeric_limits<double>::infinity());
-  EXPECT_EQ(describe_nonfinite({3, 2.5, 2.5, kNaN, 0.1, 9}, parts),
+  EXPECT_EQ(describe_nonfinite({3, 2.5, 2.5, kNaN, 0.1, 9}, parts, {}),
             "Step 3: loss 2.5, gradient norm nan. Non-finite gradients in 2 parameters: "
             "layers.1.attention.wq.weight, output.weight.");
 }
@@ -50,15 +51,36 @@ TEST(Nonfinite, NamesTheParametersConcernedAndNoOthers) {
 TEST(Nonfinite, NamesTheFirstFive) {
   const auto parts = small_llama();
   spoil(parts, "layers.0", kNaN);
-  const std::string report = describe_nonfinite({1, kNaN, kNaN, kNaN, 0.1, 9}, parts);
+  const std::string report = describe_nonfinite({1, kNaN, kNaN, kNaN, 0.1, 9}, parts, {});
   EXPECT_NE(report.find("in 9 parameters: layers.0.attention.wq.weight"), std::string::npos);
   EXPECT_NE(report.find("layers.0.feed_forward.w1.weight, ..."), std::string::npos);
 }
 
 TEST(Nonfinite, SaysWhenOnlyTheLossIs) {
-  EXPECT_NE(describe_nonfinite({1, kNaN, kNaN, 0.5, 0.1, 9}, small_llama())
+  EXPECT_NE(describe_nonfinite({1, kNaN, kNaN, 0.5, 0.1, 9}, small_llama(), {})
                 .find("No gradient is non-finite."),
             std::string::npos);
+}
+
+TEST(Nonfinite, NamesTheStagesOfAPipelineOnEveryRank) {
+  std::vector<std::string> reports(2);
+  test::on_local_ranks({.dp_shard = 1, .pp = 2}, 2, [&](const comm::RankContext& context) {
+    auto parts = small_llama();
+    parts.front().stage = {context.rank, 2};
+    if (context.rank == 1) spoil(parts, "norm.weight", kNaN);
+    reports[static_cast<std::size_t>(context.rank)] =
+        describe_nonfinite({3, 2.5, 2.5, kNaN, 0.1, 9}, parts, context);
+  });
+  const std::string step = "Step 3: loss 2.5, gradient norm nan. ";
+  EXPECT_EQ(reports[0], step +
+                            "No gradient of this rank is non-finite. The pipeline has such "
+                            "gradients in stage 1.");
+  EXPECT_EQ(reports[1],
+            step +
+                "Non-finite gradients in 5 parameters of stage 1: layers.0.attention_norm.weight, "
+                "layers.0.ffn_norm.weight, layers.1.attention_norm.weight, "
+                "layers.1.ffn_norm.weight, norm.weight. The pipeline has such gradients in "
+                "stage 1.");
 }
 
 }  // namespace
