@@ -171,8 +171,12 @@ void Fsdp::settle_reductions(std::size_t still_running) {
   if (!reducing_.empty()) reducing_.back()->continue_reduce();
   while (reducing_.size() > still_running) {
     reducing_.front()->finish_reduce();
+    landing_.push_back(reducing_.front());
     reducing_.erase(reducing_.begin());
   }
+  // At the end of backward the host waits once, for all.
+  if (still_running > 0) return;
+  for (FsdpUnit* unit : std::exchange(landing_, {})) unit->land_gradients();
 }
 
 void Fsdp::end_backward() {

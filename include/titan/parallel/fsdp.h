@@ -82,7 +82,8 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   std::unordered_set<const nn::Parameter*> taken_;
   bool prefetches_ordered_ = false;
   std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
-  bool end_is_awaited_ = false;      // of the backward pass that runs
+  std::vector<FsdpUnit*> landing_;  // reduced; the gradients of offloaded parts may be on their way
+  bool end_is_awaited_ = false;     // of the backward pass that runs
   bool sync_ = true;
   bool reshard_after_backward_ = true;
   std::int64_t peak_unsharded_bytes_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
 #include <c10/core/Storage.h>
 
 #include <cstdint>
@@ -59,12 +60,15 @@ class FsdpUnit {
   /// Sums all gradients over the ranks and adds them to those of the parts.
   void reduce_gradients();
 
-  /// The three steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
+  /// The steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
   /// nothing to sum.
   bool start_reduce();
   /// Between the reduce-scatter and, with replicas, the all-reduce.
   void continue_reduce();
+  /// Gradients of the parts are there; those of offloaded parts are on their way to the host.
   void finish_reduce();
+  /// Waits for them. Before the unit's next reduction, and before the host looks at gradients.
+  void land_gradients();
 
   /// Units whose all-gather is started when this one runs forward (backward). Else it is the next one of the
   /// model.
@@ -105,6 +109,7 @@ class FsdpUnit {
                    const at::Tensor& full, bool gather) const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
+  void add_gradients();
 
   UnitOptions options_;
   UnitTypes types_;
@@ -125,6 +130,7 @@ class FsdpUnit {
   std::vector<Member*> reduced_members_;
   at::Tensor scatter_input_;
   at::Tensor reduced_;
+  std::optional<c10::Event> landed_;  // gradients of offloaded parts
 };
 
 }  // namespace titan::parallel
