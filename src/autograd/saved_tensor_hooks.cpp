@@ -25,14 +25,16 @@ torch::autograd::Engine& hooked_engine() {
   return *engine;
 }
 
+/// When the program is loaded: an engine that comes after the first backward on a GPU meets the threads of the
+/// one before, which serve only that.
+[[maybe_unused]] const bool installed = [] {
+  torch::autograd::set_default_engine_stub(&hooked_engine);
+  return true;
+}();
+
 }  // namespace
 
 SavedTensorHooksScope::SavedTensorHooksScope(SavedTensorHooksFactory factory) {
-  static const bool installed = [] {
-    torch::autograd::set_default_engine_stub(&hooked_engine);
-    return true;
-  }();
-  static_cast<void>(installed);
   factories.push_back(std::move(factory));
 }
 

@@ -52,7 +52,9 @@ at::Tensor norms_of(const Parameters& parameters, const std::vector<std::size_t>
 /// √(Σ norms²) over the ranks of a group, element by element: in the order in which PyTorch rounds.
 at::Tensor combine(const at::Tensor& norms, comm::ProcessGroup& group) {
   if (group.size() == 1) return norms;
-  const at::Tensor squares = norms.pow(2.0).to(group.device());
+  // Norms of offloaded gradients go to the device and come back, for which the host waits.
+  const at::Tensor squares =
+      norms.pow(2.0).to(group.device(), norms.scalar_type(), /*non_blocking=*/true);
   group.all_reduce(squares).wait();
   return squares.pow(0.5).to(norms.device());
 }
@@ -66,7 +68,8 @@ at::Tensor in_order(const std::vector<at::Tensor>& norms, const ByAxes& by_axes)
   std::iota(order.begin(), order.end(), 0);
   std::ranges::sort(order, {}, [&](std::int64_t i) { return places[static_cast<std::size_t>(i)]; });
   const at::Tensor all = at::cat(norms);
-  return all.index_select(0, at::tensor(order, at::kLong).to(all.device()));
+  return all.index_select(
+      0, at::tensor(order, at::kLong).to(all.device(), at::kLong, /*non_blocking=*/true));
 }
 
 /// Of parameters that are here, over all ranks that hold parts of them.

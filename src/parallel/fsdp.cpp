@@ -170,10 +170,17 @@ void Fsdp::settle_reductions(std::size_t still_running) {
   // The youngest has had a whole unit's time for its reduce-scatter, the one before for its all-reduce.
   if (!reducing_.empty()) reducing_.back()->continue_reduce();
   while (reducing_.size() > still_running) {
-    const std::vector<at::Tensor> parameters = reducing_.front()->finish_reduce();
-    if (on_summed_) on_summed_(parameters);
+    note_summed(reducing_.front()->finish_reduce());
+    landing_.push_back(reducing_.front());
     reducing_.erase(reducing_.begin());
   }
+  // At the end of backward the host waits once, for all.
+  if (still_running > 0) return;
+  for (FsdpUnit* unit : std::exchange(landing_, {})) note_summed(unit->land_gradients());
+}
+
+void Fsdp::note_summed(const std::vector<at::Tensor>& parameters) {
+  if (on_summed_ && !parameters.empty()) on_summed_(parameters);
 }
 
 void Fsdp::end_backward() {

@@ -1,7 +1,9 @@
 #include "titan/parallel/fsdp_unit.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/accumulate.h>
 
 #include <utility>
@@ -9,6 +11,7 @@
 #include "parallel/buffer_pool.h"
 #include "titan/base/errors.h"
 #include "titan/nn/chunk.h"
+#include "titan/parallel/host_memory.h"
 
 namespace titan::parallel {
 
@@ -94,7 +97,9 @@ void FsdpUnit::prefetch() {
   for (const Member& member : members_) {
     const std::int64_t local = member.shard.numel();
     const std::int64_t chunk = member.extent.chunk_elements();
-    own.narrow(0, offset, local).copy_(member.shard.detach().reshape(-1));
+    // From an offloaded shard without waiting: it changes only when its gradient has come to the host, behind
+    // this copy.
+    own.narrow(0, offset, local).copy_(member.shard.detach().reshape(-1), /*non_blocking=*/true);
     if (local < chunk) own.narrow(0, offset + local, chunk - local).zero_();
     offset += chunk;
   }
@@ -187,9 +192,11 @@ void FsdpUnit::reduce_gradients() {
   if (!start_reduce()) return;
   continue_reduce();
   finish_reduce();
+  land_gradients();
 }
 
 bool FsdpUnit::start_reduce() {
+  land_gradients();
   const c10::NoGradGuard no_grad;
   std::vector<Member*> with_gradients;
   std::int64_t chunk = 0;
@@ -226,12 +233,33 @@ void FsdpUnit::continue_reduce() {
 std::vector<at::Tensor> FsdpUnit::finish_reduce() {
   const c10::NoGradGuard no_grad;
   reduction_.wait();
+  const at::Device memory = reduced_members_.front()->shard.device();
+  if (memory.type() == device_.type()) return add_gradients();
+  // To offloaded parameters, in one copy that nobody waits for yet.
+  const at::Tensor on_device = std::exchange(
+      reduced_, empty_page_locked(reduced_.sizes(), reduced_members_.front()->shard.scalar_type()));
+  reduced_.copy_(on_device.to(reduced_.scalar_type()), /*non_blocking=*/true);
+  landed_.emplace(device_.type());
+  landed_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  return {};
+}
+
+std::vector<at::Tensor> FsdpUnit::land_gradients() {
+  if (!landed_) return {};
+  const c10::NoGradGuard no_grad;
+  landed_->synchronize();
+  landed_.reset();
+  return add_gradients();
+}
+
+/// To those of the parts.
+std::vector<at::Tensor> FsdpUnit::add_gradients() {
   std::vector<at::Tensor> shards;
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
     const at::Tensor gradient = reduced_.narrow(0, offset, member->shard.numel())
                                     .view(member->shard.sizes())
-                                    .to(member->shard.device(), member->shard.scalar_type());
+                                    .to(member->shard.scalar_type());
     if (member->shard.grad().defined()) {
       member->shard.grad().add_(gradient);
     } else {

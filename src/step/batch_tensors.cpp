@@ -11,8 +11,10 @@ namespace titan::step {
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned) {
   const auto view = [&](std::vector<std::int64_t>& ids) {
     const at::Tensor host = at::from_blob(ids.data(), {batch.rows, batch.seq_len}, at::kLong);
-    if (!pinned || !device.is_cuda()) return host.to(device);
-    return host.pin_memory().to(device, host.scalar_type(), /*non_blocking=*/true);
+    if (device.is_cpu()) return host;
+    // What is not page-locked is read before the call returns, but nothing that the GPU still does is waited for.
+    return (pinned ? host.pin_memory() : host)
+        .to(device, host.scalar_type(), /*non_blocking=*/true);
   };
   return {view(batch.input), view(batch.labels)};
 }

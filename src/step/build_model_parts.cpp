@@ -7,8 +7,22 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/parallel/dtype.h"
+#include "titan/parallel/host_memory.h"
 
 namespace titan::step {
+
+namespace {
+
+/// So that parameters travel to the device while the host does something else.
+void page_lock(nn::Module& model) {
+  for (const auto& [name, parameter] : model.named_parameters()) {
+    const at::Tensor locked =
+        parallel::empty_page_locked(parameter->tensor.sizes(), parameter->tensor.scalar_type());
+    parameter->tensor.set_data(locked.copy_(parameter->tensor));
+  }
+}
+
+}  // namespace
 
 RankModel build_model_parts(const protocols::TrainSpec& spec, const protocols::ModelArgs& args,
                             const comm::RankContext& context, const config::JobConfig& config,
@@ -48,6 +62,7 @@ void init_model_parts(protocols::ModelParts& parts, const comm::RankContext& con
     if (start.defined()) generator.set_state(start);
     part.model->to_empty(memory);
     part.model->init_weights(generator, context.device);
+    if (memory != context.device) page_lock(*part.model);
   }
 }
 

@@ -5,6 +5,14 @@
 
 namespace titan::trainer {
 
+/// What the host learns of a step.
+struct StepFigures {
+  double loss = 0;  // of all ranks
+  double own_loss = 0;
+  double norm = 0;
+  bool any = false;  // whether any rank says so
+};
+
 /// Lets all ranks of a job go on with the same figures and decide alike. All ranks call the same methods in
 /// the same order; in a job of one rank nothing is sent. Throws RunError.
 class RankSums {
@@ -13,6 +21,9 @@ class RankSums {
 
   /// One exchange for all three figures.
   protocols::RankFigures sum(const protocols::RankFigures& mine) const;
+  /// What a step has come to, from its loss on this rank and its gradient norm, scalars wherever they are. One
+  /// exchange, and one transfer to the host, which waits for the device here and nowhere else in a step.
+  StepFigures sum_of_step(const at::Tensor& loss, const at::Tensor& norm, bool any) const;
   double max(double mine) const;
   /// Whether any rank says so.
   bool any(bool mine) const;

@@ -1,7 +1,6 @@
 #include "titan/trainer/trainer.h"
 
 #include <ATen/ops/scalar_tensor.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -185,18 +184,13 @@ at::Tensor Trainer::divisor_of_loss(double tokens) const {
 /// What all ranks know of the step; `max_loss` is this rank's own loss yet.
 protocols::StepMetrics Trainer::metrics_of(const at::Tensor& loss, const at::Tensor& norm,
                                            const tools::StopSignals& stop_signals) {
-  // One transfer from the device brings everything the host wants to know.
-  const at::Tensor figures = at::stack({loss, norm.to(loss.device())}).to(at::kCPU, at::kDouble);
-  RankFigures own;
-  own.loss = figures[0].item<double>();
-  own.any = stop_signals.received().has_value();
-  const RankFigures all = sums_->sum(own);
-  stop_ = all.any;
+  const StepFigures figures = sums_->sum_of_step(loss, norm, stop_signals.received().has_value());
+  stop_ = figures.any;
   protocols::StepMetrics metrics;
   metrics.step = step_;
-  metrics.loss = static_cast<float>(all.loss);  // fp32, as the parts of each rank
-  metrics.max_loss = own.loss;
-  metrics.grad_norm = figures[1].item<double>();
+  metrics.loss = static_cast<float>(figures.loss);  // fp32, as the parts of each rank
+  metrics.max_loss = figures.own_loss;
+  metrics.grad_norm = figures.norm;
   metrics.lr = lr_schedulers_->last_lr();
   metrics.n_tokens_seen = tokens_seen_ * data_ranks_;
   return metrics;

@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -113,6 +115,27 @@ std::string stack_of(pid_t thread, std::chrono::milliseconds patience) {
   const auto count = static_cast<std::size_t>(frame_count.load());
   std::string text = stack_text(std::span(frames).first(count));
   capture_state = kIdle;
+  return text;
+}
+
+std::string stacks_of_others(pid_t thread, std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kPatienceForOne(200);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  std::string text;
+  int missing = 0;
+  std::error_code error;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", error)) {
+    const auto number = static_cast<pid_t>(std::atoi(task.path().filename().c_str()));
+    if (number == thread || number == this_thread()) continue;
+    if (std::chrono::steady_clock::now() > deadline) {
+      ++missing;
+      continue;
+    }
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    text += concat("thread ", number, " (", name, ")\n", stack_of(number, kPatienceForOne), "\n");
+  }
+  if (missing > 0) text += concat("and ", missing, " more threads\n");
   return text;
 }
 

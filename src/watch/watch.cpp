@@ -39,9 +39,12 @@ class Dump {
       const std::string path =
           (std::filesystem::path(folder_) / (prefix_ + std::to_string(rank_))).string();
       const PhaseNow phase = recorder_->phase();
-      const std::string stack =
+      std::string stack =
           concat("rank ", rank_, ", pid ", ::getpid(), ", in ", phase.name, " of step ", phase.step,
                  "\n", reason, "\n\n", stack_of(thread_, std::chrono::milliseconds(1'000)));
+      base::write_file_atomically(files, path + ".stack.txt", stack);
+      // Again with all threads, which takes longer than a process may still have.
+      stack += "\n" + stacks_of_others(thread_, std::chrono::milliseconds(2'000));
       base::write_file_atomically(files, path + ".stack.txt", stack);
       if (records_) {
         base::write_file_atomically(files, path + ".json", recorder_->json(rank_, world_size_));

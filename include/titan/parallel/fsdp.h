@@ -78,6 +78,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   void end_backward();
   void start_reduce(FsdpUnit& unit);
   void settle_reductions(std::size_t still_running);
+  void note_summed(const std::vector<at::Tensor>& parameters);
   void note_unsharded_bytes();
 
   nn::Module& root_;
@@ -87,7 +88,8 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   std::unordered_set<const nn::Parameter*> taken_;
   bool prefetches_ordered_ = false;
   std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
-  bool end_is_awaited_ = false;      // of the backward pass that runs
+  std::vector<FsdpUnit*> landing_;  // reduced; the gradients of offloaded parts may be on their way
+  bool end_is_awaited_ = false;     // of the backward pass that runs
   SummedHook on_summed_;
   bool sync_ = true;
   bool reshard_after_backward_ = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
 #include <c10/core/Storage.h>
 
 #include <cstdint>
@@ -59,13 +60,15 @@ class FsdpUnit {
   /// Sums all gradients over the ranks and adds them to those of the parts.
   void reduce_gradients();
 
-  /// The three steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
+  /// The steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
   /// nothing to sum.
   bool start_reduce();
   /// Between the reduce-scatter and, with replicas, the all-reduce.
   void continue_reduce();
-  /// Returns the parts whose gradients have changed.
+  /// Returns the parts whose gradients have changed; those of offloaded parts are on their way to the host.
   std::vector<at::Tensor> finish_reduce();
+  /// Waits for them, and returns these parts. Before the unit's next reduction, and before the host looks at gradients.
+  std::vector<at::Tensor> land_gradients();
 
   /// Units whose all-gather is started when this one runs forward (backward). Else it is the next one of the
   /// model.
@@ -106,6 +109,7 @@ class FsdpUnit {
                    const at::Tensor& full, bool gather) const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
+  std::vector<at::Tensor> add_gradients();
 
   UnitOptions options_;
   UnitTypes types_;
@@ -126,6 +130,7 @@ class FsdpUnit {
   std::vector<Member*> reduced_members_;
   at::Tensor scatter_input_;
   at::Tensor reduced_;
+  std::optional<c10::Event> landed_;  // gradients of offloaded parts
 };
 
 }  // namespace titan::parallel

@@ -1,12 +1,15 @@
 #include "components/checkpoint/staging.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <utility>
+
+#include "titan/parallel/host_memory.h"
 
 namespace titan::components {
 
@@ -40,10 +43,8 @@ FlatState Staging::prepare(const FlatState& state) {
     at::Tensor& buffer = buffers_[i];
     if (!buffer.defined() || buffer.sizes() != from.sizes() ||
         buffer.scalar_type() != from.scalar_type()) {
-      buffer = at::empty(from.sizes(), at::TensorOptions()
-                                           .dtype(from.scalar_type())
-                                           .device(at::kCPU)
-                                           .pinned_memory(from.is_cuda()));
+      buffer = from.is_cpu() ? at::empty(from.sizes(), from.options().requires_grad(false))
+                             : parallel::empty_page_locked(from.sizes(), from.scalar_type());
     }
     bytes_ += buffer.nbytes();
     copies_.push_back({from, buffer});
@@ -74,7 +75,11 @@ void Staging::finish() {
   for (const Copy& copy : copies_) {
     if (copy.from.is_cpu()) copy.to.copy_(copy.from);
   }
-  if (gpu_) gpu_->end.synchronize();
+  if (gpu_) {
+    // An event is waited for on the thread's current device, which would become one of this process too.
+    const c10::DeviceGuard on_device(gpu_->device);
+    gpu_->end.synchronize();
+  }
   copies_.clear();  // lets go of the tensors
 }
 

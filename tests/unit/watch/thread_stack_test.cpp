@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,22 @@ TEST(ThreadStack, OfAThreadThatWaitsAndGoesOnAfterwards) {
     std::this_thread::yield();
   }
   EXPECT_THAT(stack_of(number, kPatience), HasSubstr("is gone"));
+}
+
+TEST(ThreadStack, OfAllOthersByName) {
+  std::atomic<bool> go_on = false;
+  std::atomic<bool> runs = false;
+  std::thread other([&] {
+    ::prctl(PR_SET_NAME, "backward");
+    runs = true;
+    while (!go_on) std::this_thread::sleep_for(milliseconds(1));
+  });
+  while (!runs) std::this_thread::yield();
+  const std::string stacks = stacks_of_others(0, kPatience);
+  go_on = true;
+  other.join();
+  EXPECT_THAT(stacks, HasSubstr("(backward)\n#0  "));
+  EXPECT_THAT(stacks, testing::Not(HasSubstr(" more threads")));
 }
 
 TEST(ProcessState, OfAChild) {
