@@ -36,6 +36,9 @@ Results index_select(const Stack& arguments) {
   return {result};
 }
 
+/// (input, a number)
+Results like_first(const Stack& arguments) { return {like(arguments[0].toTensor())}; }
+
 /// (condition, a, b)
 Results where(const Stack& arguments) {
   const at::Tensor& a = arguments[1].toTensor();
@@ -162,6 +165,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::index_select", index_select},
       {"aten::where", where},
+      {"aten::floor_divide", like_first},
       {"aten::polar", polar},
       {"aten::log_sigmoid_forward", log_sigmoid},
       {"aten::logical_and", logical},

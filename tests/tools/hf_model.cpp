@@ -20,6 +20,7 @@
 #include "titan/comm/rank_context.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
+#include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/models/llama4/train_spec.h"
 #include "titan/models/qwen3/train_spec.h"
@@ -40,7 +41,8 @@ struct Family {
   explicit Family(const Arguments& a) : spec(specs().at(a[0])), args(*spec.model_args.at(a[1])) {}
 
   static std::map<std::string, protocols::TrainSpec> specs() {
-    return {{"llama3", models::llama3::train_spec({})},
+    return {{"deepseek_v3", models::deepseek_v3::train_spec({})},
+            {"llama3", models::llama3::train_spec({})},
             {"llama4", models::llama4::train_spec({})},
             {"qwen3", models::qwen3::train_spec({})}};
   }

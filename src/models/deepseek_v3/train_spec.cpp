@@ -2,6 +2,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/models/deepseek_v3/model.h"
+#include "titan/models/deepseek_v3/state_dict_adapter.h"
 #include "titan/pipeline/stages.h"
 
 namespace titan::models::deepseek_v3 {
@@ -19,6 +20,11 @@ std::unique_ptr<protocols::ModelProtocol> build_model(const protocols::ModelArgs
   return std::make_unique<Transformer>(own_args(args), dtype);
 }
 
+std::unique_ptr<protocols::StateDictAdapter> build_state_dict_adapter(
+    const protocols::ModelArgs& args, const std::string& hf_assets_path) {
+  return std::make_unique<DeepSeekV3StateDictAdapter>(own_args(args));
+}
+
 }  // namespace
 
 protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
@@ -34,6 +40,7 @@ protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
   spec.build_loss = builders.build_loss;
   spec.build_validator = builders.build_validator;
   spec.build_metrics_processor = builders.build_metrics_processor;
+  spec.build_state_dict_adapter = build_state_dict_adapter;
   return spec;
 }
 
