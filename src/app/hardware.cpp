@@ -34,14 +34,8 @@ void prefer_attention_kernels() {
 }  // namespace
 
 Hardware choose_hardware(const config::JobConfig& config, const tools::LaunchEnvironment& launch) {
-  const bool threads = config.comm.mode == config::CommMode::kLocalTensor;
-  if (threads && config.training.device == config::Device::kCuda) {
-    throw ConfigError(
-        "comm.mode = \"local_tensor\": ranks that are threads of one process run on the CPU; they "
-        "cannot share a GPU. Leave training.device out, or set it to \"cpu\".");
-  }
   Hardware hardware;
-  if (!threads) hardware.accelerator = choose_accelerator(config.training.device);
+  hardware.accelerator = choose_accelerator(config.training.device);
   if (hardware.accelerator == nullptr) {
     hardware.facts = tools::cpu_facts();
     return hardware;

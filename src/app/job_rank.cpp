@@ -165,9 +165,6 @@ class HostGroupObserver : public comm::CollectiveObserver {
 /// For checkpoints, which are saved while collectives of training are under way.
 void make_host_group(const JobSetup& setup, JobRank& rank) {
   if (!setup.config.checkpoint.enable) return;
-  if (setup.device.is_cuda()) {
-    rank.host_backend = comm::make_gloo_backend(*rank.store, setup.launch);
-  }
   comm::Backend& backend = rank.host_backend ? *rank.host_backend : *rank.backend;
   std::vector<std::int64_t> all(static_cast<std::size_t>(setup.world_size));
   std::iota(all.begin(), all.end(), 0);
@@ -227,6 +224,9 @@ std::unique_ptr<JobRank> launched_rank(const JobSetup& setup) {
   watch.end_rank = watch::end_process;
   rank->watch = watch::make_watch(std::move(watch));
   rank->backend = make_backend(setup, *rank->store);
+  if (setup.device.is_cuda() && setup.config.checkpoint.enable) {
+    rank->host_backend = comm::make_gloo_backend(*rank->store, setup.launch);
+  }
   rank->context.generator = make_generator(setup, common_seed(setup, launch.rank, *rank->store));
   make_groups(setup, *rank);
   make_host_group(setup, *rank);
@@ -245,7 +245,8 @@ std::unique_ptr<JobRank> thread_rank(const JobSetup& setup, comm::LocalWorld& wo
   auto result = make_rank(setup, rank);
   result->context.leads_process = rank == 0;
   result->context.generator = make_generator(setup, seed);
-  result->backend = world.backend(rank);
+  result->backend = world.backend(rank, setup.device);
+  if (!setup.device.is_cpu()) result->host_backend = world.backend(rank);
   result->store = std::shared_ptr<comm::Store>(std::shared_ptr<void>(), &world.store());
   watch::WatchSetup watch = watch_setup(setup, rank, result->store);
   watch.end_rank = [&world](const std::string& reason) { world.abort(reason); };

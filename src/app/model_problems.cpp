@@ -30,6 +30,19 @@ void check_cuts(const config::JobConfig& config, std::int64_t world_size, const 
       }));
 }
 
+/// Texts that the model does not let be cut.
+void check_context_parallel(const config::JobConfig& config, std::int64_t world_size) {
+  if (config.parallelism.context_parallel_degree == 1) return;
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  if (args->allows_cut_texts()) return;
+  throw ConfigError(concat(
+      "parallelism.context_parallel_degree = ", config.parallelism.context_parallel_degree, ": ",
+      config.model.name, " ", config.model.flavor,
+      " attends to whole texts only, which cannot be cut",
+      config::nearest_layouts_text(config, world_size,
+                                   [](const mesh::Degrees& degrees) { return degrees.cp == 1; })));
+}
+
 /// Stages and schedules that there are not for the model's layers, and schedules that get stuck.
 void check_pipeline(const config::JobConfig& config) {
   if (config.parallelism.pipeline_parallel_degree == 1) return;
@@ -73,6 +86,8 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
       check_cuts(config, world_size, "expert_parallel_degree", parallelism.expert_parallel_degree,
                  &protocols::ModelArgs::expert_parallel_problems);
     });
+    holds("parallelism.context_parallel_degree",
+          [&] { check_context_parallel(config, world_size); });
     holds("parallelism.pipeline_parallel_schedule", [&] { check_pipeline(config); });
   }
   for (const std::string& converter : model.converters) {

@@ -1,6 +1,8 @@
 #include "app/rank_threads.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/AutogradState.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 #include <exception>
@@ -48,6 +50,9 @@ void run_rank_threads(const JobSetup& setup, const std::function<void(JobRank&)>
   const auto run = [&](std::int64_t number) {
     const tools::RankLog log(number, shown.contains(number));
     at::set_num_threads(cores);  // of this thread
+    const c10::DeviceGuard current_device(setup.device);
+    // Autograd has one thread for a device: ranks that share it would wait there for one another.
+    c10::AutogradState::get_tls_state().set_multithreading_enabled(false);
     try {
       const auto rank = thread_rank(setup, world, number, seed);
       body(*rank);

@@ -118,7 +118,12 @@ class LocalWork : public BackendWork {
 void copy_bytes(const at::Tensor& to, const at::Tensor& from) {
   TITAN_CHECK(to.nbytes() == from.nbytes(), "ranks disagree on the size of a tensor: ", to.nbytes(),
               " and ", from.nbytes(), " bytes");
-  if (to.nbytes() > 0) std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), to.nbytes());
+  if (to.nbytes() == 0) return;
+  if (to.is_cpu()) {
+    std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), to.nbytes());
+  } else {
+    to.view({-1}).copy_(from.view({-1}));
+  }
 }
 
 void reduce_into(const at::Tensor& result, const at::Tensor& next, ReduceOp op) {
@@ -138,11 +143,12 @@ at::Tensor part(const at::Tensor& tensor, std::int64_t index, std::int64_t count
 class LocalGroup : public ProcessGroup {
  public:
   LocalGroup(std::string name, std::vector<std::int64_t> ranks, std::int64_t rank,
-             CollectiveObserver* observer, std::shared_ptr<LocalMeeting> meeting,
-             std::chrono::milliseconds timeout)
+             CollectiveObserver* observer, std::shared_ptr<LocalMeeting> meeting, at::Device device)
       : ProcessGroup(std::move(name), std::move(ranks), rank, observer),
         meeting_(std::move(meeting)),
-        timeout_(timeout) {}
+        device_(device) {}
+
+  at::Device device() const override { return device_; }
 
   void set_timeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
 
@@ -151,12 +157,13 @@ class LocalGroup : public ProcessGroup {
     return meet(tensor.clone(), [tensor, op](LocalMeeting::Round& round, std::size_t) {
       // Whoever comes first does the work for all.
       std::call_once(round.reduced_once, [&] {
-        round.reduced = round.inputs[0];
+        const at::Tensor result = round.inputs[0].take();
         for (std::size_t i = 1; i < round.inputs.size(); ++i) {
-          reduce_into(round.reduced, round.inputs[i], op);
+          reduce_into(result, round.inputs[i].take(), op);
         }
+        round.reduced = HandedOver(result);
       });
-      copy_bytes(tensor, round.reduced);
+      copy_bytes(tensor, round.reduced.take());
     });
   }
 
@@ -164,7 +171,7 @@ class LocalGroup : public ProcessGroup {
     return meet(input.clone(), [output](LocalMeeting::Round& round, std::size_t) {
       const auto ranks = static_cast<std::int64_t>(round.inputs.size());
       for (std::int64_t i = 0; i < ranks; ++i) {
-        copy_bytes(part(output, i, ranks), round.inputs[static_cast<std::size_t>(i)]);
+        copy_bytes(part(output, i, ranks), round.inputs[static_cast<std::size_t>(i)].take());
       }
     });
   }
@@ -174,9 +181,9 @@ class LocalGroup : public ProcessGroup {
       const auto ranks = static_cast<std::int64_t>(round.inputs.size());
       const auto mine = static_cast<std::int64_t>(place);
       const at::Tensor sum = output.view(-1);
-      copy_bytes(sum, part(round.inputs[0], mine, ranks));
+      copy_bytes(sum, part(round.inputs[0].take(), mine, ranks));
       for (std::size_t i = 1; i < round.inputs.size(); ++i) {
-        sum.add_(part(round.inputs[i], mine, ranks));
+        sum.add_(part(round.inputs[i].take(), mine, ranks));
       }
     });
   }
@@ -193,7 +200,7 @@ class LocalGroup : public ProcessGroup {
         TITAN_CHECK(theirs[place] == output_splits[i], "all_to_all: rank ", i, " sends ",
                     theirs[place], " rows, ", output_splits[i], " are expected");
         copy_bytes(output.narrow(0, row, output_splits[i]),
-                   round.inputs[i].narrow(0, from, theirs[place]));
+                   round.inputs[i].take().narrow(0, from, theirs[place]));
         row += output_splits[i];
       }
     };
@@ -203,7 +210,7 @@ class LocalGroup : public ProcessGroup {
   StartedWork do_broadcast(const at::Tensor& tensor, std::int64_t root) override {
     const bool sends = rank() == root;
     auto finish = [tensor, root, sends](LocalMeeting::Round& round, std::size_t) {
-      if (!sends) copy_bytes(tensor, round.inputs[static_cast<std::size_t>(root)]);
+      if (!sends) copy_bytes(tensor, round.inputs[static_cast<std::size_t>(root)].take());
     };
     return meet(sends ? tensor.clone() : at::Tensor(), std::move(finish));
   }
@@ -227,7 +234,7 @@ class LocalGroup : public ProcessGroup {
     }
     return std::make_unique<LocalWork>([this, mine, receives = std::move(receives)] {
       for (const auto& [tensor, from, number] : receives) {
-        copy_bytes(tensor, meeting_->take(from, mine, number, timeout_));
+        copy_bytes(tensor, meeting_->take(from, mine, number, timeout_).take());
       }
     });
   }
@@ -249,16 +256,18 @@ class LocalGroup : public ProcessGroup {
   }
 
   std::shared_ptr<LocalMeeting> meeting_;
-  std::chrono::milliseconds timeout_;
+  at::Device device_;
+  std::chrono::milliseconds timeout_{0};
   std::uint64_t next_round_ = 0;
 };
 
 class LocalBackend : public Backend {
  public:
-  LocalBackend(std::shared_ptr<LocalWorld::Impl> world, std::int64_t rank)
-      : world_(std::move(world)), rank_(rank) {}
+  LocalBackend(std::shared_ptr<LocalWorld::Impl> world, std::int64_t rank, at::Device device)
+      : world_(std::move(world)), rank_(rank), device_(device) {}
 
   std::string_view name() const override { return "local"; }
+  at::Device device() const override { return device_; }
 
   std::unique_ptr<ProcessGroup> make_group(const std::string& name,
                                            const std::vector<std::int64_t>& ranks,
@@ -266,13 +275,16 @@ class LocalBackend : public Backend {
                                            CollectiveObserver* observer) override {
     const auto place = std::ranges::find(ranks, rank_) - ranks.begin();
     const int number = made_[{name, ranks}]++;
-    return std::make_unique<LocalGroup>(name, ranks, place, observer,
-                                        world_->meeting(name, ranks, number), timeout);
+    auto group = std::make_unique<LocalGroup>(name, ranks, place, observer,
+                                              world_->meeting(name, ranks, number), device_);
+    group->set_timeout(timeout);
+    return group;
   }
 
  private:
   std::shared_ptr<LocalWorld::Impl> world_;
   std::int64_t rank_;
+  at::Device device_;
   std::map<std::pair<std::string, std::vector<std::int64_t>>, int> made_;
 };
 
@@ -284,10 +296,10 @@ LocalWorld::LocalWorld(std::int64_t size) : impl_(std::make_shared<Impl>(size)) 
 
 LocalWorld::~LocalWorld() = default;
 
-std::unique_ptr<Backend> LocalWorld::backend(std::int64_t rank) {
+std::unique_ptr<Backend> LocalWorld::backend(std::int64_t rank, at::Device device) {
   TITAN_CHECK(rank >= 0 && rank < impl_->size(), "no rank ", rank, " in a world of ",
               impl_->size());
-  return std::make_unique<LocalBackend>(impl_, rank);
+  return std::make_unique<LocalBackend>(impl_, rank, device);
 }
 
 Store& LocalWorld::store() { return impl_->store(); }

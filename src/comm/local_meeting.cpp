@@ -10,6 +10,7 @@ namespace titan::comm {
 std::shared_ptr<LocalMeeting::Round> LocalMeeting::arrive(std::uint64_t round, std::size_t place,
                                                           at::Tensor input,
                                                           std::vector<std::int64_t> splits) {
+  HandedOver handed(std::move(input));
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Round>& slot = rounds_[round];
   if (!slot) {
@@ -18,7 +19,7 @@ std::shared_ptr<LocalMeeting::Round> LocalMeeting::arrive(std::uint64_t round, s
     slot->splits.resize(size_);
   }
   const std::shared_ptr<Round> mine = slot;
-  mine->inputs[place] = std::move(input);
+  mine->inputs[place] = std::move(handed);
   mine->splits[place] = std::move(splits);
   if (++mine->arrived == size_) {
     rounds_.erase(round);  // those who wait hold on to it
@@ -46,9 +47,10 @@ void LocalMeeting::wait_for_all(const Round& round, std::chrono::milliseconds ti
 }
 
 void LocalMeeting::post(std::size_t from, std::size_t to, at::Tensor message) {
+  HandedOver handed(std::move(message));
   const std::lock_guard lock(mutex_);
   Mailbox& mailbox = mailboxes_[{from, to}];
-  mailbox.messages[mailbox.posted++] = std::move(message);
+  mailbox.messages[mailbox.posted++] = std::move(handed);
   changed_.notify_all();
 }
 
@@ -57,13 +59,12 @@ std::uint64_t LocalMeeting::next_receive(std::size_t from, std::size_t to) {
   return mailboxes_[{from, to}].received++;
 }
 
-at::Tensor LocalMeeting::take(std::size_t from, std::size_t to, std::uint64_t number,
+HandedOver LocalMeeting::take(std::size_t from, std::size_t to, std::uint64_t number,
                               std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   Mailbox& mailbox = mailboxes_[{from, to}];
   wait_until(lock, timeout, [&] { return mailbox.messages.count(number) > 0; });
-  at::Tensor message = std::move(mailbox.messages.extract(number).mapped());
-  return message;
+  return std::move(mailbox.messages.extract(number).mapped());
 }
 
 void LocalMeeting::abort(const std::string& reason) {

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -12,17 +10,19 @@
 #include <utility>
 #include <vector>
 
+#include "comm/handed_over.h"
+
 namespace titan::comm {
 
 /// Where the threads of a group meet: round n is the n-th collective of each. Any thread.
 class LocalMeeting {
  public:
   struct Round {
-    std::vector<at::Tensor> inputs;                 // by place; complete once all have arrived
+    std::vector<HandedOver> inputs;                 // by place; complete once all have arrived
     std::vector<std::vector<std::int64_t>> splits;  // of all_to_all
     std::size_t arrived = 0;
     std::once_flag reduced_once;
-    at::Tensor reduced;
+    HandedOver reduced;
   };
 
   explicit LocalMeeting(std::size_t size) : size_(size) {}
@@ -37,7 +37,7 @@ class LocalMeeting {
   void post(std::size_t from, std::size_t to, at::Tensor message);
   /// The number of the next message to take.
   std::uint64_t next_receive(std::size_t from, std::size_t to);
-  at::Tensor take(std::size_t from, std::size_t to, std::uint64_t number,
+  HandedOver take(std::size_t from, std::size_t to, std::uint64_t number,
                   std::chrono::milliseconds timeout);
 
   /// Ends all waits, now and later.
@@ -45,7 +45,7 @@ class LocalMeeting {
 
  private:
   struct Mailbox {
-    std::map<std::uint64_t, at::Tensor> messages;
+    std::map<std::uint64_t, HandedOver> messages;
     std::uint64_t posted = 0;
     std::uint64_t received = 0;
   };

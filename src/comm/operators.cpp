@@ -9,6 +9,7 @@ TORCH_LIBRARY(titan, library) {
   library.class_<GroupHandle>("Group");
   define_differentiable_operators(library);
   define_overlapped_operators(library);
+  define_ring_attention(library);
   StartOperators::define(library);
 }
 

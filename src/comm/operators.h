@@ -40,6 +40,9 @@ void define_differentiable_operators(torch::Library& library);
 /// Those of overlapped_products.h.
 void define_overlapped_operators(torch::Library& library);
 
+/// That of ring_attention.h.
+void define_ring_attention(torch::Library& library);
+
 /// Those of ProcessGroup: asynchronous, into tensors that are there. What is under way stays in the handle.
 struct StartOperators {
   static void define(torch::Library& library);

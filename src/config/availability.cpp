@@ -23,9 +23,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"optimizer.early_step_in_backward",
-     [](const C& c) { return c.optimizer.early_step_in_backward; },
-     "the optimizer step inside backward"},
     {"model.converters",
      [](const C& c) {
        return std::ranges::any_of(c.model.converters, [](const std::string& name) {
@@ -39,13 +36,14 @@ constexpr Missing kMissing[] = {
      },
      "activation checkpointing by memory budget"},
     {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
-    {"checkpoint.initial_load_in_hf_quantized",
-     [](const C& c) { return c.checkpoint.initial_load_in_hf_quantized; },
-     "quantized Hugging Face checkpoints"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
-    {"parallelism.context_parallel_degree",
-     [](const C& c) { return c.parallelism.context_parallel_degree > 1; }, "context parallelism"},
+    {"parallelism.context_parallel_load_balancer",
+     [](const C& c) {
+       return c.parallelism.context_parallel_degree > 1 &&
+              c.parallelism.context_parallel_load_balancer == LoadBalancer::kPtrr;
+     },
+     "balancing by the blocks of a document mask"},
     {"parallelism.expert_parallel_comm_backend",
      [](const C& c) {
        return c.parallelism.expert_parallel_comm_backend != ExpertCommBackend::kStandard;

@@ -154,6 +154,14 @@ void early_step_is_alone(const Rules& rules) {
   }
 }
 
+void early_step_is_not_skipped(const Rules& rules) {
+  if (rules.config.optimizer.early_step_in_backward && rules.config.debug.on_nan == OnNan::kSkip) {
+    rules.broken({"optimizer.early_step_in_backward", "debug.on_nan"},
+                 "debug.on_nan \"skip\" cannot leave out a step that was made in backward "
+                 "(optimizer.early_step_in_backward): \"stop\" and \"rollback\" can");
+  }
+}
+
 void converters_agree(const Rules& rules) {
   const std::vector<std::string>& converters = rules.config.model.converters;
   const auto is_mx = [](const std::string& name) { return name.ends_with(".mx"); };
@@ -355,6 +363,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   deepep_has_experts(rules);
   memory_budget_is_compiled(rules);
   early_step_is_alone(rules);
+  early_step_is_not_skipped(rules);
   converters_agree(rules);
   float8_options_agree(rules);
   float8_experts_fit(rules);

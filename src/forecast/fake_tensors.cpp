@@ -134,7 +134,10 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
   const auto [entry, is_new] = kinds_.try_emplace(&op.schema(), Kind::kMeta);
   if (!is_new) return entry->second;
   const std::string& name = op.operator_name().name;
-  if (name.starts_with("titan::")) return entry->second = Kind::kCommunication;
+  if (find_shape_rule(name) != nullptr) return entry->second = Kind::kShapeRule;
+  // Communication, and a kernel that is made of others.
+  if (name.starts_with("titan::") || name == "aten::_safe_softmax")
+    return entry->second = Kind::kLookedInto;
   bool views = false;
   bool writes = true;
   for (const c10::Argument& result : op.schema().returns()) {
@@ -147,20 +150,19 @@ FakeTensors::Kind FakeTensors::kind_of(const c10::OperatorHandle& op) {
   if (views || never_touches_elements(name)) return entry->second = Kind::kNative;
   if (name == "aten::_local_scalar_dense") return entry->second = Kind::kNumber;
   if (writes) return entry->second = Kind::kInPlace;
-  if (find_shape_rule(name) != nullptr) return entry->second = Kind::kShapeRule;
   return Kind::kMeta;
 }
 
 void FakeTensors::call(const c10::OperatorHandle& op, Stack* stack,
                        const std::function<void()>& compute) {
   const Kind kind = kind_of(op);
-  if (kind == Kind::kCommunication) {
+  if (kind == Kind::kLookedInto) {
     const autograd::InnerOperatorsScope inside(*this);
     return compute();
   }
   const TrackingScope scope(tracker_, Memory::kPretended, Purpose::kResult);
   switch (kind) {
-    case Kind::kCommunication:
+    case Kind::kLookedInto:
     case Kind::kNative:
       return compute();
     case Kind::kInPlace:

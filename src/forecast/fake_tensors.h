@@ -22,7 +22,7 @@ class FakeTensors : public autograd::DispatchMode {
             const std::function<void()>& compute) override;
 
  private:
-  enum class Kind { kCommunication, kNative, kInPlace, kNumber, kShapeRule, kMeta };
+  enum class Kind { kLookedInto, kNative, kInPlace, kNumber, kShapeRule, kMeta };
   Kind kind_of(const c10::OperatorHandle& op);
 
   std::shared_ptr<MemoryTracker> tracker_;

@@ -109,6 +109,25 @@ Results nonzero(const Stack& arguments) {
   return {{{1, arguments[0].toTensor().dim()}, at::kLong}};
 }
 
+/// (rows `[R, in]`, weights `[groups, out, in]`, counts)
+Results grouped_product(const Stack& arguments) {
+  const at::Tensor& rows = arguments[0].toTensor();
+  return {{{rows.size(0), arguments[1].toTensor().size(1)}, rows.scalar_type()}};
+}
+
+/// (gradient `[R, out]`, weights `[groups, out, in]`, counts)
+Results grouped_product_rows_gradient(const Stack& arguments) {
+  const at::Tensor& gradient = arguments[0].toTensor();
+  return {{{gradient.size(0), arguments[1].toTensor().size(2)}, gradient.scalar_type()}};
+}
+
+/// (gradient `[R, out]`, rows `[R, in]`, counts `[groups]`)
+Results grouped_product_weights_gradient(const Stack& arguments) {
+  const at::Tensor& gradient = arguments[0].toTensor();
+  return {{{arguments[2].toTensor().size(0), gradient.size(1), arguments[1].toTensor().size(1)},
+           gradient.scalar_type()}};
+}
+
 }  // namespace
 
 ShapeRule find_shape_rule(const std::string& operator_name) {
@@ -127,6 +146,9 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
       {"aten::_flash_attention_forward", packed_attention},
       {"aten::_flash_attention_backward", packed_attention_backward},
+      {"titan::grouped_product", grouped_product},
+      {"titan::grouped_product_rows_gradient", grouped_product_rows_gradient},
+      {"titan::grouped_product_weights_gradient", grouped_product_weights_gradient},
   };
   const auto rule = rules.find(operator_name);
   return rule == rules.end() ? nullptr : rule->second;

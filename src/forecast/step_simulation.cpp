@@ -22,6 +22,7 @@
 #include "titan/schedule/simulation.h"
 #include "titan/step/build_model_parts.h"
 #include "titan/step/build_step_runner.h"
+#include "titan/step/early_step.h"
 #include "titan/step/pipelined.h"
 #include "titan/tools/logging.h"
 
@@ -116,6 +117,9 @@ class Simulation {
         step::build_step_runner(spec, {model_.parts, context_, config_, std::move(loss), nullptr,
                                        [this](std::int64_t number) { begin_microbatch(number); }});
     optimizers_ = spec.build_optimizers(model_.parts, context_, config_);
+    if (config.optimizer.early_step_in_backward) {
+      early_step_ = std::make_unique<step::EarlyStep>(model_.parts, *optimizers_);
+    }
   }
 
   std::int64_t total_parameters() const { return model_.size.parameters; }
@@ -151,13 +155,15 @@ class Simulation {
     return bytes_of(gradients);
   }
 
-  /// Microbatches between the first and the last are alike: one stands for all.
-  void forward_backward(std::int64_t microbatches) {
+  /// Microbatches between the first and the last are alike: one stands for all. `steps`: parameters may be
+  /// updated in backward.
+  void forward_backward(std::int64_t microbatches, bool steps) {
+    steps_early_ = steps && early_step_ != nullptr;
     optimizers_->zero_grad();
     alike_ = std::max<std::int64_t>(1, microbatches - 2);
-    std::vector<protocols::Batch> batches(
-        static_cast<std::size_t>(std::min<std::int64_t>(microbatches, 3)),
-        batch_of(config_.training));
+    last_ = std::min<std::int64_t>(microbatches, 3) - 1;
+    std::vector<protocols::Batch> batches(static_cast<std::size_t>(last_ + 1),
+                                          batch_of(config_.training));
     const at::Tensor valid_tokens =
         at::empty({}, at::TensorOptions().dtype(at::kFloat).device(context_.device));
     runner_->forward_backward(batches, valid_tokens, /*step=*/1);
@@ -167,14 +173,17 @@ class Simulation {
 
   void optimizer_step() {
     const PlanTrace::Scope scope(plan_, "gradient norm");
-    const at::Tensor norm = parallel::total_grad_norm(parameters_, context_);
-    parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+    if (early_step_ == nullptr) {
+      const at::Tensor norm = parallel::total_grad_norm(parameters_, context_);
+      parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+    }
     optimizers_->step();
   }
 
  private:
   void begin_microbatch(std::int64_t number) {
     traffic_.count_as(number == 1 ? alike_ : 1);
+    if (early_step_) early_step_->set_last_microbatch(steps_early_ && number == last_);
     if (context_.kernels() == at::kCPU) return;  // where a batch is read where it lies
     const config::Training& training = config_.training;
     tokens_ = at::empty({2, training.local_batch_size, training.seq_len},
@@ -189,7 +198,10 @@ class Simulation {
   parallel::Parameters parameters_;
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::unique_ptr<step::EarlyStep> early_step_;
+  bool steps_early_ = false;
   std::int64_t alike_ = 1;
+  std::int64_t last_ = 0;
   at::Tensor tokens_;  // a microbatch and its labels on a device
 };
 
@@ -230,14 +242,15 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   memory.parameters = simulation.model_bytes();
 
   // The first step makes the optimizer's state and fills the pool; the second is like all others.
-  simulation.forward_backward(microbatches);
+  simulation.forward_backward(microbatches, /*steps=*/false);
   memory.gradients = simulation.gradient_bytes();
   const std::int64_t before = tracker->live().results;
   simulation.optimizer_step();
   memory.optimizer_state = tracker->live().results - before;
   tracker->reset_peak();
   traffic.reset();
-  simulation.forward_backward(microbatches);
+  simulation.forward_backward(microbatches, /*steps=*/true);
+  memory.gradients = simulation.gradient_bytes();  // what early steps have left of them
   simulation.optimizer_step();
 
   const LiveBytes peak = tracker->peak();

@@ -1,6 +1,7 @@
 #include "titan/nn/attention.h"
 
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
@@ -30,10 +31,18 @@ at::Tensor InnerAttention::attend(const Inputs& inputs, const PackedDocuments& d
 at::Tensor InnerAttention::fused(const Inputs& inputs, const std::optional<at::Tensor>& allowed,
                                  bool is_causal) const {
   const bool is_grouped = inputs.at(0).size(1) != inputs.at(1).size(1);
-  return at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), inputs.at(2), allowed,
-                                          /*dropout_p=*/0.0, is_causal, scale_, is_grouped)
-      .transpose(1, 2)
-      .contiguous();
+  const std::int64_t width = inputs.at(0).size(-1);
+  at::Tensor value = inputs.at(2);
+  const std::int64_t value_width = value.size(-1);
+  // The CPU's fused kernel is for equal widths; without it the scores of all pairs of tokens are kept. Where nothing is
+  // masked but the future, that is how the reference's numbers come about.
+  const bool pads = allowed && value.is_cpu() && value_width < width;
+  if (pads) value = at::constant_pad_nd(value, {0, width - value_width});
+  at::Tensor output =
+      at::scaled_dot_product_attention(inputs.at(0), inputs.at(1), value, allowed,
+                                       /*dropout_p=*/0.0, is_causal, scale_, is_grouped);
+  if (pads) output = output.narrow(-1, 0, value_width);
+  return output.transpose(1, 2).contiguous();
 }
 
 at::Tensor InnerAttention::attend(const Inputs& inputs, const AllowedMask& mask) const {

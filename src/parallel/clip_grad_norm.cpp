@@ -24,12 +24,13 @@ using ByAxes = std::map<std::vector<MeshDim>, std::vector<std::size_t>>;
 
 at::Tensor gradient_of(const nn::Parameter& parameter) { return parameter.tensor.grad(); }
 
-/// A parameter that no rank can have a gradient of is left out; so is one without a gradient on this rank,
-/// unless others hold parts of it and wait for this one's.
+/// A parameter that no rank can have a gradient of is left out, and one that another stage stands for; so is
+/// one without a gradient on this rank, unless others hold parts of it and wait for this one's.
 ByAxes group_by_axes(const Parameters& parameters) {
   ByAxes result;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::vector<MeshDim> axes = cut_over(*parameters[i]);
+    if (!parameters[i]->counted) continue;
     const bool takes_part = gradient_of(*parameters[i]).defined() ||
                             (!axes.empty() && parameters[i]->tensor.requires_grad());
     if (takes_part) result[axes].push_back(i);
@@ -68,9 +69,8 @@ at::Tensor in_order(const std::vector<at::Tensor>& norms, const ByAxes& by_axes)
   return all.index_select(0, at::tensor(order, at::kLong).to(all.device()));
 }
 
-}  // namespace
-
-at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext& context) {
+/// Of parameters that are here, over all ranks that hold parts of them.
+at::Tensor norm_of(const Parameters& parameters, const comm::RankContext& context) {
   const ByAxes by_axes = group_by_axes(parameters);
   std::vector<at::Tensor> norms;
   for (const auto& [axes, places] : by_axes) {
@@ -78,14 +78,29 @@ at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext
     for (const MeshDim dim : axes) some = combine(some, context.group(dim));
     norms.push_back(std::move(some));
   }
-  at::Tensor total;
-  if (norms.empty()) {
-    const at::Device device =
-        parameters.empty() ? context.device : parameters.front()->tensor.device();
-    total = at::zeros({}, at::TensorOptions().device(device));
-  } else {
-    total = at::linalg_vector_norm(in_order(norms, by_axes), 2.0);
+  if (!norms.empty()) return at::linalg_vector_norm(in_order(norms, by_axes), 2.0);
+  const at::Device device =
+      parameters.empty() ? context.device : parameters.front()->tensor.device();
+  return at::zeros({}, at::TensorOptions().device(device));
+}
+
+/// As PyTorch has no norm of tensors of two meshes, TorchTitan takes two; ours are in its order.
+at::Tensor norm_with_experts(const Parameters& parameters, const comm::RankContext& context) {
+  Parameters experts;
+  Parameters others;
+  for (nn::Parameter* parameter : parameters) {
+    const std::vector<MeshDim> axes = cut_over(*parameter);
+    (std::ranges::count(axes, MeshDim::kEp) > 0 ? experts : others).push_back(parameter);
   }
+  const at::Tensor of_experts = norm_of(experts, context);
+  return (of_experts.pow(2.0) + norm_of(others, context).to(of_experts.device()).pow(2.0)).pow(0.5);
+}
+
+}  // namespace
+
+at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext& context) {
+  const at::Tensor total = context.dims.ep_enabled() ? norm_with_experts(parameters, context)
+                                                     : norm_of(parameters, context);
   return combine(total, context.group(MeshDim::kPp));
 }
 

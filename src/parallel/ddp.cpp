@@ -113,7 +113,10 @@ void Ddp::end_backward() {
   for (Bucket& bucket : buckets_) {
     if (!bucket.sum.pending()) start(bucket, group_);  // some parameters were not used here
   }
-  for (Bucket& bucket : buckets_) finish(bucket);
+  for (Bucket& bucket : buckets_) {
+    finish(bucket);
+    if (on_summed_) on_summed_(bucket.parameters);
+  }
   in_backward_ = false;
   is_owed_sum_ = false;
 }

@@ -170,7 +170,8 @@ void Fsdp::settle_reductions(std::size_t still_running) {
   // The youngest has had a whole unit's time for its reduce-scatter, the one before for its all-reduce.
   if (!reducing_.empty()) reducing_.back()->continue_reduce();
   while (reducing_.size() > still_running) {
-    reducing_.front()->finish_reduce();
+    const std::vector<at::Tensor> parameters = reducing_.front()->finish_reduce();
+    if (on_summed_) on_summed_(parameters);
     reducing_.erase(reducing_.begin());
   }
 }

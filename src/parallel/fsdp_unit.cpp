@@ -223,9 +223,10 @@ void FsdpUnit::continue_reduce() {
   }
 }
 
-void FsdpUnit::finish_reduce() {
+std::vector<at::Tensor> FsdpUnit::finish_reduce() {
   const c10::NoGradGuard no_grad;
   reduction_.wait();
+  std::vector<at::Tensor> shards;
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
     const at::Tensor gradient = reduced_.narrow(0, offset, member->shard.numel())
@@ -236,9 +237,11 @@ void FsdpUnit::finish_reduce() {
     } else {
       member->shard.mutable_grad() = gradient;
     }
+    shards.push_back(member->shard);
     offset += member->extent.chunk_elements();
   }
   reduced_ = at::Tensor();
+  return shards;
 }
 
 }  // namespace titan::parallel

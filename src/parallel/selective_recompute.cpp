@@ -102,15 +102,14 @@ class ReuseMode : public SelectiveMode {
 OperatorSavePolicy default_save_policy() {
   // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in
   // the reference's list; it stands beside the GPU's because it is as costly to run again.
-  return {
-      {"aten::mm", "aten::_scaled_dot_product_efficient_attention",
-       "aten::_scaled_dot_product_flash_attention",
-       "aten::_scaled_dot_product_flash_attention_for_cpu",
-       "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
-       "aten::_scaled_dot_product_fused_attention_overrideable", "aten::_flash_attention_forward",
-       "aten::max", "titan::reduce_scatter", "titan::linear_reduce_scatter"},
-      {},
-      {}};
+  return {{"aten::mm", "aten::_scaled_dot_product_efficient_attention",
+           "aten::_scaled_dot_product_flash_attention",
+           "aten::_scaled_dot_product_flash_attention_for_cpu",
+           "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
+           "aten::_scaled_dot_product_fused_attention_overrideable",
+           "aten::_flash_attention_forward", "aten::max", "titan::reduce_scatter",
+           "titan::linear_reduce_scatter", "titan::ring_attention"},
+          {}};
 }
 
 OperatorSavePolicy only_always_kept(const OperatorSavePolicy& policy) {

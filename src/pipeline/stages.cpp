@@ -9,6 +9,7 @@
 #include "titan/config/job_config.h"
 #include "titan/nn/embedding.h"
 #include "titan/parallel/module_pattern.h"
+#include "titan/pipeline/tied_weights.h"
 #include "titan/schedule/csv.h"
 #include "titan/schedule/stage_split.h"
 #include "titan/tools/logging.h"
@@ -84,12 +85,10 @@ void leave_all_but(nn::Module& model, const std::vector<std::string>& modules) {
         "parallelism.module_fqns_per_model_part names a module that the model does not have; there "
         "are tok_embeddings, layers.0, layers.1, ..., norm and output");
   }
+  // What they share with a module that was left (tied weights) is here all the same.
   for (const std::string& name : modules) {
     for (const nn::NamedParameter& named : model.submodule(name).parameter_names()) {
-      if (named.parameter->here) continue;
-      throw ConfigError(
-          concat("not available in this build yet: ", name, ".", named.name,
-                 " is shared with a module of another pipeline stage (tied weights)"));
+      named.parameter->here = true;
     }
   }
 }
@@ -182,6 +181,9 @@ protocols::ModelParts make_stages(
     if (!model) model = build();
     const std::vector<std::string>& modules = plan.modules[static_cast<std::size_t>(index)];
     leave_all_but(*model, modules);
+    for (const TiedParameter& tied : tied_parameters(*model, plan.modules)) {
+      tied.parameter->counted = tied.stages.front() == index;
+    }
     tools::log_info("PP rank ", rank, " is building stage_idx ", index, " with modules ",
                     names_text(modules));
     protocols::ModelPart part{std::move(model), nullptr, {index, plan.placement.stages(), between}};

@@ -18,11 +18,20 @@ BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned)
 }
 
 std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches) {
+  return count_valid_tokens(batches, parallel::TextCut());
+}
+
+std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches,
+                                const parallel::TextCut& cut) {
   std::int64_t valid = 0;
   for (const protocols::Batch& batch : batches) {
-    const auto ignored =
-        std::count(batch.labels.begin(), batch.labels.end(), protocols::kIgnoreIndex);
-    valid += static_cast<std::int64_t>(batch.labels.size()) - ignored;
+    const std::vector<nn::Chunk> pieces = cut.pieces(batch.seq_len, cut.rank);
+    for (std::int64_t row = 0; row < batch.rows; ++row) {
+      for (const nn::Chunk& piece : pieces) {
+        const auto first = batch.labels.begin() + row * batch.seq_len + piece.offset;
+        valid += piece.length - std::count(first, first + piece.length, protocols::kIgnoreIndex);
+      }
+    }
   }
   return valid;
 }

@@ -4,10 +4,12 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
@@ -37,12 +39,20 @@ void check_documents(const protocols::StepSetup& setup, bool attends_within_docu
 }  // namespace
 
 LanguageCalls::LanguageCalls(const protocols::StepSetup& setup)
-    : setup_(setup), precision_(precision_of(setup.config.training, setup.context.dims)) {
+    : setup_(setup),
+      precision_(precision_of(setup.config.training, setup.context.dims)),
+      cut_(parallel::text_cut(setup.context, setup.config.parallelism)) {
   TITAN_CHECK(!setup_.parts.empty(), "a step needs a model");
   for (const protocols::ModelPart& part : setup_.parts) {
     TITAN_CHECK(part.model && part.sharding, "a model part without a model or its sharding");
   }
-  if (setup_.loss) check_documents(setup_, model().attends_within_documents());
+  if (setup_.loss == nullptr) return;
+  check_documents(setup_, model().attends_within_documents());
+  if (cut_.is_cut() && model().attends_within_documents()) {
+    // Throws where the mask is one that cannot be cut.
+    mask_of_part(at::zeros({1, 2 * cut_.ranks},
+                           at::TensorOptions().dtype(at::kLong).device(setup_.context.device)));
+  }
 }
 
 parallel::AutocastScope LanguageCalls::autocast() const {
@@ -52,8 +62,13 @@ parallel::AutocastScope LanguageCalls::autocast() const {
 nn::SharedSequence LanguageCalls::sequence_of(protocols::Batch& batch, const at::Tensor& tokens,
                                               std::int64_t first, std::int64_t rows) const {
   const auto sequence = std::make_shared<nn::SequenceInfo>();
+  if (cut_.is_cut()) {
+    sequence->is_part = true;
+    sequence->positions = part_of(at::arange(tokens.size(1), tokens.options()).unsqueeze(0))[0];
+  }
   if (model().attends_within_documents()) {
-    mask_documents(*sequence, documents_of(batch, tokens).narrow(0, first, rows));
+    const at::Tensor documents = documents_of(batch, tokens).narrow(0, first, rows);
+    sequence->mask = cut_.is_cut() ? mask_of_part(documents) : mask_of(documents);
   }
   return sequence;
 }
@@ -69,7 +84,7 @@ LanguageCalls::Texts LanguageCalls::texts(const at::Tensor& tokens,
   const auto sequence = std::make_shared<nn::SequenceInfo>();
   // What is kept of a text is one document anyway.
   if (model().attends_within_documents() && caches == nullptr) {
-    mask_documents(*sequence, at::zeros_like(texts.tokens));
+    sequence->mask = mask_of(at::zeros_like(texts.tokens));
   }
   if (caches != nullptr && ranks > 1) {
     caches->add_room(ranks - 1);
@@ -110,9 +125,25 @@ at::Tensor LanguageCalls::documents_of(protocols::Batch& batch, const at::Tensor
   return nn::documents_by_starts(starts);
 }
 
-void LanguageCalls::mask_documents(nn::SequenceInfo& sequence, const at::Tensor& documents) const {
+nn::AttentionMask LanguageCalls::mask_of(const at::Tensor& documents) const {
   const at::ScalarType compute = precision_.autocast ? at::kBFloat16 : precision_.compute;
-  sequence.mask = model().document_mask(documents, compute, setup_.context.kernels());
+  return model().document_mask(documents, compute, setup_.context.kernels());
+}
+
+/// Of this rank's queries, and the keys of all ranks.
+nn::AttentionMask LanguageCalls::mask_of_part(const at::Tensor& documents) const {
+  const nn::AttentionMask whole = mask_of(documents);
+  if (std::holds_alternative<nn::CausalMask>(whole)) return whole;
+  const auto* mask = std::get_if<nn::AllowedMask>(&whole);
+  if (mask == nullptr) {
+    throw ConfigError(
+        "parallelism.context_parallel_degree: attention within documents by flash attention of "
+        "packed documents (half "
+        "types on a GPU) is not there for documents that are cut over ranks. Train with "
+        "training.mixed_precision_param = \"float32\", or choose a flavor that attends to "
+        "everything before a token");
+  }
+  return nn::AllowedMask{cut_.in_rank_order(cut_.part_of(mask->allowed, 2), 3)};
 }
 
 }  // namespace titan::step

@@ -19,21 +19,23 @@ Pipelined::Pipelined(protocols::StepSetup setup)
       calls_(setup_),
       plan_(pipeline::plan_of(setup_.config, *setup_.parts.front().model)),
       timelines_(plan_.schedule(setup_.config), setup_.config, setup_.context),
-      parameters_(protocols::parameters_of(setup_.parts)) {
+      parameters_(protocols::parameters_of(setup_.parts)),
+      tied_weights_(setup_.parts, plan_, setup_.context) {
   std::vector<pipeline::Stage> stages;
   for (const protocols::ModelPart& part : setup_.parts) {
     stages.push_back({part.stage.index, part.model.get(), part.sharding.get()});
   }
   runtime_ = std::make_unique<pipeline::Runtime>(
       plan_.schedule(setup_.config), std::move(stages),
-      boundary(plan_.microbatch_rows, setup_.config.training.seq_len), setup_.context);
+      boundary(plan_.microbatch_rows, calls_.part_length(setup_.config.training.seq_len)),
+      setup_.context);
 }
 
-/// Tensor parallelism cuts what goes between layers along the sequence.
-pipeline::Boundary Pipelined::boundary(std::int64_t rows, std::int64_t seq_len) const {
+/// Of `length` tokens of every row. Tensor parallelism cuts what goes between layers along the sequence.
+pipeline::Boundary Pipelined::boundary(std::int64_t rows, std::int64_t length) const {
   pipeline::Boundary result{setup_.parts.front().stage.between, calls_.precision().compute};
   result.sizes.at(0) = rows;
-  result.sizes.at(1) = seq_len / setup_.context.dims.degrees().tp;
+  result.sizes.at(1) = length / setup_.context.dims.degrees().tp;
   return result;
 }
 
@@ -56,10 +58,13 @@ pipeline::StageForward Pipelined::forward_of(protocols::Batch& batch, std::int64
              const pipeline::Stage& stage, std::int64_t microbatch, const at::Tensor& input) {
     const std::int64_t first = microbatch * rows;
     const nn::SharedSequence sequence = calls_.sequence_of(batch, tensors.input, first, rows);
-    const at::Tensor output = stage.model->call(
-        stage.index == 0 ? tensors.input.narrow(0, first, rows) : input, sequence);
+    const auto part_of = [&](const at::Tensor& whole) {
+      return calls_.part_of(whole.narrow(0, first, rows));
+    };
+    const at::Tensor output =
+        stage.model->call(stage.index == 0 ? part_of(tensors.input) : input, sequence);
     if (stage.index != last) return output;
-    const at::Tensor loss = setup_.loss(output, tensors.labels.narrow(0, first, rows));
+    const at::Tensor loss = setup_.loss(output, part_of(tensors.labels));
     return valid_tokens.defined() ? loss / valid_tokens : loss;
   };
 }
@@ -83,6 +88,7 @@ at::Tensor Pipelined::forward_backward(std::span<protocols::Batch> microbatches,
     if (is_measured) timelines_.finish(step);
   }
   parallel::sum_partial_gradients(parameters_, setup_.context);
+  tied_weights_.sum_gradients(step);
   return sum_of(losses);
 }
 
@@ -93,7 +99,8 @@ at::Tensor Pipelined::loss_sum(protocols::Batch& batch) {
       batch.rows % plan_.microbatch_rows == 0 && !setup_.context.dims.fsdp_enabled();
   const std::int64_t rows = is_cut ? plan_.microbatch_rows : batch.rows;
   return sum_of(runtime_->run_forward(forward_of(batch, rows, at::Tensor()), batch.rows / rows,
-                                      boundary(rows, batch.seq_len), /*step=*/0));
+                                      boundary(rows, calls_.part_length(batch.seq_len)),
+                                      /*step=*/0));
 }
 
 at::Tensor Pipelined::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) {

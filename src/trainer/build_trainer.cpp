@@ -4,7 +4,9 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
+#include "titan/components/expert_balance/expert_balance.h"
 #include "titan/step/build_step_runner.h"
+#include "titan/step/early_step.h"
 #include "titan/step/module_listing.h"
 #include "titan/step/phase.h"
 #include "titan/step/precision.h"
@@ -79,11 +81,18 @@ void Trainer::build_model() {
   tools::log_info(colors.blue, "Model ", model.name, " ", model.flavor, " ", colors.red,
                   "size: ", tools::with_thousands(model_.size.parameters), " total parameters",
                   colors.reset);
+  if (model_.size.active_parameters) {
+    tools::log_info("Of these, ", tools::with_thousands(*model_.size.active_parameters),
+                    " are active for a token");
+  }
   step::init_model_parts(model_.parts, environment_.context, config_.training);
   parameters_ = protocols::parameters_of(model_.parts);
   runner_ = step::build_step_runner(
-      spec_, {model_.parts, environment_.context, config_,
-              spec_.build_loss(environment_.context, config_), tokenizer_.get()});
+      spec_,
+      {model_.parts, environment_.context, config_, spec_.build_loss(environment_.context, config_),
+       tokenizer_.get(), [this](std::int64_t number) {
+         if (early_step_) early_step_->set_last_microbatch(number + 1 == accumulation_steps_);
+       }});
 }
 
 void Trainer::build_optimizers() {
@@ -92,7 +101,17 @@ void Trainer::build_optimizers() {
     optimizers_->add_step_post_hook(
         [this, &converter = *converter] { converter.after_optimizer_step(model_.parts); });
   }
+  expert_balance_ = std::make_unique<components::ExpertBalance>(model_.parts, environment_.context);
+  if (expert_balance_->has_experts()) {
+    optimizers_->add_step_pre_hook([this] { expert_balance_->update(); });
+  } else {
+    expert_balance_.reset();
+  }
   lr_schedulers_ = spec_.build_lr_schedulers(*optimizers_, config_);
+  if (!config_.optimizer.early_step_in_backward) return;
+  early_step_ = std::make_unique<step::EarlyStep>(model_.parts, *optimizers_);
+  tools::log_info(
+      "Optimizer steps in backward: gradients are not clipped, and their norm is logged as 0");
 }
 
 void Trainer::build_checkpointer() {

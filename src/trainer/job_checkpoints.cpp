@@ -7,6 +7,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/stateful.h"
+#include "titan/components/weights/dequantized_weights.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
 #include "titan/config/print.h"
@@ -52,11 +53,15 @@ void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
                       components::CheckpointerSetup& setup) {
   const std::shared_ptr<const protocols::StateDictAdapter> adapter =
       job.spec.build_state_dict_adapter(job.model_args, job.config.model.hf_assets_path);
-  setup.load_hf = [&files, &parts = job.model_parts, adapter](const std::string& folder) {
+  const bool is_quantized = job.config.checkpoint.initial_load_in_hf_quantized;
+  setup.load_hf = [&files, &parts = job.model_parts, adapter,
+                   is_quantized](const std::string& folder) {
     components::check_hf_config(files, folder, *adapter);
-    const auto weights = components::open_weights(files, components::WeightsFormat::kHf, folder);
+    const auto stored = components::open_weights(files, components::WeightsFormat::kHf, folder);
+    const auto dequantized = is_quantized ? components::as_dequantized_weights(*stored) : nullptr;
     for (const protocols::ModelPart& part : parts) {
-      components::load_model_weights(*part.model, *weights, adapter.get());
+      components::load_model_weights(*part.model, dequantized ? *dequantized : *stored,
+                                     adapter.get());
     }
   };
   const at::ScalarType dtype = parallel::torch_dtype(job.config.checkpoint.export_dtype);

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -10,9 +11,12 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
+#include "titan/components/expert_balance/expert_balance.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/profiling/profiler.h"
 #include "titan/step/batch_tensors.h"
+#include "titan/step/early_step.h"
 #include "titan/step/phase.h"
 #include "titan/tools/accelerator.h"
 #include "titan/tools/logging.h"
@@ -121,6 +125,7 @@ void Trainer::end_without_training() {
 /// From tokens to new weights: every arrow of a step is a call of this function.
 Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals) {
   optimizers_->zero_grad();
+  if (expert_balance_) expert_balance_->begin_step();
   const bool fetched = fetch_microbatches();
   RankFigures own;
   own.tokens = fetched ? static_cast<double>(step::count_valid_tokens(microbatches_)) : 0;
@@ -128,14 +133,15 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
   const RankFigures all = sums_->sum(own);
   if (all.any) return StepOutcome::kNoData;
 
+  if (early_step_ && checkpointer_) checkpointer_->before_change();
   const at::Tensor loss =
       runner_->forward_backward(microbatches_, divisor_of_loss(all.tokens), step_);
-  const at::Tensor norm = parallel::total_grad_norm(parameters_, environment_.context);
+  const at::Tensor norm = gradient_norm();
 
   protocols::StepMetrics metrics = metrics_of(loss, norm, stop_signals);
   const bool logs = metrics_->should_log(step_);
   // Of a step that is not logged it is heard of only when the job ends with it.
-  metrics.max_loss = logs ? max_loss(metrics.max_loss, own.tokens, all.tokens) : metrics.loss;
+  metrics.max_loss = logs ? max_loss(metrics.max_loss, all.tokens) : metrics.loss;
   switch (nonfinite_->judge(metrics)) {
     case NonfinitePolicy::Verdict::kGoBack:
       go_back();
@@ -147,6 +153,7 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
       break;
   }
   lr_schedulers_->step();
+  if (logs && expert_balance_) metrics.expert_loads = expert_balance_->loads();
   if (logs) metrics_->log(metrics);
   return StepOutcome::kDone;
 }
@@ -195,14 +202,24 @@ protocols::StepMetrics Trainer::metrics_of(const at::Tensor& loss, const at::Ten
   return metrics;
 }
 
-/// The largest mean loss of a rank's own tokens.
-double Trainer::max_loss(double own_loss, double own_tokens, double tokens) const {
+/// The largest mean loss of a rank's own tokens: its part of its rows.
+double Trainer::max_loss(double own_loss, double tokens) const {
+  const auto own_tokens = static_cast<double>(step::count_valid_tokens(
+      microbatches_, parallel::text_cut(environment_.context, config_.parallelism)));
   return sums_->max(own_tokens > 0 ? own_loss * (std::max(tokens, 1.0) / own_tokens) : 0);
+}
+
+/// 0 where the gradients are gone already.
+at::Tensor Trainer::gradient_norm() const {
+  if (early_step_) return at::zeros({}, environment_.context.device);
+  return parallel::total_grad_norm(parameters_, environment_.context);
 }
 
 void Trainer::update(const at::Tensor& norm) {
   const Phase phase(environment_.context, "optimizer", step_);
-  parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+  if (!early_step_) {
+    parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+  }
   if (checkpointer_) checkpointer_->before_change();
   optimizers_->step();
 }

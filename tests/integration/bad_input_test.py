@@ -59,13 +59,13 @@ class BadConfigTest(TitanTest):
         self.assertIn("bad.toml:3:10: model.flavor: llama3 has no flavor 9B", self.refused(config=config, small=False))
 
     def test_what_is_not_built_yet_is_refused(self):
-        for argument in ("--parallelism.context_parallel_degree=2", "--compile.enable"):
+        for argument in ("--parallelism.expert_parallel_degree=2", "--compile.enable"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):
         ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-        self.assertIn("not available in this build yet: context parallelism",
-                      self.refused("--parallelism.context_parallel_degree=2", env=ranks))
+        self.assertIn("not available in this build yet: expert parallelism",
+                      self.refused("--parallelism.expert_parallel_degree=2", env=ranks))
 
     def test_a_launcher_that_says_half_or_nonsense(self):
         self.assertIn("WORLD_SIZE", self.refused(env={"WORLD_SIZE": "two"}))

@@ -21,6 +21,7 @@ ROWS = 16
 SAVED_AT = 3
 STEPS = 6
 FLAVOR = "--model.flavor=tiny_8_heads"
+TIED_FLAVOR = "--model.flavor=tiny_tied"
 
 
 def ranks_of(degrees):
@@ -46,14 +47,15 @@ class PipelineCheckpointTest(RanksCase):
     def weights_at(self, step, dump):
         return {h["name"]: h["sha256"] for h in self.records("hashes.jsonl", dump) if h["step"] == step and "batch" not in h["name"]}
 
-    def check_loads_everywhere(self, source):
-        unbroken = self.trained("unbroken", LAYOUTS["one"], f"--training.steps={STEPS}", "--checkpoint.load_only")
+    def check_loads_everywhere(self, source, targets=LAYOUTS, *flavor):
+        unbroken = self.trained("unbroken", LAYOUTS["one"], *flavor, f"--training.steps={STEPS}", "--checkpoint.load_only")
         expected = None
-        self.trained("saved", LAYOUTS[source], f"--training.steps={SAVED_AT}", "--checkpoint.no-last_save_model_only")
+        self.trained("saved", LAYOUTS[source], *flavor, f"--training.steps={SAVED_AT}", "--checkpoint.no-last_save_model_only")
         folder = self.path("saved", "checkpoint", f"step-{SAVED_AT}")
-        for target, degrees in LAYOUTS.items():
+        for target in targets:
+            degrees = LAYOUTS[target]
             with self.subTest(source=source, target=target):
-                metrics = self.trained("next", degrees, f"--training.steps={STEPS}", f"--checkpoint.initial_load_path={folder}",
+                metrics = self.trained("next", degrees, *flavor, f"--training.steps={STEPS}", f"--checkpoint.initial_load_path={folder}",
                                        "--checkpoint.no-initial_load_model_only", "--checkpoint.last_save_in_hf",
                                        "--checkpoint.last_save_model_only")
                 self.assertEqual(self.weights_at(SAVED_AT, "next"), self.weights_at(SAVED_AT, "saved"))
@@ -82,6 +84,14 @@ class PipelineCheckpointTest(RanksCase):
 
     def test_saved_by_four_stages_of_ddp_ranks(self):
         self.check_loads_everywhere("pp4 ddp2")
+
+    def test_weights_that_stages_share(self):
+        """The first and the last stage have the embedding's weight: a checkpoint has it once, and both take it."""
+        for source, targets in (("pp2 of 4 stages", ("one", "pp2", "pp2 fsdp2 tp2", "pp2 of 4 stages")), ("one", ("pp2 of 4 stages",)),
+                                ("pp2 fsdp2 tp2", ("fsdp4", "pp4 ddp2"))):
+            self.check_loads_everywhere(source, targets, TIED_FLAVOR)
+            for dump in ("unbroken", "saved"):
+                shutil.rmtree(self.path(dump))
 
     def validating(self):
         return ["--validation.enable", "--validation.dataset=c4_validation", "--validation.freq=2", "--validation.steps=2",

@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
-from titan import TitanTest
+from titan import ROOT, TitanTest
 
 CYCLE_OF_3 = ["--profiling.enable_profiling", "--profiling.profile_freq=3", "--profiling.profiler_warmup=1"]
 
@@ -82,6 +83,22 @@ class TraceTest(TitanTest):
         self.assertIn(f"Profiling active. Traces will be saved at {folder}\n", output)
         self.assertEqual(re.findall(r"Dumping profiler traces at step (\d+)\n", output), ["3", "6"])
         self.assertEqual(len(re.findall(r"Finished dumping profiler traces in \d+\.\d\d seconds\n", output)), 2)
+
+    def test_traces_of_several_ranks_become_one(self):
+        self.train(*CYCLE_OF_3, "--nproc=2", "--training.steps=3")
+        folder = self.path("dump", "profile_trace", "iteration_3")
+        subprocess.run([sys.executable, os.path.join(ROOT, "scripts/merge_traces.py"), folder], check=True, stdout=subprocess.DEVNULL)
+        merged = Trace(os.path.join(folder, "merged_trace.json"))
+        self.assertEqual([(event["pid"], event["args"]["name"]) for event in merged.events if event["name"] == "process_name"],
+                         [(0, "rank 0"), (1, "rank 1")])
+        steps = merged.named("ProfilerStep#2")
+        self.assertEqual([step["pid"] for step in steps], [0, 1])
+        begin, end = max(s["ts"] for s in steps), min(s["ts"] + s["dur"] for s in steps)
+        self.assertLess(begin, end, "both ranks are in the step at one time")
+        for rank in (0, 1):
+            alone = Trace(os.path.join(folder, f"rank{rank}_trace.json"))
+            self.assertEqual([event["name"] for event in merged.slices if event["pid"] == rank],
+                             [event["name"] for event in alone.slices])
 
     def test_sigusr1_has_one_step_traced_and_kills_nothing(self):
         process = self.start("--training.steps=100000")

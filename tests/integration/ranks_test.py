@@ -87,9 +87,10 @@ class RanksTest(RanksCase):
         self.assertIn("NGPU: not a number of ranks: 'four'",
                       self.refused("--comm.mode=local_tensor", env={"NGPU": "four"}))
 
-    def test_threads_cannot_share_a_gpu(self):
-        message = self.refused("--comm.mode=local_tensor", "--training.device=cuda", env={"NGPU": "2"})
-        self.assertIn("cannot share a GPU", message)
+    def test_threads_want_a_gpu_as_processes_do(self):
+        message = self.refused("--comm.mode=local_tensor", "--training.device=cuda", exit_status=1,
+                               env={"NGPU": "2", "CUDA_VISIBLE_DEVICES": ""})
+        self.assertIn('training.device = "cuda", but CUDA_VISIBLE_DEVICES hides all GPUs', message)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ struct Parameter {
   /// False: another pipeline stage has it. It keeps its name, and the random numbers for it are drawn and
   /// dropped; `tensor` has no memory.
   bool here = true;
+  /// False: an earlier pipeline stage has it as well (tied weights), and stands for both where stages are
+  /// added up, as in the norm.
+  bool counted = true;
 
   /// Leaves only the cut's part, of arbitrary contents: for a model that has no memory yet.
   void cut(const Cut& cut);

@@ -35,6 +35,9 @@ struct SequenceInfo {
   at::Tensor positions;
   /// Keys and values of the tokens before these; null: there are none. Not for training.
   std::shared_ptr<KeyValueCaches> caches;
+  /// Whether these tokens are this rank's part of texts of which other ranks have the rest (context parallelism).
+  /// Then `positions` says which tokens they are, and a mask has their queries, and the keys of all ranks in rank order.
+  bool is_part = false;
 };
 
 using SharedSequence = std::shared_ptr<const SequenceInfo>;

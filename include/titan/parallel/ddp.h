@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "titan/comm/process_group.h"
@@ -25,6 +26,10 @@ class Ddp : public Sharding, public std::enable_shared_from_this<Ddp> {
   /// once per step.
   void set_requires_gradient_sync(bool sync) override { sync_ = sync; }
   void reduce_gradients() override;
+  bool on_summed_gradients(SummedHook hook) override {
+    on_summed_ = std::move(hook);
+    return true;
+  }
 
  private:
   /// Gradients, then one number per parameter: on how many ranks it has a gradient.
@@ -45,6 +50,7 @@ class Ddp : public Sharding, public std::enable_shared_from_this<Ddp> {
   comm::ProcessGroup& group_;
   std::int64_t bucket_bytes_;
   std::vector<Bucket> buckets_;
+  SummedHook on_summed_;
   bool in_backward_ = false;
   bool sync_ = true;
   bool is_owed_sum_ = false;  // by backward passes without sync

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "titan/nn/module.h"
@@ -51,6 +52,10 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   void reshard() override;
   void set_reshard_after_backward(bool reshard) override { reshard_after_backward_ = reshard; }
   void reduce_gradients() override;
+  bool on_summed_gradients(SummedHook hook) override {
+    on_summed_ = std::move(hook);
+    return true;
+  }
 
   /// The most bytes of full parameters that were held at once since the last call.
   std::int64_t take_peak_unsharded_bytes();
@@ -83,6 +88,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   bool prefetches_ordered_ = false;
   std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
   bool end_is_awaited_ = false;      // of the backward pass that runs
+  SummedHook on_summed_;
   bool sync_ = true;
   bool reshard_after_backward_ = true;
   std::int64_t peak_unsharded_bytes_ = 0;

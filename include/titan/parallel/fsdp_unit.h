@@ -64,7 +64,8 @@ class FsdpUnit {
   bool start_reduce();
   /// Between the reduce-scatter and, with replicas, the all-reduce.
   void continue_reduce();
-  void finish_reduce();
+  /// Returns the parts whose gradients have changed.
+  std::vector<at::Tensor> finish_reduce();
 
   /// Units whose all-gather is started when this one runs forward (backward). Else it is the next one of the
   /// model.

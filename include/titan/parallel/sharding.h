@@ -1,5 +1,10 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <vector>
+
 namespace titan::parallel {
 
 /// How a model's parameters lie on the data-parallel ranks, and when their gradients are summed. This one
@@ -26,6 +31,12 @@ class Sharding {
   virtual void set_reshard_after_backward(bool reshard) {}
   /// Sums over the ranks what backward passes without gradient sync have left.
   virtual void reduce_gradients() {}
+
+  /// What is told of parameters, as optimizers know them, whose gradients have just been summed.
+  using SummedHook = std::function<void(const std::vector<at::Tensor>& parameters)>;
+  /// Calls `hook` in backward, some parameters at a time, as soon as their sums are there; it may change the
+  /// parameters and let go of the gradients. False: nothing is summed here, and the hook is not kept.
+  virtual bool on_summed_gradients(SummedHook hook) { return false; }
 };
 
 }  // namespace titan::parallel

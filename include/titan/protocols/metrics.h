@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace titan::protocols {
 
@@ -40,6 +41,18 @@ struct MetricsSetup {
   std::int64_t reporting_rank = 0;
 };
 
+/// How evenly a layer's router used its experts in one step, over all ranks. No token is ever dropped.
+struct ExpertLoad {
+  std::string layer;
+  /// Tokens of the expert that had most, in means of all.
+  double imbalance = 0;
+  /// Experts without a token, of so many.
+  std::int64_t idle_experts = 0;
+  std::int64_t experts = 0;
+  /// Rows that went to experts: each token counts once for each of its experts.
+  std::int64_t tokens = 0;
+};
+
 /// What the trainer reports of one step. Losses and norms are fp32 values widened to double.
 struct StepMetrics {
   std::int64_t step = 0;
@@ -48,6 +61,7 @@ struct StepMetrics {
   double grad_norm = 0;
   double lr = 0;
   std::int64_t n_tokens_seen = 0;
+  std::vector<ExpertLoad> expert_loads = {};  // of every mixture of experts
 };
 
 /// What the validator reports.

@@ -19,6 +19,8 @@ namespace titan::protocols {
 /// Size of a model as the metrics report it.
 struct ModelSize {
   std::int64_t parameters = 0;
+  /// Those that a token passes, where they are not all.
+  std::optional<std::int64_t> active_parameters = std::nullopt;
   /// Floating-point operations of forward and backward for one token, recomputation not counted.
   std::int64_t flops_per_token = 0;
 };
@@ -47,6 +49,9 @@ class ModelArgs {
     return degree == 1 ? std::vector<std::string>{}
                        : std::vector<std::string>{"the model has no experts"};
   }
+  /// Whether context parallelism can cut the model's texts: its `parallelize` attaches it, and its layers go by
+  /// the positions of a sequence.
+  virtual bool allows_cut_texts() const { return false; }
 };
 
 /// What the trainer asks of a model beyond being a module. Called with {tokens int64 `[B, S]`} and what

@@ -5,6 +5,10 @@
 #include <optional>
 #include <vector>
 
+namespace at {
+class Tensor;
+}
+
 namespace titan::protocols {
 
 struct ParameterState;
@@ -15,6 +19,9 @@ class Optimizers {
   virtual ~Optimizers() = default;
   /// Updates every parameter that has a gradient.
   virtual void step() = 0;
+  /// Updates some of the parameters ahead of the step that they belong to, each at most once, and lets go of
+  /// their gradients; those without one are left alone. `step` updates the others, and runs the hooks.
+  virtual void step_early(const std::vector<at::Tensor>& parameters) = 0;
   /// Lets go of all gradients.
   virtual void zero_grad() = 0;
   /// The configured learning rate before any schedule.

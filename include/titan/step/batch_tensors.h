@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "titan/parallel/context_parallel.h"
 #include "titan/protocols/data_loader.h"
 
 namespace titan::step {
@@ -20,5 +21,8 @@ BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned 
 
 /// The number of labels that are trained on.
 std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches);
+/// Of this rank's part of the texts.
+std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches,
+                                const parallel::TextCut& cut);
 
 }  // namespace titan::step

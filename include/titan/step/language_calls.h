@@ -6,13 +6,14 @@
 #include "titan/nn/key_value_cache.h"
 #include "titan/nn/sequence_info.h"
 #include "titan/parallel/autocast.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/protocols/step_runner.h"
 #include "titan/step/precision.h"
 
 namespace titan::step {
 
 /// How a language model is called, whoever runs it: which documents its tokens belong to, in what it computes, and
-/// what tensor parallelism asks of texts and makes of logits.
+/// what tensor and context parallelism ask of texts and make of logits.
 class LanguageCalls {
  public:
   /// Throws ConfigError when the model attends within documents and nothing says where they are, or cannot and
@@ -23,7 +24,12 @@ class LanguageCalls {
   /// For the time of a forward.
   parallel::AutocastScope autocast() const;
 
-  /// What the rows `[first, first + rows)` of a batch are. `tokens`: those of the batch, on the device.
+  /// Tokens or labels `[rows, sequence]` as this rank works on them: its part of every text where context parallelism
+  /// cuts texts, else all.
+  at::Tensor part_of(const at::Tensor& whole) const { return cut_.part_of(whole, 1); }
+  /// How many tokens of a text these are.
+  std::int64_t part_length(std::int64_t seq_len) const { return seq_len / cut_.ranks; }
+  /// What this rank's part of the rows `[first, first + rows)` of a batch is. `tokens`: all of the batch, on the device.
   nn::SharedSequence sequence_of(protocols::Batch& batch, const at::Tensor& tokens,
                                  std::int64_t first, std::int64_t rows) const;
 
@@ -44,10 +50,12 @@ class LanguageCalls {
  private:
   const protocols::ModelProtocol& model() const { return *setup_.parts.front().model; }
   at::Tensor documents_of(protocols::Batch& batch, const at::Tensor& tokens) const;
-  void mask_documents(nn::SequenceInfo& sequence, const at::Tensor& documents) const;
+  nn::AttentionMask mask_of(const at::Tensor& documents) const;
+  nn::AttentionMask mask_of_part(const at::Tensor& documents) const;
 
   const protocols::StepSetup& setup_;
   Precision precision_;
+  parallel::TextCut cut_;
 };
 
 }  // namespace titan::step

@@ -5,6 +5,7 @@
 #include "titan/parallel/layout.h"
 #include "titan/pipeline/runtime.h"
 #include "titan/pipeline/stages.h"
+#include "titan/pipeline/tied_weights.h"
 #include "titan/pipeline/timeline.h"
 #include "titan/protocols/step_runner.h"
 #include "titan/step/language_calls.h"
@@ -28,7 +29,7 @@ class Pipelined : public protocols::StepRunner {
   const pipeline::Runtime& runtime() const { return *runtime_; }
 
  private:
-  pipeline::Boundary boundary(std::int64_t rows, std::int64_t seq_len) const;
+  pipeline::Boundary boundary(std::int64_t rows, std::int64_t length) const;
   pipeline::StageForward forward_of(protocols::Batch& batch, std::int64_t rows,
                                     const at::Tensor& valid_tokens);
   at::Tensor sum_of(const std::vector<at::Tensor>& losses) const;
@@ -39,6 +40,7 @@ class Pipelined : public protocols::StepRunner {
   std::unique_ptr<pipeline::Runtime> runtime_;
   pipeline::TimelineWriter timelines_;
   parallel::Parameters parameters_;
+  pipeline::TiedWeights tied_weights_;
 };
 
 }  // namespace titan::step

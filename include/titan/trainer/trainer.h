@@ -12,10 +12,14 @@
 
 namespace titan::components {
 class Checkpointer;
+class ExpertBalance;
 enum class SaveReason;
 }  // namespace titan::components
 namespace titan::profiling {
 class Profiler;
+}
+namespace titan::step {
+class EarlyStep;
 }
 namespace titan::tools {
 class StartupTimes;
@@ -79,7 +83,8 @@ class Trainer {
   at::Tensor divisor_of_loss(double tokens) const;
   protocols::StepMetrics metrics_of(const at::Tensor& loss, const at::Tensor& norm,
                                     const tools::StopSignals& stop_signals);
-  double max_loss(double own_loss, double own_tokens, double tokens) const;
+  double max_loss(double own_loss, double tokens) const;
+  at::Tensor gradient_norm() const;
   void update(const at::Tensor& norm);
   void go_back();
   void after_step(const tools::StopSignals& stop_signals);
@@ -104,6 +109,8 @@ class Trainer {
   parallel::Parameters parameters_;  // of all parts
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
+  std::unique_ptr<step::EarlyStep> early_step_;  // null unless asked for
+  std::unique_ptr<components::ExpertBalance> expert_balance_;  // null without experts
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;
   std::unique_ptr<protocols::DataLoader> validation_data_;  // until the validator has it

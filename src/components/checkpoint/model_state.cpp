@@ -1,3 +1,8 @@
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -11,6 +16,15 @@ namespace {
 using formats::PickleValue;
 using protocols::ParameterState;
 
+/// Weights that two stages of a rank share (tied weights) are in a checkpoint once: what the first has, which
+/// others take over.
+using FirstOnes = std::map<std::string, at::Tensor>;
+
+void take_over(FirstOnes& first, const std::string& key, const at::Tensor& tensor) {
+  const auto [known, is_first] = first.try_emplace(key, tensor);
+  if (!is_first && !known->second.is_same(tensor)) tensor.copy_(known->second);
+}
+
 class ModelState : public Stateful {
  public:
   explicit ModelState(const protocols::ModelParts& parts) : parts_(parts) {}
@@ -18,13 +32,24 @@ class ModelState : public Stateful {
   std::string name() const override { return "model"; }
 
   void add_to(FlatState& state) override {
+    FirstOnes first;
     for (const protocols::ModelPart& part : parts_) {
       for (const auto& [name, parameter] : part.model->parameter_names()) {
-        if (!parameter->here) continue;
+        if (!parameter->here || !first.try_emplace(name, parameter->tensor).second) continue;
         state.tensors.push_back({{name}, parameter->tensor.detach(), parameter->box()});
       }
       for (const nn::NamedTensor& buffer : part.model->persistent_buffers()) {
         if (buffer.here) state.tensors.push_back({{buffer.name}, buffer.tensor});
+      }
+    }
+  }
+
+  void restore(const DcpCheckpoint&) override {
+    const c10::NoGradGuard no_grad;
+    FirstOnes first;
+    for (const protocols::ModelPart& part : parts_) {
+      for (const auto& [name, parameter] : part.model->parameter_names()) {
+        if (parameter->here) take_over(first, name, parameter->tensor);
       }
     }
   }
@@ -50,7 +75,9 @@ class OptimizerState : public Stateful {
 
   void add_to(FlatState& state) override {
     const auto boxes = boxes_by_name();
+    std::set<std::string> added;
     for (const ParameterState& parameter : optimizers_.state()) {
+      if (!added.insert(parameter.parameter).second) continue;
       for (const auto& [what, tensor] : parameter.tensors) {
         const auto& box = boxes.at(parameter.parameter);
         state.tensors.push_back({{"optimizer", "state." + parameter.parameter + "." + what},
@@ -60,6 +87,16 @@ class OptimizerState : public Stateful {
       for (const auto& [what, setting] : parameter.settings) {
         state.objects.push_back(
             {{"optimizer", "param_groups." + parameter.parameter + "." + what}, pickled(setting)});
+      }
+    }
+  }
+
+  void restore(const DcpCheckpoint&) override {
+    const c10::NoGradGuard no_grad;
+    FirstOnes first;
+    for (const ParameterState& parameter : optimizers_.state()) {
+      for (const auto& [what, tensor] : parameter.tensors) {
+        take_over(first, parameter.parameter + "." + what, tensor);
       }
     }
   }

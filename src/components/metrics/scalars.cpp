@@ -30,6 +30,10 @@ std::vector<Scalar> scalars(const StepReport& report) {
   list.push_back({"memory/num_ooms", static_cast<double>(memory.num_ooms)});
   list.push_back({"n_tokens_seen", static_cast<double>(step.n_tokens_seen)});
   list.push_back({"lr", step.lr});
+  for (const protocols::ExpertLoad& load : step.expert_loads) {
+    list.push_back({"experts/imbalance/" + load.layer, load.imbalance});
+    list.push_back({"experts/idle/" + load.layer, static_cast<double>(load.idle_experts)});
+  }
   return list;
 }
 

@@ -5,6 +5,8 @@
 #include <c10/core/GradMode.h>
 
 #include <functional>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "components/optimizer/adam.h"
@@ -44,6 +46,21 @@ class AdamOptimizers : public protocols::Optimizers {
     for (const auto& hook : pre_hooks_) hook();
     for (ParameterGroup& group : groups_) step(group);
     for (const auto& hook : post_hooks_) hook();
+    stepped_early_.clear();
+  }
+
+  void step_early(const std::vector<at::Tensor>& parameters) override {
+    const c10::NoGradGuard no_grad;
+    std::vector<AdamTensors> now(groups_.size());
+    for (const at::Tensor& parameter : parameters) {
+      if (!parameter.grad().defined()) continue;
+      const Place& place = place_of(parameter);
+      TITAN_CHECK(stepped_early_.insert(parameter.unsafeGetTensorImpl()).second,
+                  "a second gradient of ", groups_[place.group].names[place.index], " in one step");
+      add(now[place.group], groups_[place.group].tensors, place.index);
+    }
+    for (std::size_t i = 0; i < groups_.size(); ++i) update(groups_[i], now[i]);
+    for (const at::Tensor& parameter : parameters) parameter.mutable_grad().reset();
   }
 
   void zero_grad() override {
@@ -80,21 +97,48 @@ class AdamOptimizers : public protocols::Optimizers {
   }
 
  private:
+  struct Place {
+    std::size_t group;
+    std::size_t index;  // in the group
+  };
+
   void step(ParameterGroup& group) {
-    settings_.lr = lr_ * group.lr_scale;
-    settings_.weight_decay = group.weight_decay;
     AdamTensors& all = group.tensors;
     if (all.steps.empty()) create_state(all);
     AdamTensors now;  // parameters without a gradient sit this step out
     for (std::size_t i = 0; i < all.params.size(); ++i) {
-      if (!all.params[i].grad().defined()) continue;
-      now.params.push_back(all.params[i]);
-      now.grads.push_back(all.params[i].grad());
-      now.exp_avgs.push_back(all.exp_avgs[i]);
-      now.exp_avg_sqs.push_back(all.exp_avg_sqs[i]);
-      now.steps.push_back(all.steps[i]);
+      if (all.params[i].grad().defined()) add(now, all, i);
     }
+    update(group, now);
+  }
+
+  void add(AdamTensors& now, AdamTensors& all, std::size_t index) const {
+    if (all.steps.empty()) create_state(all);
+    now.params.push_back(all.params[index]);
+    now.grads.push_back(all.params[index].grad());
+    now.exp_avgs.push_back(all.exp_avgs[index]);
+    now.exp_avg_sqs.push_back(all.exp_avg_sqs[index]);
+    now.steps.push_back(all.steps[index]);
+  }
+
+  void update(const ParameterGroup& group, const AdamTensors& now) {
+    settings_.lr = lr_ * group.lr_scale;
+    settings_.weight_decay = group.weight_decay;
     update_(now, settings_);
+  }
+
+  const Place& place_of(const at::Tensor& parameter) {
+    if (places_.empty()) {
+      for (std::size_t group = 0; group < groups_.size(); ++group) {
+        const std::vector<at::Tensor>& params = groups_[group].tensors.params;
+        for (std::size_t i = 0; i < params.size(); ++i) {
+          places_.emplace(params[i].unsafeGetTensorImpl(), Place{group, i});
+        }
+      }
+    }
+    const auto place = places_.find(parameter.unsafeGetTensorImpl());
+    TITAN_CHECK(place != places_.end(), "the optimizer does not have this parameter");
+    return place->second;
   }
 
   /// The options of torch.optim.Adam and AdamW, in their order.
@@ -127,6 +171,8 @@ class AdamOptimizers : public protocols::Optimizers {
   }
 
   std::vector<ParameterGroup> groups_;
+  std::unordered_map<const c10::TensorImpl*, Place> places_;  // made when first asked for
+  std::unordered_set<const c10::TensorImpl*> stepped_early_;  // in the step that runs
   double base_lr_;
   double lr_;
   UpdateFn update_;

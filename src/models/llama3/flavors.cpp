@@ -34,6 +34,13 @@ TransformerModelArgs tiny_8_heads() {
   return args;
 }
 
+/// The same with one weight for embedding and output layer.
+TransformerModelArgs tiny_tied() {
+  TransformerModelArgs args = tiny_8_heads();
+  args.enable_weight_tying = true;
+  return args;
+}
+
 /// 10.5 M parameters and 8,192 tokens: learns a small corpus on a CPU (scripts/prepare_wiki.sh).
 TransformerModelArgs wiki10m() {
   TransformerModelArgs args;
@@ -69,6 +76,9 @@ TransformerModelArgs large(std::int64_t dim, std::int64_t n_layers, std::int64_t
   return args;
 }
 
+/// The shape of Llama 3.2 1B, whose output has weights of its own here: 1.5 B parameters.
+TransformerModelArgs llama_1b() { return large(2048, 16, 32, 1.5, 256); }
+
 /// The same model with attention confined to documents.
 TransformerModelArgs by_document(TransformerModelArgs args, AttentionType type) {
   args.attn_type = type;
@@ -86,8 +96,10 @@ std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors() {
       {"debugmodel_varlen_attn", by_document(debugmodel(), AttentionType::kVarlen)},
       {"tiny", tiny()},
       {"tiny_8_heads", tiny_8_heads()},
+      {"tiny_tied", tiny_tied()},
       {"wiki10m", wiki10m()},
       {"bench100m", bench100m()},
+      {"1B", llama_1b()},
       {"8B", llama_8b},
       {"8B_flex", by_document(llama_8b, AttentionType::kFlex)},
       {"8B_varlen", by_document(llama_8b, AttentionType::kVarlen)},

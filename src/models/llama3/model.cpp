@@ -55,6 +55,7 @@ Transformer::Transformer(const TransformerModelArgs& args, at::ScalarType dtype)
   }
   norm_ = add_child("norm", std::make_unique<nn::RMSNorm>(args.dim, args.norm_eps, dtype));
   output_ = add_child("output", std::make_unique<nn::Linear>(args.dim, args.vocabulary, dtype));
+  if (args.enable_weight_tying) output_->tie_parameter("weight", *tok_embeddings_, "weight");
 }
 
 at::Tensor Transformer::make_freqs_cis(at::Device device) const {

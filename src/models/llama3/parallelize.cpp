@@ -1,6 +1,7 @@
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
 
@@ -57,6 +58,8 @@ std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& 
       model, tensor_plan(parallel::computes_loss_in_parts(context.dims, parallelism)), context,
       parallelism.enable_async_tensor_parallel ? parallel::TransferMode::kOverlap
                                                : parallel::TransferMode::kBefore);
+  parallel::apply_context_parallel(model, "layers.*.attention.inner_attention", context,
+                                   parallelism);
   parallel::apply_ac(model, kBlocks, config.activation_checkpoint, parallel::default_save_policy());
   return parallel::apply_data_parallel(model, fsdp_units(), context, config.parallelism,
                                        config.training);

@@ -23,16 +23,14 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
     testing::Values(
-        Asked{{"--optimizer.early_step_in_backward"}, "optimizer.early_step_in_backward = true"},
         Asked{{"--model.converters=float8"}, "model.converters = [\"quantize.linear.float8\"]"},
         Asked{{"--activation_checkpoint.mode=memory_budget"},
               "activation_checkpoint.mode = \"memory_budget\""},
         Asked{{"--compile.enable"}, "compile.enable = true"},
-        Asked{{"--checkpoint.initial_load_in_hf_quantized"},
-              "checkpoint.initial_load_in_hf_quantized = true"},
         Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.context_parallel_degree=2"},
-              "parallelism.context_parallel_degree = 2"},
+        Asked{{"--parallelism.context_parallel_degree=2",
+               "--parallelism.context_parallel_load_balancer=ptrr"},
+              "parallelism.context_parallel_load_balancer = \"ptrr\""},
         Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
               "parallelism.expert_parallel_comm_backend = \"deepep\""}));
 

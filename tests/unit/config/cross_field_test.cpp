@@ -216,6 +216,12 @@ INSTANTIATE_TEST_SUITE_P(
                c.parallelism.pipeline_parallel_degree = 2;
              },
              [](JobConfig& c) { c.optimizer.early_step_in_backward = false; }},
+        Rule{"\"skip\" cannot leave out a step that was made in backward", 2,
+             [](JobConfig& c) {
+               c.optimizer.early_step_in_backward = true;
+               c.debug.on_nan = OnNan::kSkip;
+             },
+             [](JobConfig& c) { c.debug.on_nan = OnNan::kStop; }},
         Rule{"must all be float8 or all be mx", 1,
              [](JobConfig& c) {
                c.model.converters = {"quantize.linear.float8", "quantize.grouped_mm.mx"};

@@ -1,6 +1,9 @@
-// The CUDA parts load and their process groups are found; without a GPU that is where it ends.
+// The CUDA parts load and their process groups are found; without a GPU that is where it ends. With one, a
+// group of one rank calls all that NCCL does (scripts/gpu_first_hour.sh).
 #include "titan/comm/nccl_backend.h"
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full_like.h>
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
@@ -40,6 +43,81 @@ TEST(NcclBackend, ItsGroupsComeFromTheCudaParts) {
   if (access("/dev/nvidiactl", F_OK) == 0) GTEST_SKIP() << "there is a GPU";
   const auto make = [&] { backend->make_group("world", {0}, std::chrono::seconds(5), nullptr); };
   EXPECT_THAT(message_of<RunError>(make), HasSubstr("rank 0 cannot make group 'world': "));
+}
+
+class OneRankNccl : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (access("/dev/nvidiactl", F_OK) != 0) GTEST_SKIP() << "there is no GPU";
+    // Before the first tensor: LibTorch looks for its CUDA half once.
+    ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+    backend_ = make_nccl_backend(world_.store(), 0, kDevice, {});
+    group_ = backend_->make_group("world", {0}, std::chrono::seconds(60), nullptr);
+  }
+
+  at::Tensor numbers(std::int64_t count) const {
+    return at::arange(count, at::TensorOptions().dtype(type_).device(kDevice));
+  }
+  at::Tensor nothing_yet(std::int64_t count) const { return at::full_like(numbers(count), -1); }
+
+  LocalWorld world_{1};
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<ProcessGroup> group_;
+  at::ScalarType type_ = at::kFloat;
+};
+
+TEST_F(OneRankNccl, EveryCollectiveOfEveryType) {
+  EXPECT_EQ(group_->device(), kDevice);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble, at::kLong}) {
+    type_ = type;
+    const at::Tensor expected = numbers(64);
+    const at::Tensor tensor = numbers(64);
+    group_->all_reduce(tensor).wait();
+    group_->all_reduce(tensor, ReduceOp::kMax).wait();
+    group_->broadcast(tensor, 0).wait();
+    EXPECT_TRUE(tensor.equal(expected)) << type;
+
+    const at::Tensor scalar = numbers(5)[4].clone();
+    group_->all_reduce_coalesced({tensor, scalar}).wait();
+    EXPECT_TRUE(tensor.equal(expected) && scalar.item<double>() == 4) << type;
+
+    const at::Tensor gathered = nothing_yet(64);
+    group_->all_gather(gathered, tensor).wait();
+    EXPECT_TRUE(gathered.equal(expected)) << type;
+    const at::Tensor scattered = nothing_yet(64);
+    group_->reduce_scatter(scattered, tensor).wait();
+    EXPECT_TRUE(scattered.equal(expected)) << type;
+    const at::Tensor rows = nothing_yet(64).view({8, 8});
+    group_->all_to_all(rows, tensor.view({8, 8}), {8}, {8}).wait();
+    EXPECT_TRUE(rows.view(-1).equal(expected)) << type;
+  }
+  group_->barrier();
+}
+
+TEST_F(OneRankNccl, AnInputMayBeItsPlaceInTheOutput) {
+  const at::Tensor tensor = numbers(64);
+  group_->all_gather(tensor, tensor).wait();
+  EXPECT_TRUE(tensor.equal(numbers(64)));
+}
+
+TEST_F(OneRankNccl, CollectivesRunBesideWhatIsQueuedAndTheirResultsAreWaitedFor) {
+  std::vector<Work> works;
+  std::vector<at::Tensor> outputs;
+  for (int i = 0; i < 50; ++i) {
+    outputs.push_back(nothing_yet(1 << 20));
+    works.push_back(group_->all_gather(outputs.back(), numbers(1 << 20)));
+  }
+  for (Work& work : works) work.wait();
+  for (const at::Tensor& output : outputs) EXPECT_TRUE(output.equal(numbers(1 << 20)));
+}
+
+TEST_F(OneRankNccl, AGroupCanBeMadeTwice) {
+  const auto again = backend_->make_group("world", {0}, std::chrono::seconds(60), nullptr);
+  const at::Tensor tensor = numbers(8);
+  Work first = group_->all_reduce(tensor);
+  again->barrier();
+  first.wait();
+  EXPECT_TRUE(tensor.equal(numbers(8)));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <mutex>
 
 #include "forecast/memory_tracker.h"
@@ -53,7 +54,22 @@ struct Job {
   std::int64_t tensor = 1;
   bool whole_logits = false;
   bool overlaps = false;
+  std::int64_t context = 1;
+  config::RotateMethod rotation = config::RotateMethod::kAllGather;
 };
+
+/// Of rank 0.
+std::int64_t measured_on_ranks(const config::JobConfig& config, std::int64_t ranks) {
+  std::int64_t measured = 0;
+  const tools::StopSignals stop_signals;
+  if (ranks == 1) return measured_peak(config, {}, stop_signals);
+  titan::test::on_local_ranks(
+      config.parallelism.degrees(), ranks, [&](const comm::RankContext& context) {
+        const std::int64_t peak = measured_peak(config, context, stop_signals);
+        if (context.rank == 0) measured = peak;
+      });
+  return measured;
+}
 
 class ForecastAndMeasurement : public testing::TestWithParam<Job> {};
 
@@ -61,23 +77,15 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   const Job& job = GetParam();
   config::JobConfig config = test::debug_job(-1, job.tensor);
   config.parallelism.disable_loss_parallel = job.whole_logits;
+  config.parallelism.context_parallel_degree = job.context;
+  config.parallelism.context_parallel_rotate_method = job.rotation;
   config.parallelism.enable_async_tensor_parallel = job.overlaps;
   config.model.flavor = job.flavor;
   config.data.document_mask = job.flavor != "debugmodel";
   config.training.local_batch_size = job.batch;
   config.training.mixed_precision_param = job.compute;
   config.activation_checkpoint.mode = job.mode;
-  std::int64_t measured = 0;
-  const tools::StopSignals stop_signals;
-  if (job.ranks == 1) {
-    measured = measured_peak(config, {}, stop_signals);
-  } else {
-    titan::test::on_local_ranks(
-        config.parallelism.degrees(), job.ranks, [&](const comm::RankContext& context) {
-          const std::int64_t peak = measured_peak(config, context, stop_signals);
-          if (context.rank == 0) measured = peak;
-        });
-  }
+  const std::int64_t measured = measured_on_ranks(config, job.ranks);
   const MemoryFigures forecast = make_forecast(config, job.ranks, false).memory.front();
   RecordProperty("forecast", std::to_string(forecast.peak));
   RecordProperty("measured", std::to_string(measured));
@@ -174,6 +182,44 @@ INSTANTIATE_TEST_SUITE_P(TensorParallel, ForecastAndMeasurement,
                                          with_overlap(tensor(2, kNone, 2)),
                                          with_overlap(tensor(4, kSelective, 2)),
                                          tensor(4, kNone, 2), tensor(4, kFull, 2)));
+
+Job context(std::int64_t ranks, ActivationCheckpointMode mode, std::int64_t degree,
+            config::RotateMethod rotation = config::RotateMethod::kAllGather) {
+  return {.ranks = ranks, .batch = 2, .mode = mode, .context = degree, .rotation = rotation};
+}
+INSTANTIATE_TEST_SUITE_P(ContextParallel, ForecastAndMeasurement,
+                         testing::Values(context(2, kNone, 2), context(2, kSelective, 2),
+                                         context(2, kFull, 2, config::RotateMethod::kAllToAll),
+                                         context(4, kNone, 4, config::RotateMethod::kAllToAll),
+                                         context(4, kSelective, 2)));
+
+/// Larger by hand: TITAN_CONTEXT_MATRIX=full.
+TEST(ContextParallelMemory, TwoRanksNeedLittleMoreThanHalfForALongText) {
+  const char* asked = std::getenv("TITAN_CONTEXT_MATRIX");
+  const bool full = asked != nullptr && std::string(asked) == "full";
+  for (const auto rotation : {config::RotateMethod::kAllGather, config::RotateMethod::kAllToAll}) {
+    std::int64_t one_rank = 0;
+    for (const std::int64_t ranks : {1, 2}) {
+      config::JobConfig config = test::debug_job(-1, 1);
+      config.model.flavor = full ? "debugmodel" : "tiny";
+      config.training.local_batch_size = 1;
+      config.training.seq_len = 8192;
+      config.training.mixed_precision_param = kFloat32;
+      config.parallelism.context_parallel_degree = ranks;
+      config.parallelism.context_parallel_rotate_method = rotation;
+      const std::int64_t measured = measured_on_ranks(config, ranks);
+      const std::int64_t forecast = make_forecast(config, ranks, false).memory.front().peak;
+      RecordProperty(concat("measured_", ranks), std::to_string(measured));
+      EXPECT_NEAR(static_cast<double>(forecast) / static_cast<double>(measured), 1.0, 0.1)
+          << ranks << " ranks: forecast " << forecast << ", measured " << measured;
+      if (ranks == 1) {
+        one_rank = measured;
+        continue;
+      }
+      EXPECT_LE(static_cast<double>(measured), 0.6 * static_cast<double>(one_rank));
+    }
+  }
+}
 
 }  // namespace
 }  // namespace titan::forecast

@@ -4,6 +4,7 @@
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
@@ -52,6 +53,26 @@ TEST_F(AttentionTest, TokensBehindACacheSeeWhatIsInIt) {
     parts.push_back(run(x.slice(1, begin, end), {{}, {}, caches}));
   }
   EXPECT_TRUE(at::allclose(at::cat(parts, 1), whole, 1e-4, 1e-6));
+}
+
+TEST(InnerAttentionTest, ValuesMayBeNarrowerThanQueries) {
+  const at::Tensor query = at::rand({2, 3, 6, 8});
+  const at::Tensor key = at::rand({2, 3, 6, 8});
+  const at::Tensor value = at::rand({2, 3, 6, 5});
+  const at::Tensor allowed = at::ones({1, 1, 6, 6}, at::kBool).tril();
+  const at::Tensor scores = (query.matmul(key.transpose(2, 3)) * 0.3)
+                                .masked_fill(allowed.logical_not(), -1e30)
+                                .softmax(-1);
+  const at::Tensor expected = scores.matmul(value).transpose(1, 2);
+  InnerAttention attention(0.3);
+  const auto run = [&](const AttentionMask& mask) {
+    return attention({{query, key, value},
+                      std::make_shared<const SequenceInfo>(SequenceInfo{mask, {}, nullptr})})
+        .at(0);
+  };
+  EXPECT_TRUE(at::allclose(run(CausalMask{}), expected, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(run(AllowedMask{allowed}), expected, 1e-5, 1e-6));
+  EXPECT_TRUE(run(AllowedMask{allowed}).is_contiguous());
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/components/loss/loss.h"
+#include "titan/components/optimizer/optimizer.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/train_spec.h"
@@ -44,6 +45,8 @@ struct Job {
   std::int64_t layers = 6;
   config::ActivationCheckpointMode ac = config::ActivationCheckpointMode::kNone;
   bool async_tensor = false;
+  bool tied = false;  // the output layer's weight and the embedding's
+  bool by_document = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Job& job) {
@@ -59,6 +62,8 @@ models::llama3::TransformerModelArgs args_of(const Job& job) {
   args.multiple_of = 8;
   args.vocabulary = kVocabulary;
   args.max_seq_len = kLength;
+  args.enable_weight_tying = job.tied;
+  if (job.by_document) args.attn_mask_type = models::llama3::AttentionMaskType::kBlockCausal;
   return args;
 }
 
@@ -71,9 +76,11 @@ config::JobConfig config_of(const Job& job) {
   config.parallelism.enable_async_tensor_parallel = job.async_tensor;
   config.training.local_batch_size = job.microbatches * job.rows;
   config.training.seq_len = kLength;
+  config.data.document_mask = job.by_document;
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = "op";
+  config.optimizer.eps = 1e-3;  // else Adam makes large steps of rounding
   return config;
 }
 
@@ -82,6 +89,7 @@ void add_row(protocols::Batch& batch, std::int64_t row) {
   std::mt19937_64 random(static_cast<std::uint64_t>(row) + 1);
   for (std::int64_t i = 0; i < kLength; ++i) {
     batch.input.push_back(static_cast<std::int64_t>(random() % kVocabulary));
+    batch.document_starts.push_back(i % 3 == row % 3);
     batch.labels.push_back(i % 5 == row % 5 ? protocols::kIgnoreIndex
                                             : static_cast<std::int64_t>(random() % kVocabulary));
   }
@@ -114,7 +122,17 @@ struct Outcome {
   at::Tensor logits;
   std::map<std::string, at::Tensor> weights;
   std::map<std::string, at::Tensor> gradients;
+  std::map<std::string, at::Tensor> updated;  // weights
 };
+
+/// A tensor that several stages have is the same on all of them.
+void add_whole(std::map<std::string, at::Tensor>& all, const std::string& name,
+               const at::Tensor& whole) {
+  const auto [known, is_new] = all.try_emplace(name, whole.clone());
+  if (!is_new) {
+    EXPECT_TRUE(known->second.equal(whole)) << name;
+  }
+}
 
 /// `data_ranks`: of the job whose data these are.
 Outcome run_rank(comm::RankContext context, const Job& job, std::int64_t data_ranks) {
@@ -143,10 +161,18 @@ Outcome run_rank(comm::RankContext context, const Job& job, std::int64_t data_ra
     outcome.validation = runner->loss_sum(batches[0]).item<double>();
     outcome.logits = runner->logits(at::tensor({3, 1, 4}, at::kLong).unsqueeze(0));
   }
-  for (const auto& [name, parameter] : protocols::named_parameters(model.parts)) {
-    outcome.weights[name] = parallel::full_tensor(parameter->tensor, *parameter, context).clone();
-    outcome.gradients[name] =
-        parallel::full_tensor(parameter->tensor.grad(), *parameter, context).clone();
+  const auto named = protocols::named_parameters(model.parts);
+  const auto whole = [&](const at::Tensor& local, const nn::Parameter* parameter) {
+    return parallel::full_tensor(local, *parameter, context);
+  };
+  for (const auto& [name, parameter] : named) {
+    add_whole(outcome.weights, name, whole(parameter->tensor, parameter));
+    add_whole(outcome.gradients, name, whole(parameter->tensor.grad(), parameter));
+  }
+  parallel::clip_grads_with_norm_(parameters, 0.5 * outcome.norm, at::scalar_tensor(outcome.norm));
+  components::build_optimizers(named, config.optimizer)->step();
+  for (const auto& [name, parameter] : named) {
+    add_whole(outcome.updated, name, whole(parameter->tensor, parameter));
   }
   if (const auto* pipelined = dynamic_cast<const Pipelined*>(runner.get())) {
     EXPECT_GT(pipelined->runtime().actions().size(), 0u);
@@ -175,8 +201,9 @@ Outcome run(const Job& job) {
     all.logits = one.logits;
     all.norm = one.norm;
     for (const auto& [name, gradient] : one.gradients) {
-      all.gradients[name] = gradient;
-      all.weights[name] = one.weights.at(name);
+      add_whole(all.gradients, name, gradient);
+      add_whole(all.weights, name, one.weights.at(name));
+      add_whole(all.updated, name, one.updated.at(name));
     }
   });
   return all;
@@ -197,6 +224,7 @@ void expect_same(const Outcome& actual, const Outcome& expected) {
   EXPECT_LE((actual.logits - expected.logits).abs().max().item<double>(), 1e-5);
   test::expect_close(actual.weights, expected.weights, 0);
   test::expect_close(actual.gradients, expected.gradients, 1e-5);
+  test::expect_close(actual.updated, expected.updated, 1e-6);
 }
 
 class PipelinedSteps : public ::testing::TestWithParam<Job> {};
@@ -234,6 +262,47 @@ INSTANTIATE_TEST_SUITE_P(
             .degrees = {.dp_replicate = 2, .dp_shard = 1, .pp = 2},
             .ranks = 4,
             .accumulated = 2}));
+
+/// A job whose first and last stage share a weight.
+Job tied(Job job) {
+  job.tied = true;
+  return job;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    WithTiedWeights, PipelinedSteps,
+    ::testing::Values(tied({"1F1B", kTwo, 2, 4}), tied({"GPipe", kFour, 4, 4}),
+                      tied({"Interleaved1F1B", kTwo, 2, 4}),
+                      tied({"InterleavedZeroBubble", kTwo, 2, 4}),
+                      tied({"ZBVZeroBubble", kTwo, 2, 4}), tied({"DualPipeV", kFour, 4, 8}),
+                      tied({"1F1B", {.dp_shard = 2, .pp = 2}, 4, 4}),
+                      tied({"ZBVZeroBubble", {.dp_shard = 2, .pp = 2}, 4, 4}),
+                      tied({"Interleaved1F1B", {.dp_shard = 2, .tp = 2, .pp = 2}, 8, 4}),
+                      tied({"DualPipeV", {.dp_shard = 1, .tp = 2, .pp = 2}, 4, 4}),
+                      tied({.schedule = "1F1B",
+                            .degrees = {.dp_replicate = 2, .dp_shard = 1, .pp = 2},
+                            .ranks = 4,
+                            .accumulated = 2}),
+                      tied({.schedule = "InterleavedZeroBubble",
+                            .degrees = kTwo,
+                            .ranks = 2,
+                            .ac = config::ActivationCheckpointMode::kFull})));
+
+INSTANTIATE_TEST_SUITE_P(
+    OfSharedTexts, PipelinedSteps,
+    ::testing::Values(Job{"1F1B", {.dp_shard = 1, .cp = 2}, 2, 4},  // one stage
+                      Job{"1F1B", {.dp_shard = 1, .cp = 2, .pp = 2}, 4, 4},
+                      Job{"ZBVZeroBubble", {.dp_shard = 2, .cp = 2, .pp = 2}, 8, 4},
+                      Job{"Interleaved1F1B", {.dp_shard = 2, .cp = 2, .tp = 2, .pp = 2}, 16, 4},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 1, .cp = 2, .pp = 2},
+                          .ranks = 4,
+                          .by_document = true},
+                      Job{.schedule = "1F1B",
+                          .degrees = {.dp_shard = 2, .cp = 2},
+                          .ranks = 4,
+                          .accumulated = 2,
+                          .by_document = true}));
 
 INSTANTIATE_TEST_SUITE_P(WithAsyncTensor, PipelinedSteps,
                          ::testing::Values(Job{.schedule = "1F1B",

@@ -34,6 +34,8 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   bool depth_init = true;
   AttentionType attn_type = AttentionType::kSdpa;
   AttentionMaskType attn_mask_type = AttentionMaskType::kCausal;
+  /// Whether the output layer's weight is the embedding's, as in the small models of Llama 3.2.
+  bool enable_weight_tying = false;
 
   /// Width of the feed-forward layers.
   std::int64_t ffn_hidden_dim() const;
@@ -45,9 +47,10 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::string to_json() const override;
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
+  bool allows_cut_texts() const override { return true; }
 };
 
-/// All flavors by name: debugmodel, 8B, 70B, 405B, their attention variants, and three sized for CPUs
+/// All flavors by name: debugmodel, 1B, 8B, 70B, 405B, their attention variants, and three sized for CPUs
 /// (tiny, wiki10m, bench100m).
 std::map<std::string, std::shared_ptr<const protocols::ModelArgs>> flavors();
 

@@ -18,6 +18,7 @@ using testing::HasSubstr;
 class Recorder : public protocols::Optimizers {
  public:
   void step() override {}
+  void step_early(const std::vector<at::Tensor>&) override {}
   void zero_grad() override {}
   double base_lr() const override { return 0.5; }
   void set_lr(double lr) override { rates.push_back(lr); }

@@ -60,6 +60,15 @@ TEST(JsonlLine, HasEveryFigureInOrder) {
             "\n");
 }
 
+TEST(JsonlLine, LoadsOfExpertsAreByLayer) {
+  StepReport with_experts = report(1);
+  with_experts.step.expert_loads = {{"layers.1.moe", 1.5, 0, 8, 64}, {"layers.2.moe", 4, 3, 8, 64}};
+  EXPECT_THAT(jsonl_line(with_experts),
+              HasSubstr(R"("memory_num_ooms": 6, )"
+                        R"("expert_imbalance": {"layers.1.moe": 1.5, "layers.2.moe": 4.0}, )"
+                        R"("idle_experts": {"layers.1.moe": 0, "layers.2.moe": 3}})"));
+}
+
 TEST(JsonlLine, WhatJsonCannotSayIsNull) {
   StepReport odd = report(1);
   odd.mfu = std::nullopt;

@@ -32,6 +32,8 @@ INSTANTIATE_TEST_SUITE_P(Flavors, LlamaSizes,
                          ::testing::Values(Size{"debugmodel", 6163712, 71585280},
                                            Size{"debugmodel_flex_attn", 6163712, 71585280},
                                            Size{"debugmodel_varlen_attn", 6163712, 71585280},
+                                           // Meta's 1,235,814,400 and an output of its own.
+                                           Size{"1B", 1498482688, 8220192768},
                                            Size{"8B", 8030261248, 48250773504},
                                            Size{"8B_flex", 8030261248, 48250773504},
                                            Size{"8B_varlen", 8030261248, 48250773504},

@@ -1,0 +1,180 @@
+#include "comm/attention_kernels.h"
+
+#include <ATen/SDPBackend.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_fused_sdp_choice.h>
+#include <ATen/ops/_scaled_dot_product_cudnn_attention.h>
+#include <ATen/ops/_scaled_dot_product_cudnn_attention_backward.h>
+#include <ATen/ops/_scaled_dot_product_efficient_attention.h>
+#include <ATen/ops/_scaled_dot_product_efficient_attention_backward.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_backward.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <limits>
+#include <optional>
+#include <tuple>
+
+#include "titan/base/errors.h"
+
+namespace titan::comm {
+
+using at::Tensor;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// 0 where a key may be seen, else -inf.
+std::optional<Tensor> bias_of(const AttentionBlock& block) {
+  if (!block.allowed.defined()) return std::nullopt;
+  const Tensor bias = at::zeros(block.allowed.sizes(), block.query.options());
+  return bias.masked_fill_(block.allowed.logical_not(), -kInfinity);
+}
+
+/// Kernels give any number for a query that sees nothing.
+void forget_blind_queries(const AttentionBlock& block, const BlockOutput& result) {
+  if (!block.allowed.defined()) return;
+  const Tensor blind = block.allowed.any(-1).logical_not();  // [B or 1, 1, Q]
+  result.log_sum_exp.masked_fill_(blind, -kInfinity);
+  result.output.masked_fill_(blind.unsqueeze(-1), 0.0);
+}
+
+namespace cpu {
+
+BlockOutput attend(const AttentionBlock& block) {
+  auto [output, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(
+      block.query, block.key, block.value, /*dropout_p=*/0.0, block.causal, bias_of(block));
+  return {output, log_sum_exp};
+}
+
+BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& block,
+                               const BlockOutput& whole) {
+  auto [query, key, value] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+      gradient, block.query, block.key, block.value, whole.output, whole.log_sum_exp,
+      /*dropout_p=*/0.0, block.causal, bias_of(block));
+  return {query, key, value};
+}
+
+}  // namespace cpu
+
+namespace cuda {
+
+/// A key of its own for every query head: not all kernels share them.
+AttentionBlock ungrouped(AttentionBlock block) {
+  const std::int64_t sharing = block.query.size(1) / block.key.size(1);
+  if (sharing == 1) return block;
+  block.key = block.key.repeat_interleave(sharing, 1);
+  block.value = block.value.repeat_interleave(sharing, 1);
+  return block;
+}
+
+/// The gradient of keys of which `heads` were made more.
+Tensor grouped(const Tensor& gradient, std::int64_t heads) {
+  if (gradient.size(1) == heads) return gradient;
+  return gradient.unflatten(1, {heads, gradient.size(1) / heads}).sum(2);
+}
+
+at::SDPBackend kernel_for(const AttentionBlock& block, const std::optional<Tensor>& bias) {
+  const auto choice = static_cast<at::SDPBackend>(
+      at::_fused_sdp_choice(block.query, block.key, block.value, bias, 0.0, block.causal));
+  if (choice == at::SDPBackend::flash_attention || choice == at::SDPBackend::efficient_attention ||
+      choice == at::SDPBackend::cudnn_attention) {
+    return choice;
+  }
+  throw RunError(concat(
+      "context parallelism: none of the flash, memory-efficient and cuDNN attention kernels takes ",
+      block.query.size(1), " heads of ", block.query.size(3), " in ",
+      c10::toString(block.query.scalar_type()), " on this device"));
+}
+
+/// The memory-efficient kernel wants as many as make a multiple of 32 of them.
+Tensor padded(const Tensor& log_sum_exp) {
+  constexpr std::int64_t kMultiple = 32;
+  const std::int64_t missing = (kMultiple - log_sum_exp.size(2) % kMultiple) % kMultiple;
+  return at::constant_pad_nd(log_sum_exp, {0, missing}, kInfinity).contiguous();
+}
+
+/// What kernels that draw random numbers would have to be given.
+Tensor no_seed(const Tensor& like) { return at::zeros({}, like.options().dtype(at::kLong)); }
+
+BlockOutput attend(const AttentionBlock& shared) {
+  const AttentionBlock block = ungrouped(shared);
+  const auto& [query, key, value, causal, allowed] = block;
+  const std::optional<Tensor> bias = bias_of(block);
+  switch (kernel_for(block, bias)) {
+    case at::SDPBackend::flash_attention: {
+      const auto result =
+          at::_scaled_dot_product_flash_attention(query, key, value, 0.0, causal, false);
+      return {std::get<0>(result), std::get<1>(result)};
+    }
+    case at::SDPBackend::efficient_attention: {
+      const auto result = at::_scaled_dot_product_efficient_attention(
+          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal);
+      return {std::get<0>(result), std::get<1>(result).narrow(2, 0, query.size(2))};
+    }
+    default: {
+      const auto result = at::_scaled_dot_product_cudnn_attention(
+          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal, false);
+      return {std::get<0>(result), std::get<1>(result).view(query.sizes().slice(0, 3))};
+    }
+  }
+}
+
+BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& shared,
+                               const BlockOutput& whole) {
+  const AttentionBlock block = ungrouped(shared);
+  const auto& [query, key, value, causal, allowed] = block;
+  const auto& [output, log_sum_exp] = whole;
+  const std::optional<Tensor> bias = bias_of(block);
+  const Tensor seed = no_seed(query);
+  const Tensor none;
+  BlockGradients result;
+  switch (kernel_for(block, bias)) {
+    case at::SDPBackend::flash_attention:
+      std::tie(result.query, result.key, result.value) =
+          at::_scaled_dot_product_flash_attention_backward(
+              gradient, query, key, value, output, log_sum_exp.contiguous(), none, none,
+              query.size(2), key.size(2), 0.0, causal, seed, seed);
+      break;
+    case at::SDPBackend::efficient_attention: {
+      const auto gradients = at::_scaled_dot_product_efficient_attention_backward(
+          gradient, query, key, value, bias.value_or(none), output, padded(log_sum_exp), seed, seed,
+          0.0, {true, true, true, false}, causal);
+      result = {std::get<0>(gradients), std::get<1>(gradients), std::get<2>(gradients)};
+      break;
+    }
+    default:
+      std::tie(result.query, result.key, result.value) =
+          at::_scaled_dot_product_cudnn_attention_backward(
+              gradient, query, key, value, output, log_sum_exp.contiguous().unsqueeze(-1), seed,
+              seed, bias.value_or(none), none, none, query.size(2), key.size(2), 0.0, causal);
+      break;
+  }
+  const std::int64_t heads = shared.key.size(1);
+  result.key = grouped(result.key, heads);
+  result.value = grouped(result.value, heads);
+  return result;
+}
+
+}  // namespace cuda
+
+}  // namespace
+
+BlockOutput attend(const AttentionBlock& block) {
+  const BlockOutput result = block.query.is_cuda() ? cuda::attend(block) : cpu::attend(block);
+  forget_blind_queries(block, result);
+  return result;
+}
+
+BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& block,
+                               const BlockOutput& whole) {
+  return block.query.is_cuda() ? cuda::attend_backward(gradient, block, whole)
+                               : cpu::attend_backward(gradient, block, whole);
+}
+
+}  // namespace titan::comm

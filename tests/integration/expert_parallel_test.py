@@ -1,0 +1,113 @@
+"""Mixtures of experts on ranks: every layout trains as one process does, and goes on from every other's checkpoint."""
+import math
+import os
+import shutil
+import unittest
+
+from ranks import RanksCase, layout
+from titan import ROOT
+
+DEEPSEEK = os.path.join(ROOT, "configs/deepseek_v3/debug_model_cpu.toml")
+ROWS = 16
+SAVED_AT = 3
+STEPS = 6
+
+
+def ranks_of(layout_of):
+    return math.prod(layout_of[0][:4])
+
+
+# ((replicate, shard, tensor, pipeline, schedule), ep, etp)
+ONE = ((1, 1, 1), 1, 1)
+LAYOUTS = {"fsdp2": ((1, 2, 1), 1, 1), "fsdp2 ep2": ((1, 2, 1), 2, 1), "fsdp4 ep2": ((1, 4, 1), 2, 1), "ep4": ((1, 4, 1), 4, 1),
+           "tp2 ep2": ((1, 1, 2), 2, 1), "fsdp2 tp2 ep2 etp1": ((1, 2, 2), 2, 1), "fsdp2 tp2 ep2 etp2": ((1, 2, 2), 2, 2),
+           "pp2 ep2 1F1B": ((1, 2, 1, 2, "1F1B"), 2, 1), "pp2 ep2 Interleaved1F1B": ((1, 2, 1, 2, "Interleaved1F1B"), 2, 1)}
+# With TITAN_EXPERT_MATRIX.
+MORE_LAYOUTS = {"pp2 ep2 DualPipeV": ((1, 2, 1, 2, "DualPipeV"), 2, 1), "pp2 ep2 ZBVZeroBubble": ((1, 2, 1, 2, "ZBVZeroBubble"), 2, 1),
+                "pp2 fsdp2 tp2 ep4": ((1, 2, 2, 2, "1F1B"), 4, 1), "hsdp2x2 ep2": ((2, 2, 1), 2, 1),
+                "fsdp4 tp2 ep8": ((1, 4, 2), 8, 1)}
+if os.environ.get("TITAN_EXPERT_MATRIX"):
+    LAYOUTS |= MORE_LAYOUTS
+
+
+class ExpertParallelTest(RanksCase):
+    def trained(self, dump, layout_of, *args):
+        degrees, ep, etp = layout_of
+        # The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them.
+        data = self.tokens("data.u16", self.windows(ROWS))
+        self.train("--model.flavor=tiny", "--training.dataset_path", data, f"--training.global_batch_size={ROWS}",
+                   "--training.local_batch_size=4", "--lr_scheduler.warmup_steps=1", f"--lr_scheduler.total_steps={STEPS}",
+                   "--optimizer.eps=1e-6", "--metrics.log_freq=1", "--comm.mode=local_tensor", "--job.dump_folder", self.path(dump),
+                   *layout(*degrees), f"--parallelism.expert_parallel_degree={ep}",
+                   f"--parallelism.expert_tensor_parallel_degree={etp}", "--checkpoint.enable", *args,
+                   env={"NGPU": str(ranks_of(layout_of))}, config=DEEPSEEK)
+        return [(r["loss"], r["grad_norm"]) for r in self.records(dump=dump)]
+
+    def tensors(self, dump, step):
+        """Of a model in a checkpoint, read by PyTorch."""
+        import torch
+        from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+
+        out = self.path("model.pt")
+        dcp_to_torch_save(self.path(dump, "checkpoint", f"step-{step}"), out)
+        return torch.load(out, weights_only=False)
+
+    def assert_same_model(self, dump, expected):
+        """Biases bit for bit: they move by whole steps, which every rank takes alike."""
+        model = self.tensors(dump, STEPS)
+        self.assertEqual(model.keys(), expected.keys())
+        for name, tensor in model.items():
+            if name.endswith("expert_bias"):
+                self.assertTrue(tensor.equal(expected[name]), name)
+            else:
+                largest = expected[name].abs().max().item()
+                self.assertLessEqual((tensor - expected[name]).abs().max().item(), 1e-5 * largest, name)
+
+    def test_layouts_train_and_go_on_as_one_process(self):
+        last = f"--training.steps={STEPS}"
+        unbroken = self.trained("one", ONE, last, "--checkpoint.last_save_model_only")
+        expected = self.tensors("one", STEPS)
+        biases = [t for name, t in expected.items() if name.endswith("expert_bias")]
+        self.assertEqual(len(biases), 2)
+        self.assertTrue(all(bias.abs().max().item() > 0 for bias in biases))
+        record = self.records(dump="one")[-1]
+        self.assertEqual(list(record["expert_imbalance"]), ["layers.1.moe", "layers.2.moe"])
+        self.assertGreaterEqual(min(record["expert_imbalance"].values()), 1)
+        saved = "fsdp2 tp2 ep2 etp1"
+        self.trained("saved", LAYOUTS[saved], f"--training.steps={SAVED_AT}", "--checkpoint.no-last_save_model_only")
+        folder = self.path("saved", "checkpoint", f"step-{SAVED_AT}")
+        for name, layout_of in LAYOUTS.items():
+            with self.subTest(name):
+                self.assert_same_training(self.trained("next", layout_of, last, "--checkpoint.last_save_model_only"), unbroken)
+                self.assert_same_model("next", expected)
+                shutil.rmtree(self.path("next"))
+                metrics = self.trained("next", layout_of, last, f"--checkpoint.initial_load_path={folder}",
+                                       "--checkpoint.no-initial_load_model_only", "--checkpoint.last_save_model_only")
+                self.assert_same_training(metrics, unbroken[SAVED_AT:])
+                shutil.rmtree(self.path("next"))
+
+    def test_recomputation_counts_no_token_twice(self):
+        last = f"--training.steps={STEPS}"
+        ep2 = LAYOUTS["fsdp2 ep2"]
+        plain = self.trained("plain", ep2, last, "--checkpoint.last_save_model_only")
+        expected = self.tensors("plain", STEPS)
+        for mode in (["full"], ["selective", "--activation_checkpoint.selective_ac_option=op"]):
+            with self.subTest(mode[0]):
+                recomputed = self.trained(mode[0], ep2, last, "--checkpoint.last_save_model_only", "--activation_checkpoint.mode", *mode)
+                self.assertEqual(recomputed, plain)
+                for name, tensor in self.tensors(mode[0], STEPS).items():
+                    self.assertTrue(tensor.equal(expected[name]), name)
+
+    def test_what_cannot_be_is_refused(self):
+        def refused(*args, config=DEEPSEEK):
+            return self.refused("--comm.mode=local_tensor", *args, env={"NGPU": "3"}, config=config, small=False)
+        self.assertIn("its 8 experts do not divide among 3 ranks",
+                      refused("--model.flavor=tiny", "--training.seq_len=24", "--parallelism.data_parallel_shard_degree=3",
+                              "--parallelism.expert_parallel_degree=3"))
+        deepep = self.refused("--parallelism.data_parallel_shard_degree=2", "--parallelism.expert_parallel_degree=2",
+                              "--parallelism.expert_parallel_comm_backend=deepep", env={"NGPU": "2"}, config=DEEPSEEK, small=False)
+        self.assertIn("DeepEP", deepep)
+
+
+if __name__ == "__main__":
+    unittest.main()
