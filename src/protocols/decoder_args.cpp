@@ -43,7 +43,9 @@ ModelSize decoder_size(const nn::Module& model, const DecoderShape& shape, std::
       multiplied += count;
     }
   }
-  multiplied += of_experts * shape.top_k / shape.num_experts;
+  const std::int64_t passed = of_experts * shape.top_k / shape.num_experts;
+  if (of_experts > 0) size.active_parameters = size.parameters - of_experts + passed;
+  multiplied += passed;
   // 6 = (1 forward + 2 backward) products x 2 operations. Scores and values together are `head_dims` wide.
   size.flops_per_token =
       6 * multiplied + 6 * shape.n_layers * shape.n_heads * shape.head_dims * seq_len;

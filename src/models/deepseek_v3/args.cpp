@@ -5,31 +5,10 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
-#include "titan/protocols/mixture_size.h"
+#include "titan/protocols/decoder_args.h"
+#include "titan/protocols/mixture_json.h"
 
 namespace titan::models::deepseek_v3 {
-
-namespace {
-
-template <class Value>
-nlohmann::ordered_json json_or_null(const std::optional<Value>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-}
-
-nlohmann::ordered_json json_of(const nn::MoEArgs& moe) {
-  return {{"num_experts", moe.num_experts},
-          {"num_shared_experts", moe.num_shared_experts},
-          {"score_func", moe.score_func == nn::ScoreFunction::kSigmoid ? "sigmoid" : "softmax"},
-          {"route_norm", moe.route_norm},
-          {"route_scale", moe.route_scale},
-          {"score_before_experts", moe.score_before_experts},
-          {"top_k", moe.top_k},
-          {"num_expert_groups", json_or_null(moe.num_expert_groups)},
-          {"num_limited_groups", json_or_null(moe.num_limited_groups)},
-          {"load_balance_coeff", json_or_null(moe.load_balance_coeff)}};
-}
-
-}  // namespace
 
 double DeepSeekV3ModelArgs::softmax_scale() const {
   const double scale = std::pow(static_cast<double>(qk_head_dim()), -0.5);
@@ -43,20 +22,18 @@ std::unique_ptr<protocols::ModelArgs> DeepSeekV3ModelArgs::clone() const {
 }
 
 std::vector<std::string> DeepSeekV3ModelArgs::update_from_config(const config::JobConfig& config) {
-  std::vector<std::string> warnings;
-  const std::int64_t seq_len = config.training.seq_len;
-  if (seq_len > max_seq_len) {
-    warnings.push_back(
-        concat("Sequence length ", seq_len, " exceeds original maximum ", max_seq_len, "."));
-  }
-  max_seq_len = seq_len;
   moe.force_load_balance = config.debug.moe_force_load_balance;
-  return warnings;
+  return protocols::take_sequence_length(max_seq_len, config.training.seq_len);
 }
 
 protocols::ModelSize DeepSeekV3ModelArgs::size_of(const nn::Module& model,
                                                   std::int64_t seq_len) const {
-  return protocols::mixture_size(model, moe, {n_layers, n_heads, qk_head_dim() + v_head_dim},
+  return protocols::decoder_size(model,
+                                 {.n_layers = n_layers,
+                                  .n_heads = n_heads,
+                                  .head_dims = qk_head_dim() + v_head_dim,
+                                  .top_k = moe.top_k,
+                                  .num_experts = moe.num_experts},
                                  seq_len);
 }
 
@@ -87,7 +64,7 @@ std::string DeepSeekV3ModelArgs::to_json() const {
                                        {"n_dense_layers", n_dense_layers},
                                        {"n_heads", n_heads},
                                        {"norm_eps", norm_eps},
-                                       {"moe_args", json_of(moe)},
+                                       {"moe_args", protocols::mixture_json(moe)},
                                        {"q_lora_rank", q_lora_rank},
                                        {"kv_lora_rank", kv_lora_rank},
                                        {"qk_nope_head_dim", qk_nope_head_dim},

@@ -46,8 +46,12 @@ std::vector<std::string> TransformerModelArgs::update_from_config(const config::
 
 protocols::ModelSize TransformerModelArgs::size_of(const nn::Module& model,
                                                    std::int64_t seq_len) const {
-  return protocols::decoder_size(
-      model, {.n_layers = n_layers, .n_heads = n_heads, .head_dims = 2 * (dim / n_heads)}, seq_len);
+  return protocols::decoder_size(model,
+                                 {.n_layers = n_layers,
+                                  .n_heads = n_heads,
+                                  .head_dims = 2 * (dim / n_heads),
+                                  .tied = enable_weight_tying},
+                                 seq_len);
 }
 
 std::vector<std::string> TransformerModelArgs::tensor_parallel_problems(std::int64_t degree) const {

@@ -40,7 +40,7 @@ at::Tensor reorder_rows(const at::Tensor& rows, std::int64_t a, std::int64_t b) 
 }  // namespace
 
 LlamaStateDictAdapter::LlamaStateDictAdapter(const TransformerModelArgs& args)
-    : NameTableAdapter("Llama 3", rules(), /*tied=*/false),
+    : NameTableAdapter("Llama 3", rules(), args.enable_weight_tying),
       args_(args),
       head_dim_(args.dim / args.n_heads) {}
 
