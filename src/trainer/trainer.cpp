@@ -12,6 +12,7 @@
 #include "titan/components/checkpoint/checkpointer.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/profiling/profiler.h"
+#include "titan/protocols/scales_gradients.h"
 #include "titan/step/batch_tensors.h"
 #include "titan/step/phase.h"
 #include "titan/tools/accelerator.h"
@@ -202,7 +203,11 @@ double Trainer::max_loss(double own_loss, double own_tokens, double tokens) cons
 
 void Trainer::update(const at::Tensor& norm) {
   const Phase phase(environment_.context, "optimizer", step_);
-  parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
+  const double max_norm = config_.training.max_norm;
+  auto* const scales = dynamic_cast<protocols::ScalesGradients*>(optimizers_.get());
+  if (scales == nullptr || !scales->scale_next_step(parallel::clip_factor(max_norm, norm))) {
+    parallel::clip_grads_with_norm_(parameters_, max_norm, norm);
+  }
   if (checkpointer_) checkpointer_->before_change();
   optimizers_->step();
 }
