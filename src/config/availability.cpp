@@ -38,7 +38,6 @@ constexpr Missing kMissing[] = {
        return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;
      },
      "activation checkpointing by memory budget"},
-    {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
     {"checkpoint.initial_load_in_hf_quantized",
      [](const C& c) { return c.checkpoint.initial_load_in_hf_quantized; },
      "quantized Hugging Face checkpoints"},

@@ -9,6 +9,8 @@
 #include <variant>
 
 #include "titan/base/errors.h"
+#include "titan/kernels/attention.h"
+#include "titan/kernels/layers.h"
 #include "titan/nn/init.h"
 #include "titan/nn/key_value_cache.h"
 #include "titan/nn/rope.h"
@@ -51,9 +53,34 @@ at::Tensor attend(const Inputs& inputs, const CausalMask&) {
   return fused(inputs, at::ones({queries, keys}, allowed).tril(keys - queries), false);
 }
 
+/// What the fast path takes of a mask; nothing: it is not for it.
+std::optional<kernels::AttentionOptions> options_of(const AttentionMask& mask) {
+  kernels::AttentionOptions options;
+  if (std::holds_alternative<CausalMask>(mask)) {
+    options.is_causal = true;
+  } else if (const auto* some = std::get_if<AllowedMask>(&mask)) {
+    options.allowed = some->allowed;
+  } else {
+    return std::nullopt;
+  }
+  return options;
+}
+
+/// A single query, of a text that is being written, has no tiles to share keys in.
+bool gains(const Inputs& inputs) {
+  return inputs.at(0).size(2) > 1 && inputs.at(0).scalar_type() == at::kFloat &&
+         kernels::takes_attention(inputs.at(0), inputs.at(1), inputs.at(2));
+}
+
 }  // namespace
 
 Tensors InnerAttention::forward(const Inputs& inputs) {
+  if (is_fast() && gains(inputs)) {
+    const auto options = options_of(inputs.sequence ? inputs.sequence->mask : CausalMask{});
+    if (options) {
+      return {kernels::attention(inputs.at(0), inputs.at(1), inputs.at(2), *options).output};
+    }
+  }
   if (!inputs.sequence) return {attend(inputs, CausalMask{})};
   return {
       std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
@@ -90,7 +117,9 @@ Tensors Attention::forward(const Inputs& inputs) {
   const at::Tensor freqs_cis =
       rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
                    cache ? cache->length() : 0, length);
-  const auto [query_rotated, key_rotated] = apply_rotary_emb(query, key, freqs_cis);
+  const auto [query_rotated, key_rotated] =
+      is_fast() ? std::pair(kernels::rotate(query, freqs_cis), kernels::rotate(key, freqs_cis))
+                : apply_rotary_emb(query, key, freqs_cis);
 
   Inputs qkv({query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)},
              sequence);

@@ -56,10 +56,12 @@ pipeline::StageForward Pipelined::forward_of(protocols::Batch& batch, std::int64
              const pipeline::Stage& stage, std::int64_t microbatch, const at::Tensor& input) {
     const std::int64_t first = microbatch * rows;
     const nn::SharedSequence sequence = calls_.sequence_of(batch, tensors.input, first, rows);
-    const at::Tensor output = stage.model->call(
-        stage.index == 0 ? tensors.input.narrow(0, first, rows) : input, sequence);
-    if (stage.index != last) return output;
-    const at::Tensor loss = setup_.loss(output, tensors.labels.narrow(0, first, rows));
+    const auto call = [&] {
+      return stage.model->call(stage.index == 0 ? tensors.input.narrow(0, first, rows) : input,
+                               sequence);
+    };
+    if (stage.index != last) return call();
+    const at::Tensor loss = calls_.loss_of(call, tensors.labels.narrow(0, first, rows));
     return valid_tokens.defined() ? loss / valid_tokens : loss;
   };
 }

@@ -8,7 +8,7 @@ namespace titan::nn {
 /// softmax(Q Kᵀ / √d, masked) V on LibTorch's fused kernels. Called with {query `[B, H, S, d]`, key, value
 /// `[B, Hk, S, d]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask;
 /// returns {`[B, S, H, d]`, contiguous}. With more keys than queries the queries are those of the last keys.
-class InnerAttention : public Module {
+class InnerAttention : public Module, public FastPath {
  protected:
   Tensors forward(const Inputs& inputs) override;
 };
@@ -23,7 +23,7 @@ struct AttentionArgs {
 /// Grouped-query attention with rotary position embedding. Called with {x `[B, S, dim]`, freqs_cis} and the
 /// sequence; returns {`[B, S, dim]`}. The number of heads follows from the projections' sizes, so that they
 /// may be sharded from outside.
-class Attention : public Module {
+class Attention : public Module, public FastPath {
  public:
   explicit Attention(const AttentionArgs& args);
   /// Query, key and value projections get `std` 0.02, the output projection `output_std`.
