@@ -1,5 +1,7 @@
 #include "app/text_builders.h"
 
+#include <algorithm>
+
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/components/loss/loss.h"
@@ -78,7 +80,10 @@ protocols::TextBuilders text_builders() {
   protocols::TextBuilders builders;
   builders.build_optimizers = [](const protocols::ModelParts& parts, const comm::RankContext&,
                                  const JobConfig& config) {
-    return components::build_optimizers(protocols::named_parameters(parts), config.optimizer);
+    const bool clips =
+        config.compile.enable && std::ranges::count(config.compile.components, "optimizer") > 0;
+    return components::build_optimizers(protocols::named_parameters(parts), config.optimizer,
+                                        clips);
   };
   builders.build_lr_schedulers = [](protocols::Optimizers& optimizers, const JobConfig& config) {
     return components::build_lr_schedulers(optimizers, config.lr_scheduler, config.training.steps);

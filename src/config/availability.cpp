@@ -42,7 +42,6 @@ constexpr Missing kMissing[] = {
        return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;
      },
      "activation checkpointing by memory budget"},
-    {"compile.enable", [](const C& c) { return c.compile.enable; }, "compiled models"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
     {"parallelism.context_parallel_load_balancer",

@@ -41,9 +41,15 @@ void ActivationCheckpoint::describe(Describer<ActivationCheckpoint>& option) {
 }
 
 void Compile::describe(Describer<Compile>& option) {
-  option("enable", &Compile::enable, "Compile the components.");
-  option("components", &Compile::components, "What to compile.").each_of({"model", "loss"});
-  option("backend", &Compile::backend, "Compiler back end.");
+  option("enable", &Compile::enable,
+         "Fast paths of the components. Nothing is compiled at run time; losses differ from those "
+         "without in the last digits.");
+  option("components", &Compile::components,
+         "model: products, attention, norms, rotations, SwiGLU; loss: made with the last product, "
+         "without whole logits; optimizer: clips and updates in one pass.")
+      .each_of({"model", "loss", "optimizer"});
+  option("backend", &Compile::backend,
+         "The original's compiler. There is none here: accepted, and without effect.");
 }
 
 void Float8Linear::describe(Describer<Float8Linear>& option) {

@@ -10,6 +10,8 @@
 #include <variant>
 
 #include "titan/base/errors.h"
+#include "titan/kernels/attention.h"
+#include "titan/kernels/layers.h"
 #include "titan/nn/init.h"
 #include "titan/nn/key_value_cache.h"
 #include "titan/nn/rope.h"
@@ -58,7 +60,38 @@ at::Tensor InnerAttention::attend(const Inputs& inputs, const CausalMask&) const
   return fused(inputs, at::ones({queries, keys}, allowed).tril(keys - queries), false);
 }
 
+namespace {
+
+/// What the fast path takes of a mask; nothing: it is not for it.
+std::optional<kernels::AttentionOptions> options_of(const AttentionMask& mask,
+                                                    std::optional<double> scale) {
+  kernels::AttentionOptions options;
+  options.scale = scale;
+  if (std::holds_alternative<CausalMask>(mask)) {
+    options.is_causal = true;
+  } else if (const auto* some = std::get_if<AllowedMask>(&mask)) {
+    options.allowed = some->allowed;
+  } else {
+    return std::nullopt;
+  }
+  return options;
+}
+
+/// A single query, of a text that is being written, has no tiles to share keys in.
+bool gains(const Inputs& inputs) {
+  return inputs.at(0).size(2) > 1 && inputs.at(0).scalar_type() == at::kFloat &&
+         kernels::takes_attention(inputs.at(0), inputs.at(1), inputs.at(2));
+}
+
+}  // namespace
+
 Tensors InnerAttention::forward(const Inputs& inputs) {
+  if (is_fast() && gains(inputs)) {
+    const auto options = options_of(inputs.sequence ? inputs.sequence->mask : CausalMask{}, scale_);
+    if (options) {
+      return {kernels::attention(inputs.at(0), inputs.at(1), inputs.at(2), *options).output};
+    }
+  }
   if (!inputs.sequence) return {attend(inputs, CausalMask{})};
   return {
       std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
@@ -98,7 +131,11 @@ std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, con
   const at::Tensor& table = inputs.at(1);
   if (!table.defined()) return {query, key};
   const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
-  return apply_rotary_emb(query, key, rotations_of(table, positions, first, query.size(1)));
+  const at::Tensor rotations = rotations_of(table, positions, first, query.size(1));
+  if (is_fast() && rotations.is_complex()) {
+    return {kernels::rotate(query, rotations), kernels::rotate(key, rotations)};
+  }
+  return apply_rotary_emb(query, key, rotations);
 }
 
 Tensors Attention::forward(const Inputs& inputs) {

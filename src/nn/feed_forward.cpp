@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/silu.h>
 
+#include "titan/kernels/layers.h"
 #include "titan/nn/init.h"
 
 namespace titan::nn {
@@ -19,7 +20,9 @@ void FeedForward::init_weights(double output_std, at::Generator generator) {
 
 Tensors FeedForward::forward(const Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
-  return {w2_->call(at::silu(w1_->call(x)) * w3_->call(x))};
+  if (!is_fast()) return {w2_->call(at::silu(w1_->call(x)) * w3_->call(x))};
+  const at::Tensor gate = w1_->call(x);
+  return {w2_->call(kernels::swiglu(gate, w3_->call(x)))};
 }
 
 }  // namespace titan::nn

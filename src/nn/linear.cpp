@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 
+#include "titan/kernels/layers.h"
+
 namespace titan::nn {
 
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype)
@@ -11,7 +13,9 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarTy
                                             at::TensorOptions().dtype(dtype).device(at::kMeta)))) {}
 
 Tensors Linear::forward(const Inputs& inputs) {
-  return {at::linear(inputs.at(0), weight_->tensor)};
+  const at::Tensor& x = inputs.at(0);
+  const at::Tensor& weight = weight_->tensor;
+  return {is_fast() ? kernels::linear(x, weight) : at::linear(x, weight)};
 }
 
 }  // namespace titan::nn

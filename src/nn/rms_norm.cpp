@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/rms_norm.h>
 
+#include "titan/kernels/layers.h"
+
 namespace titan::nn {
 
 RMSNorm::RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype)
@@ -15,7 +17,10 @@ void RMSNorm::reset_parameters() {
 }
 
 Tensors RMSNorm::forward(const Inputs& inputs) {
-  return {at::rms_norm(inputs.at(0), weight_->tensor.sizes(), weight_->tensor, eps_)};
+  const at::Tensor& x = inputs.at(0);
+  const at::Tensor& weight = weight_->tensor;
+  return {is_fast() ? kernels::rms_norm(x, weight, eps_)
+                    : at::rms_norm(x, weight.sizes(), weight, eps_)};
 }
 
 }  // namespace titan::nn

@@ -107,6 +107,10 @@ at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext
   return combine(total, context.group(MeshDim::kPp));
 }
 
+at::Tensor clip_factor(double max_norm, const at::Tensor& total_norm) {
+  return (max_norm / (total_norm + 1e-6)).clamp_max(1.0);
+}
+
 void clip_grads_with_norm_(const Parameters& parameters, double max_norm,
                            const at::Tensor& total_norm) {
   std::vector<at::Tensor> grads;
@@ -116,7 +120,7 @@ void clip_grads_with_norm_(const Parameters& parameters, double max_norm,
   }
   if (grads.empty()) return;
   // Multiplying by 1 costs less than asking the device whether it is needed.
-  at::_foreach_mul_(grads, (max_norm / (total_norm + 1e-6)).clamp_max(1.0));
+  at::_foreach_mul_(grads, clip_factor(max_norm, total_norm));
 }
 
 }  // namespace titan::parallel

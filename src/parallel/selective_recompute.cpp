@@ -35,8 +35,10 @@ class SaveDecision {
 
   bool keeps(const std::string& name, const c10::OperatorHandle& op, const Stack& stack) {
     if (is_copy_to_host(name, op, stack) || policy_->always_kept.contains(name)) return true;
-    if (name != "aten::mm") return policy_->save_list.contains(name);
-    const at::Tensor& rhs = stack.back().toTensor();
+    const bool is_linear = name == "titan_kernels::linear_product";
+    if (name != "aten::mm" && !is_linear) return policy_->save_list.contains(name);
+    const at::Tensor& weight = stack.back().toTensor();
+    const at::Tensor rhs = is_linear ? weight.t() : weight;
     if (policy_->recompute_mm_shapes.contains({rhs.size(0), rhs.size(1)})) return false;
     ++mm_count_;
     return policy_->save_list.contains(name) && mm_count_ % 2 == 1;
@@ -102,14 +104,15 @@ class ReuseMode : public SelectiveMode {
 OperatorSavePolicy default_save_policy() {
   // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in
   // the reference's list; it stands beside the GPU's because it is as costly to run again.
-  return {{"aten::mm", "aten::_scaled_dot_product_efficient_attention",
-           "aten::_scaled_dot_product_flash_attention",
-           "aten::_scaled_dot_product_flash_attention_for_cpu",
-           "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
-           "aten::_scaled_dot_product_fused_attention_overrideable",
-           "aten::_flash_attention_forward", "aten::max", "titan::reduce_scatter",
-           "titan::linear_reduce_scatter", "titan::ring_attention"},
-          {}};
+  return {
+      {"aten::mm", "titan_kernels::linear_product", "titan_kernels::attention",
+       "aten::_scaled_dot_product_efficient_attention", "aten::_scaled_dot_product_flash_attention",
+       "aten::_scaled_dot_product_flash_attention_for_cpu",
+       "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
+       "aten::_scaled_dot_product_fused_attention_overrideable", "aten::_flash_attention_forward",
+       "aten::max", "titan::reduce_scatter", "titan::linear_reduce_scatter",
+       "titan::ring_attention"},
+      {}};
 }
 
 OperatorSavePolicy only_always_kept(const OperatorSavePolicy& policy) {

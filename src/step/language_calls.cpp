@@ -14,6 +14,7 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/attention_masks.h"
+#include "titan/parallel/loss_in_output.h"
 #include "titan/parallel/placement.h"
 #include "titan/parallel/tensor_parallel.h"
 
@@ -114,6 +115,13 @@ std::int64_t LanguageCalls::vocab_size() const {
   const auto output = std::ranges::find(parameters, "output.weight", &nn::NamedParameter::name);
   TITAN_CHECK(output != parameters.end(), "a language model without an output layer");
   return output->parameter->full_sizes.at(0);
+}
+
+at::Tensor LanguageCalls::loss_of(const std::function<at::Tensor()>& call,
+                                  const at::Tensor& labels) const {
+  const parallel::LabelsScope scope(labels);
+  const at::Tensor output = call();
+  return scope.has_loss() ? output : setup_.loss(output, labels);
 }
 
 at::Tensor LanguageCalls::documents_of(protocols::Batch& batch, const at::Tensor& tokens) const {

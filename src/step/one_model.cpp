@@ -52,7 +52,8 @@ at::Tensor OneModel::loss_sum(protocols::Batch& batch, bool pinned) {
   const BatchTensors tensors = to_tensors(batch, setup_.context.device, pinned);
   const nn::SharedSequence sequence = calls_.sequence_of(batch, tensors.input, 0, batch.rows);
   const parallel::AutocastScope autocast = calls_.autocast();
-  return setup_.loss(run(calls_.part_of(tensors.input), sequence), calls_.part_of(tensors.labels));
+  return calls_.loss_of([&] { return run(calls_.part_of(tensors.input), sequence); },
+                        calls_.part_of(tensors.labels));
 }
 
 at::Tensor OneModel::logits(const at::Tensor& tokens, std::shared_ptr<nn::KeyValueCaches> caches) {

@@ -62,10 +62,11 @@ pipeline::StageForward Pipelined::forward_of(protocols::Batch& batch, std::int64
     const auto part_of = [&](const at::Tensor& whole) {
       return calls_.part_of(whole.narrow(0, first, rows));
     };
-    const at::Tensor output =
-        stage.model->call(stage.index == 0 ? part_of(tensors.input) : input, sequence);
-    if (stage.index != last) return output;
-    const at::Tensor loss = setup_.loss(output, part_of(tensors.labels));
+    const auto call = [&] {
+      return stage.model->call(stage.index == 0 ? part_of(tensors.input) : input, sequence);
+    };
+    if (stage.index != last) return call();
+    const at::Tensor loss = calls_.loss_of(call, part_of(tensors.labels));
     return valid_tokens.defined() ? loss / valid_tokens : loss;
   };
 }

@@ -14,6 +14,7 @@
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/parallel/context_parallel.h"
 #include "titan/profiling/profiler.h"
+#include "titan/protocols/scales_gradients.h"
 #include "titan/step/batch_tensors.h"
 #include "titan/step/early_step.h"
 #include "titan/step/phase.h"
@@ -209,11 +210,18 @@ at::Tensor Trainer::gradient_norm() const {
   return parallel::total_grad_norm(parameters_, environment_.context);
 }
 
+/// By the optimizer as it reads gradients, where it can.
+void Trainer::clip(const at::Tensor& norm) {
+  const double max_norm = config_.training.max_norm;
+  auto* const scales = dynamic_cast<protocols::ScalesGradients*>(optimizers_.get());
+  if (scales == nullptr || !scales->scale_next_step(parallel::clip_factor(max_norm, norm))) {
+    parallel::clip_grads_with_norm_(parameters_, max_norm, norm);
+  }
+}
+
 void Trainer::update(const at::Tensor& norm) {
   const Phase phase(environment_.context, "optimizer", step_);
-  if (!early_step_) {
-    parallel::clip_grads_with_norm_(parameters_, config_.training.max_norm, norm);
-  }
+  if (!early_step_) clip(norm);
   if (checkpointer_) checkpointer_->before_change();
   optimizers_->step();
 }

@@ -59,7 +59,7 @@ class BadConfigTest(TitanTest):
         self.assertIn("bad.toml:3:10: model.flavor: llama3 has no flavor 9B", self.refused(config=config, small=False))
 
     def test_what_is_not_built_yet_is_refused(self):
-        for argument in ("--parallelism.expert_parallel_degree=2", "--compile.enable"):
+        for argument in ("--fault_tolerance.enable", "--activation_checkpoint.mode=memory_budget"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
     def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):

@@ -112,7 +112,8 @@ class ShowPlan(TitanTest):
         return result.stderr if status else result.stdout
 
     def test_the_whole_text(self):
-        model = ["--job.config_file=configs/llama3/debug_model_cpu.toml", "--parallelism.tensor_parallel_degree=2"]
+        model = ["--job.config_file=configs/llama3/debug_model_cpu.toml", "--compile.enable=false",
+                 "--parallelism.tensor_parallel_degree=2"]
         for name, args in (("plan_tp2.txt", ["--world-size=2"]),
                            ("plan_fsdp2_tp2.txt", ["--world-size=4", "--activation_checkpoint.mode=full"])):
             with self.subTest(name), open(os.path.join(ROOT, "tests/integration", name)) as file:

@@ -29,7 +29,7 @@ class TitanTest(unittest.TestCase):
 
     def arguments(self, *args, config=CONFIG, small=True):
         return [os.environ["TITAN_TRAIN"], "--job.config_file", config, "--job.dump_folder", self.path("dump"),
-                "--training.device=cpu", *(SMALL if small else []), *args]
+                "--training.device=cpu", "--compile.enable=false", *(SMALL if small else []), *args]
 
     def start(self, *args, env=None, **options):
         return subprocess.Popen(self.arguments(*args, **options), cwd=ROOT, env=environment(env), text=True,

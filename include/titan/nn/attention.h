@@ -14,7 +14,7 @@ namespace titan::nn {
 /// softmax(scale · Q Kᵀ, masked) V on LibTorch's fused kernels. Called with {query `[B, H, S, d]`, key `[B, Hk, S, d]`, value
 /// `[B, Hk, S, dv]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask;
 /// returns {`[B, S, H, dv]`, contiguous}. With more keys than queries the queries are those of the last keys.
-class InnerAttention : public Module {
+class InnerAttention : public Module, public FastPath {
  public:
   /// Without a scale it is 1 / √d.
   explicit InnerAttention(std::optional<double> scale = std::nullopt) : scale_(scale) {}
@@ -48,7 +48,7 @@ struct AttentionArgs {
 /// Grouped-query attention with rotary position embedding. Called with {x `[B, S, dim]`, a table of rotations
 /// (rope.h), undefined: none} and the sequence; returns {`[B, S, dim]`}. The number of heads follows from the
 /// projections' sizes, so that they may be sharded from outside.
-class Attention : public Module {
+class Attention : public Module, public FastPath {
  public:
   explicit Attention(const AttentionArgs& args);
   /// Query, key and value projections get `std` 0.02, the output projection `output_std`.

@@ -1,12 +1,13 @@
 #pragma once
 
+#include "titan/nn/fast_path.h"
 #include "titan/nn/module.h"
 
 namespace titan::nn {
 
 /// y = x · rsqrt(mean(x²) + eps) · w over the last dimension, computed in fp32 for half types.
 /// Zhang and Sennrich 2019.
-class RMSNorm : public Module {
+class RMSNorm : public Module, public FastPath {
  public:
   RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype);
   const Parameter& weight() const { return *weight_; }

@@ -12,7 +12,10 @@ namespace titan::parallel {
 /// gradient.
 at::Tensor total_grad_norm(const Parameters& parameters, const comm::RankContext& context);
 
-/// Scales all gradients by min(1, max_norm / (total_norm + 1e-6)) in place.
+/// min(1, max_norm / (total_norm + 1e-6)): what gradients are multiplied by so that their norm is at most `max_norm`.
+at::Tensor clip_factor(double max_norm, const at::Tensor& total_norm);
+
+/// Multiplies all gradients by that in place.
 void clip_grads_with_norm_(const Parameters& parameters, double max_norm,
                            const at::Tensor& total_norm);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "titan/nn/key_value_cache.h"
@@ -46,6 +47,9 @@ class LanguageCalls {
   /// call it together.
   at::Tensor logits_of(const at::Tensor& output, const Texts& texts) const;
   std::int64_t vocab_size() const;
+  /// Sum of the losses of what `call` gives back: logits, or, where the model makes the loss itself
+  /// (parallel/loss_in_output.h), that.
+  at::Tensor loss_of(const std::function<at::Tensor()>& call, const at::Tensor& labels) const;
 
  private:
   const protocols::ModelProtocol& model() const { return *setup_.parts.front().model; }

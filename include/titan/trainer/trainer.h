@@ -85,6 +85,7 @@ class Trainer {
                                     const tools::StopSignals& stop_signals);
   double max_loss(double own_loss, double tokens) const;
   at::Tensor gradient_norm() const;
+  void clip(const at::Tensor& norm);
   void update(const at::Tensor& norm);
   void go_back();
   void after_step(const tools::StopSignals& stop_signals);
@@ -109,7 +110,7 @@ class Trainer {
   parallel::Parameters parameters_;  // of all parts
   std::unique_ptr<protocols::StepRunner> runner_;
   std::unique_ptr<protocols::Optimizers> optimizers_;
-  std::unique_ptr<step::EarlyStep> early_step_;  // null unless asked for
+  std::unique_ptr<step::EarlyStep> early_step_;                // null unless asked for
   std::unique_ptr<components::ExpertBalance> expert_balance_;  // null without experts
   std::unique_ptr<protocols::LRSchedulers> lr_schedulers_;
   std::unique_ptr<protocols::MetricsProcessor> metrics_;

@@ -92,7 +92,8 @@ void adam_fused(const AdamTensors& tensors, const AdamSettings& s) {
       s.decoupled_weight_decay ? &at::_ops::_fused_adamw_::call : &at::_ops::_fused_adam_::call;
   update(tensors.params, tensors.grads, tensors.exp_avgs, tensors.exp_avg_sqs,
          /*max_exp_avg_sqs=*/{}, tensors.steps, s.lr, s.beta1, s.beta2, s.weight_decay, s.eps,
-         /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/std::nullopt,
+         /*amsgrad=*/false, /*maximize=*/false,
+         tensors.gradient_scale.defined() ? std::optional(tensors.gradient_scale) : std::nullopt,
          /*found_inf=*/std::nullopt);
 }
 

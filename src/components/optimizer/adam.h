@@ -26,6 +26,8 @@ struct AdamTensors {
   std::vector<at::Tensor> exp_avgs;
   std::vector<at::Tensor> exp_avg_sqs;
   std::vector<at::Tensor> steps;
+  /// What gradients are divided by as they are read; undefined: nothing. adam_fused only.
+  at::Tensor gradient_scale = {};
 };
 
 /// One update in place. The operators are those of torch/optim/adam.py, PyTorch 2.11.

@@ -13,6 +13,7 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/protocols/parameter_state.h"
+#include "titan/protocols/scales_gradients.h"
 
 namespace titan::components {
 
@@ -28,10 +29,10 @@ struct ParameterGroup {
   double weight_decay = 0;
 };
 
-class AdamOptimizers : public protocols::Optimizers {
+class AdamOptimizers : public protocols::Optimizers, public protocols::ScalesGradients {
  public:
   AdamOptimizers(std::vector<ParameterGroup> groups, const config::Optimizer& config,
-                 UpdateFn update)
+                 UpdateFn update, bool clips)
       : groups_(std::move(groups)), base_lr_(config.lr), lr_(config.lr), update_(update) {
     settings_.beta1 = config.beta1;
     settings_.beta2 = config.beta2;
@@ -39,12 +40,14 @@ class AdamOptimizers : public protocols::Optimizers {
     settings_.decoupled_weight_decay = config.name == config::OptimizerName::kAdamW;
     fused_ = config.implementation == config::OptimizerImplementation::kFused;
     foreach_ = config.implementation == config::OptimizerImplementation::kForeach;
+    clips_ = clips && fused_;
   }
 
   void step() override {
     const c10::NoGradGuard no_grad;
     for (const auto& hook : pre_hooks_) hook();
     for (ParameterGroup& group : groups_) step(group);
+    gradient_scale_.reset();
     for (const auto& hook : post_hooks_) hook();
     stepped_early_.clear();
   }
@@ -61,6 +64,11 @@ class AdamOptimizers : public protocols::Optimizers {
     }
     for (std::size_t i = 0; i < groups_.size(); ++i) update_group(groups_[i], now[i]);
     for (const at::Tensor& parameter : parameters) parameter.mutable_grad().reset();
+  }
+
+  bool scale_next_step(const at::Tensor& factor) override {
+    if (clips_) gradient_scale_ = factor.to(at::kFloat).reciprocal();
+    return clips_;
   }
 
   void zero_grad() override {
@@ -107,6 +115,7 @@ class AdamOptimizers : public protocols::Optimizers {
     AdamTensors& all = group.tensors;
     if (all.steps.empty()) create_state(all);
     AdamTensors now;  // parameters without a gradient sit this step out
+    now.gradient_scale = gradient_scale_;
     for (std::size_t i = 0; i < all.params.size(); ++i) {
       if (all.params[i].grad().defined()) add(now, all, i);
     }
@@ -180,6 +189,8 @@ class AdamOptimizers : public protocols::Optimizers {
   AdamSettings settings_;
   bool fused_;  // and the steps are counted on the device
   bool foreach_;
+  bool clips_;
+  at::Tensor gradient_scale_;  // of the next step
   std::vector<std::function<void()>> pre_hooks_;
   std::vector<std::function<void()>> post_hooks_;
 };
@@ -227,9 +238,10 @@ UpdateFn update_function(config::OptimizerImplementation implementation) {
 }  // namespace
 
 std::unique_ptr<protocols::Optimizers> build_optimizers(
-    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config) {
+    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config,
+    bool clips) {
   return std::make_unique<AdamOptimizers>(group_by_pattern(parameters, config), config,
-                                          update_function(config.implementation));
+                                          update_function(config.implementation), clips);
 }
 
 }  // namespace titan::components

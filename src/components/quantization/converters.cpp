@@ -1,5 +1,6 @@
 #include "titan/components/quantization/converters.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "titan/base/errors.h"
@@ -18,6 +19,19 @@ namespace {
 
 /// Compute capability of the first GPUs with float8 units, times ten.
 constexpr int kFloat8Capability = 89;
+
+/// The loss that is made with the last product takes its weight as it is.
+void check_loss(const config::JobConfig& config, const LinearSelection& selection) {
+  const config::Compile& compile = config.compile;
+  if (!compile.enable || std::ranges::count(compile.components, "loss") == 0) return;
+  for (const auto& [name, module] : selection.converted) {
+    if (name != "output") continue;
+    throw ConfigError(
+        "compile.components: \"loss\" makes the product of the module \"output\" itself, not in "
+        "low "
+        "precision; add \"output\" to filter_fqns, or leave \"loss\" out");
+  }
+}
 
 void log(const comm::RankContext& context, const std::string& how,
          const LinearSelection& selection) {
@@ -52,7 +66,7 @@ WeightRanks weight_ranks(const nn::Linear& linear, const comm::Groups& groups) {
 class Float8Converter : public protocols::ModelConverter {
  public:
   Float8Converter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.linear.float8), context_(context) {
+      : config_(config), options_(config.quantize.linear.float8), context_(context) {
     check_transfers(config, "quantize.linear.float8");
     if (!options_.emulate) check_device();
   }
@@ -61,6 +75,7 @@ class Float8Converter : public protocols::ModelConverter {
     const config::Float8Recipe recipe =
         options_.recipe_name.value_or(config::Float8Recipe::kTensorwise);
     const LinearSelection selection = select_linears(model, options_.filter_fqns, recipe);
+    check_loss(config_, selection);
     const Float8Products products =
         options_.emulate ? Float8Products::kEmulated : Float8Products::kScaled;
     for (const auto& [name, module] : selection.converted) {
@@ -95,6 +110,7 @@ class Float8Converter : public protocols::ModelConverter {
     }
   }
 
+  config::JobConfig config_;
   config::Float8Linear options_;
   comm::RankContext context_;
 };
@@ -102,7 +118,7 @@ class Float8Converter : public protocols::ModelConverter {
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.linear.mx), context_(context) {
+      : config_(config), options_(config.quantize.linear.mx), context_(context) {
     check_transfers(config, "quantize.linear.mx");
     if (options_.recipe_name == "mxfp8_emulated") return;
     throw ConfigError(
@@ -113,6 +129,7 @@ class MXConverter : public protocols::ModelConverter {
 
   void convert(protocols::ModelProtocol& model) override {
     const LinearSelection selection = select_linears(model, options_.filter_fqns);
+    check_loss(config_, selection);
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       module->wrap_forward([&linear](const nn::Module::Forward&, const nn::Inputs& inputs) {
@@ -123,6 +140,7 @@ class MXConverter : public protocols::ModelConverter {
   }
 
  private:
+  config::JobConfig config_;
   config::MXLinear options_;
   comm::RankContext context_;
 };

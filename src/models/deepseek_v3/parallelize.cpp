@@ -1,6 +1,7 @@
 #include "titan/config/job_config.h"
 #include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
+#include "titan/parallel/compile.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/expert_parallel.h"
 #include "titan/parallel/module_pattern.h"
@@ -72,6 +73,7 @@ std::shared_ptr<Sharding> parallelize_deepseekv3(protocols::ModelProtocol& model
                                                  const config::JobConfig& config) {
   // From the inside out: each goes around what is there.
   const config::Parallelism& parallelism = config.parallelism;
+  apply_compile(model, "output", context, config);
   apply_tensor_parallel(
       model, tensor_plan(model, context.dims, computes_loss_in_parts(context.dims, parallelism)),
       context,

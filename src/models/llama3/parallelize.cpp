@@ -1,6 +1,7 @@
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
+#include "titan/parallel/compile.h"
 #include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
@@ -54,6 +55,7 @@ std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& 
                                                       const config::JobConfig& config) {
   // From the inside out: each goes around what is there.
   const config::Parallelism& parallelism = config.parallelism;
+  parallel::apply_compile(model, "output", context, config);
   parallel::apply_tensor_parallel(
       model, tensor_plan(parallel::computes_loss_in_parts(context.dims, parallelism)), context,
       parallelism.enable_async_tensor_parallel ? parallel::TransferMode::kOverlap

@@ -140,9 +140,10 @@ TEST(Overrides, AListMayBeWrittenAsInTomlOrJson) {
 
 TEST(Overrides, AnEmptyTextIsAListOfOneAsInTheOriginal) {
   EXPECT_THAT(given({"--validation.sample_prompts="}).validation.sample_prompts, ElementsAre(""));
-  EXPECT_EQ(
-      ConfigFiles().problems({"--compile.components="}),
-      "  --compile.components=: must be \"model\" or \"loss\", got \"\"; the empty list is []");
+  EXPECT_EQ(ConfigFiles().problems({"--compile.components="}),
+            "  --compile.components=: must be \"model\", \"loss\" or \"optimizer\", got \"\"; the "
+            "empty list "
+            "is []");
 }
 
 TEST(Overrides, AListOfListsTakesSeveralArguments) {

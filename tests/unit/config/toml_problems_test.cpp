@@ -43,11 +43,12 @@ interval = true
 }
 
 TEST(TomlProblems, TheyJoinThoseOfTheRules) {
-  ConfigFiles files("[training]\nstepz = 10\nseq_len = 2047\n[compile]\nenable = true\n");
-  EXPECT_THAT(files.problems(),
-              testing::AllOf(testing::HasSubstr("config.toml:2:1: unknown option"),
-                             testing::HasSubstr("config.toml:3:11: training.seq_len (2047)"),
-                             testing::HasSubstr("config.toml:5:10: compile.enable = true: not")));
+  ConfigFiles files("[training]\nstepz = 10\nseq_len = 2047\n[fault_tolerance]\nenable = true\n");
+  EXPECT_THAT(
+      files.problems(),
+      testing::AllOf(testing::HasSubstr("config.toml:2:1: unknown option"),
+                     testing::HasSubstr("config.toml:3:11: training.seq_len (2047)"),
+                     testing::HasSubstr("config.toml:5:10: fault_tolerance.enable = true: not")));
 }
 
 struct Case {
@@ -105,8 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"[compile]\ncomponents = [\"model\", 3]",
              "2:24: compile.components must be a list of strings, got the integer 3"},
         Case{"[compile]\ncomponents = [\"modle\"]",
-             "2:14: compile.components must be \"model\" or \"loss\", got \"modle\"; did you "
-             "mean 'model'?"},
+             "2:14: compile.components must be \"model\", \"loss\" or \"optimizer\", got "
+             "\"modle\"; did "
+             "you mean 'model'?"},
         Case{"[model]\nconverters = [\"quantize.linear.fp8\"]",
              "2:14: model.converters must be \"quantize.linear.float8\", "
              "\"quantize.grouped_mm.float8\", \"quantize.linear.mx\", \"quantize.grouped_mm.mx\" "

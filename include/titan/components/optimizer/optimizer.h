@@ -19,9 +19,13 @@ namespace titan::components {
 /// implementation runs the ATen operators of PyTorch's, in the same order: `for-loop` one parameter
 /// at a time, `foreach` lists of tensors, `fused` one kernel.
 ///
+/// `clips`: the fused kernel multiplies gradients by the factor of clipping as it reads them
+/// (protocols::ScalesGradients), which saves a pass over memory and costs the reference's last bits.
+///
 /// Kingma and Ba 2015; Loshchilov and Hutter 2019. Throws ConfigError for a pattern that matches no
 /// parameter.
 std::unique_ptr<protocols::Optimizers> build_optimizers(
-    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config);
+    const std::vector<nn::NamedParameter>& parameters, const config::Optimizer& config,
+    bool clips = false);
 
 }  // namespace titan::components

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/protocols/scales_gradients.h"
 
 namespace titan::components {
 namespace {
@@ -80,8 +82,8 @@ TEST(Optimizers, TheFirstMatchingGroupDecides) {
   config.weight_decay = 0.5;
   config.param_groups = {{"norm", 0.0, std::nullopt}, {"^layers\\.[01]\\.", std::nullopt, 2.0}};
   const std::vector<nn::NamedParameter> parameters = {parameter("layers.0.norm.weight"),
-                                                   parameter("layers.1.wq.weight"),
-                                                   parameter("layers.2.wq.weight")};
+                                                      parameter("layers.1.wq.weight"),
+                                                      parameter("layers.2.wq.weight")};
   for (const nn::NamedParameter& p : parameters) {
     at::Tensor tensor = p.tensor();
     tensor.mutable_grad() = at::zeros({5});
@@ -90,6 +92,33 @@ TEST(Optimizers, TheFirstMatchingGroupDecides) {
   EXPECT_FLOAT_EQ(parameters[0].tensor()[0].item<float>(), 1);              // no decay
   EXPECT_FLOAT_EQ(parameters[1].tensor()[0].item<float>(), 1 - 0.2 * 0.5);  // twice the rate
   EXPECT_FLOAT_EQ(parameters[2].tensor()[0].item<float>(), 1 - 0.1 * 0.5);
+}
+
+TEST(Optimizers, ClippingWithTheStepIsClippingBeforeIt) {
+  config::Optimizer config;
+  config.lr = 0.01;
+  for (const bool clips : {false, true}) {
+    SCOPED_TRACE(clips);
+    const nn::NamedParameter named = parameter("w");
+    at::Tensor weight = named.tensor();
+    const auto optimizers = build_optimizers({named}, config, clips);
+    std::vector<ScalarAdam> expected(5, ScalarAdam{1.0});
+    for (int step = 0; step < 4; ++step) {
+      const double factor = step == 2 ? 1.0 : 0.25;  // of one step, and no longer
+      weight.mutable_grad() = gradient_of_step(step);
+      if (step != 2) {
+        auto* const scales = dynamic_cast<protocols::ScalesGradients*>(optimizers.get());
+        ASSERT_NE(scales, nullptr);
+        EXPECT_EQ(scales->scale_next_step(at::full({}, factor)), clips);
+      }
+      optimizers->step();
+      for (int i = 0; i < 5; ++i) {
+        const double gradient = gradient_of_step(step)[i].item<double>();
+        expected[static_cast<std::size_t>(i)].step(clips ? gradient * factor : gradient, config);
+        EXPECT_NEAR(weight[i].item<double>(), expected[static_cast<std::size_t>(i)].weight, 2e-7);
+      }
+    }
+  }
 }
 
 TEST(Optimizers, APatternThatMatchesNothingIsRefused) {

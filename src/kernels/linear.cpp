@@ -1,0 +1,81 @@
+#include <ATen/autocast_mode.h>
+#include <ATen/core/stack.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
+#include <vector>
+
+#include "kernels/define_operator.h"
+#include "kernels/operators.h"
+#include "titan/kernels/layers.h"
+#include "titan/kernels/products.h"
+
+namespace titan::kernels {
+
+using at::Tensor;
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// x wᵀ of `[M, K]` and `[N, K]`, of any strides. LibTorch's own operator for its compiler.
+Tensor multiply(const Tensor& x, const Tensor& weight) {
+  static const auto op =
+      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "");
+  torch::jit::Stack stack;
+  torch::jit::push(stack, x, weight, /*bias=*/c10::IValue(), /*attr=*/"none",
+                   c10::List<std::optional<at::Scalar>>(), "");
+  op.callBoxed(&stack);
+  return torch::jit::pop(stack).toTensor();
+}
+
+Tensor shape(const Tensor& x, const Tensor& weight) {
+  return at::empty({x.size(0), weight.size(0)}, x.options());
+}
+
+Tensor product(const Tensor& x, const Tensor& weight) {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::linear_product");
+  return op.call(x, weight);
+}
+
+struct Linear : public torch::autograd::Function<Linear> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight) {
+    context->save_for_backward({x, weight});
+    std::vector<std::int64_t> sizes = x.sizes().vec();
+    sizes.back() = weight.size(0);
+    return product(x.reshape({-1, x.size(-1)}), weight).view(sizes);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor& x = saved[0];
+    const Tensor& weight = saved[1];
+    const Tensor gradient = gradients[0].reshape({-1, weight.size(0)});
+    variable_list result(2);
+    if (context->needs_input_grad(0)) result[0] = product(gradient, weight.t()).view(x.sizes());
+    if (context->needs_input_grad(1)) {
+      result[1] = product(gradient.t(), x.reshape({-1, x.size(-1)}).t());
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+void define_linear(torch::Library& library) {
+  define_operator(library, "linear_product(Tensor x, Tensor weight) -> Tensor", multiply, shape);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight) {
+  const bool takes = x.is_cpu() && x.scalar_type() == at::kFloat &&
+                     weight.scalar_type() == at::kFloat && x.numel() > 0 && weight.numel() > 0 &&
+                     !at::autocast::is_autocast_enabled(at::kCPU) &&
+                     products() == Products::kOneDnn;
+  return takes ? Linear::apply(x, weight) : at::linear(x, weight);
+}
+
+}  // namespace titan::kernels

@@ -1,0 +1,82 @@
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/define_operator.h"
+#include "kernels/instruction_set.h"
+#include "kernels/operators.h"
+#include "titan/kernels/layers.h"
+
+namespace titan::kernels {
+
+using at::Tensor;
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kTokensAtOnce = 16;
+
+Tensor shape(const Tensor& x, const Tensor&, bool) { return at::empty(x.sizes(), x.options()); }
+
+/// `table`: fp32 `[B or 1, S, D]`
+Tensor turn(const Tensor& given, const Tensor& table, bool back) {
+  const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
+  const Tensor y = shape(x, table, back);
+  const std::int64_t length = x.size(1);
+  const std::int64_t heads = x.size(2);
+  const std::int64_t dim = x.size(3);
+  const bool is_by_row = table.size(0) > 1;
+  const auto* from = x.const_data_ptr<float>();
+  const auto* turns = table.const_data_ptr<float>();
+  auto* to = y.data_ptr<float>();
+  at::parallel_for(0, x.size(0) * length, kTokensAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t token = begin; token < end; ++token) {
+      const std::int64_t row = token / length;
+      const std::int64_t place = token % length;
+      instruction_set().rows.rotate(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
+                                    turns + (is_by_row ? token : place) * dim, heads, dim,
+                                    back ? -1.0F : 1.0F, to + token * heads * dim);
+    }
+  });
+  return y;
+}
+
+Tensor call(const Tensor& x, const Tensor& table, bool back) {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, const Tensor&, bool)>("titan_kernels::rotate");
+  return op.call(x, table, back);
+}
+
+struct Rotate : public torch::autograd::Function<Rotate> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& table) {
+    context->save_for_backward({table});
+    return call(x, table, /*back=*/false);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    return {call(gradients[0], context->get_saved_variables()[0], /*back=*/true), {}};
+  }
+};
+
+}  // namespace
+
+void define_rotate(torch::Library& library) {
+  define_operator(library, "rotate(Tensor x, Tensor table, bool back) -> Tensor", turn, shape);
+}
+
+Tensor rotate(const Tensor& x, const Tensor& rotations) {
+  if (x.is_cpu() && x.scalar_type() == at::kFloat) {
+    return Rotate::apply(x, at::view_as_real(rotations).flatten(2).contiguous());
+  }
+  auto pair_sizes = x.sizes().vec();
+  pair_sizes.back() = -1;
+  pair_sizes.push_back(2);
+  const Tensor pairs = at::view_as_complex(x.to(at::kFloat).reshape(pair_sizes));
+  return at::view_as_real(pairs * rotations).flatten(3).to(x.scalar_type());
+}
+
+}  // namespace titan::kernels

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+namespace titan::kernels {
+
+/// Rows of one token's features, or of single numbers, in fp32; for one instruction set. Each row is by itself, so
+/// that it does not matter which thread has it.
+struct RowKernels {
+  /// y = x · rsqrt(mean(x²) + eps) · weight of `[rows, dim]`, and what x was multiplied by.
+  void (*rms_norm)(const float* x, const float* weight, std::int64_t rows, std::int64_t dim,
+                   float eps, float* y, float* factors);
+  /// dx; adds to dweight `[dim]`, row by row.
+  void (*rms_norm_backward)(const float* dy, const float* x, const float* weight,
+                            const float* factors, std::int64_t rows, std::int64_t dim, float* dx,
+                            float* dweight);
+  /// Turns adjacent pairs of `[heads, dim]`, which lie `stride` apart, by a row of the table: (cos, sin) of each
+  /// pair. `direction` -1 turns back. y `[heads, dim]`.
+  void (*rotate)(const float* x, std::int64_t stride, const float* table, std::int64_t heads,
+                 std::int64_t dim, float direction, float* y);
+  /// y = silu(a) · b
+  void (*swiglu)(const float* a, const float* b, std::int64_t count, float* y);
+  void (*swiglu_backward)(const float* dy, const float* a, const float* b, std::int64_t count,
+                          float* da, float* db);
+  /// Of a row of logits its log-sum-exp; with `gradient` they become their softmax.
+  float (*log_sum_exp)(float* logits, std::int64_t count, bool gradient);
+};
+
+}  // namespace titan::kernels

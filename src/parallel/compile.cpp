@@ -1,0 +1,45 @@
+#include "titan/parallel/compile.h"
+
+#include <algorithm>
+
+#include "titan/base/errors.h"
+#include "titan/config/job_config.h"
+#include "titan/nn/fast_path.h"
+#include "titan/parallel/loss_in_output.h"
+#include "titan/parallel/tensor_parallel.h"
+#include "titan/tools/logging.h"
+
+namespace titan::parallel {
+
+namespace {
+
+bool compiles(const config::JobConfig& config, const char* component) {
+  return config.compile.enable && std::ranges::count(config.compile.components, component) > 0;
+}
+
+void compile_loss(nn::Module& module, const comm::RankContext& context,
+                  const config::Parallelism& parallelism) {
+  auto* output = dynamic_cast<nn::Linear*>(&module);
+  TITAN_CHECK(output != nullptr, "a model whose output is no linear layer");
+  const bool in_parts = computes_loss_in_parts(context.dims, parallelism);
+  // Ranks that gather logits want them whole: then the loss is another's.
+  if (context.dims.tp_enabled() && !in_parts) return;
+  compute_loss_in_output(*output, in_parts ? &context.group(mesh::MeshDim::kTp) : nullptr);
+}
+
+}  // namespace
+
+void apply_compile(nn::Module& model, const std::string& output, const comm::RankContext& context,
+                   const config::JobConfig& config) {
+  if (compiles(config, "model")) {
+    for (const auto& [name, module] : model.named_modules()) {
+      if (auto* layer = dynamic_cast<nn::FastPath*>(module)) layer->take_fast_path();
+    }
+    tools::log_info("The model's layers take their fast paths (compile.enable)");
+  }
+  if (compiles(config, "loss")) {
+    compile_loss(model.submodule(output), context, config.parallelism);
+  }
+}
+
+}  // namespace titan::parallel

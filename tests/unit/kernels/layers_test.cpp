@@ -1,0 +1,120 @@
+#include "titan/kernels/layers.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/polar.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+
+#include "titan/kernels/products.h"
+
+namespace titan::kernels {
+namespace {
+
+using at::Tensor;
+using Tensors = std::vector<Tensor>;
+using Function = std::function<Tensor(const Tensors&)>;
+
+/// The result, and the gradients by the inputs where `gradient` comes in.
+Tensors differentiate(const Function& function, const Tensors& inputs, const Tensor& gradient) {
+  Tensors leaves;
+  for (const Tensor& x : inputs) leaves.push_back(x.detach().clone().set_requires_grad(true));
+  const Tensor result = function(leaves);
+  result.backward(gradient.to(result.scalar_type()));
+  Tensors all = {result.detach()};
+  for (const Tensor& leaf : leaves) all.push_back(leaf.grad());
+  return all;
+}
+
+double distance(const Tensor& a, const Tensor& b) {
+  return (a.to(at::kDouble) - b).abs().max().item<double>() / b.abs().max().item<double>();
+}
+
+/// `fast` in fp32 against `reference` in fp64, for 1 thread and, with the same bits, for 3.
+void expect_like(const Function& fast, const Function& reference, const Tensors& inputs,
+                 const Tensor& gradient) {
+  Tensors doubles;
+  for (const Tensor& x : inputs) doubles.push_back(x.to(at::kDouble));
+  const Tensors expected = differentiate(reference, doubles, gradient);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const Tensors results = differentiate(fast, inputs, gradient);
+  at::set_num_threads(3);
+  const Tensors again = differentiate(fast, inputs, gradient);
+  at::set_num_threads(threads);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(i);
+    EXPECT_LT(distance(results[i], expected[i]), 2e-6);
+    EXPECT_TRUE(results[i].equal(again[i]));
+  }
+}
+
+TEST(Layers, RmsNorm) {
+  for (const std::int64_t dim : {256, 40, 7, 1}) {
+    SCOPED_TRACE(dim);
+    expect_like([](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); },
+                [dim](const Tensors& x) { return at::rms_norm(x[0], {dim}, x[1], 1e-5); },
+                {at::randn({3, 11, dim}), at::randn({dim})}, at::randn({3, 11, dim}));
+  }
+}
+
+TEST(Layers, Swiglu) {
+  for (const std::int64_t dim : {64, 33, 9000}) {
+    SCOPED_TRACE(dim);
+    expect_like([](const Tensors& x) { return swiglu(x[0], x[1]); },
+                [](const Tensors& x) { return at::silu(x[0]) * x[1]; },
+                {4 * at::randn({5, dim}), at::randn({5, dim})}, at::randn({5, dim}));
+  }
+}
+
+TEST(Layers, SwigluShowsWhatIsNoNumber) {
+  const Tensor a = at::randn({1, 37});
+  a[0][5] = std::numeric_limits<float>::quiet_NaN();
+  a[0][36] = std::numeric_limits<float>::quiet_NaN();
+  const Tensor y = swiglu(a, at::randn({1, 37}));
+  EXPECT_EQ(y.isnan().sum().item<std::int64_t>(), 2);
+  EXPECT_TRUE(y[0][5].isnan().item<bool>());
+}
+
+TEST(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
+  for (const std::int64_t rows : {1, 2}) {
+    SCOPED_TRACE(rows);
+    const Tensor angle = at::randn({rows, 21, 1, 12});
+    const Tensor table = at::polar(at::ones_like(angle), angle);
+    const auto reference = [&](const Tensors& x) {
+      const Tensor pairs = at::view_as_complex(x[0].reshape({2, 21, 3, 12, 2}));
+      return at::view_as_real(pairs * table.to(at::kComplexDouble)).flatten(3);
+    };
+    expect_like([&](const Tensors& x) { return rotate(x[0], table); }, reference,
+                {at::randn({2, 21, 3, 24})}, at::randn({2, 21, 3, 24}));
+  }
+}
+
+TEST(Layers, RotateTakesViews) {
+  const Tensor angle = at::randn({1, 21, 1, 12});
+  const Tensor table = at::polar(at::ones_like(angle), angle);
+  const Tensor x = at::randn({2, 3, 21, 24});
+  EXPECT_TRUE(
+      rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
+}
+
+TEST(Layers, LinearWithEitherLibrary) {
+  for (const Products library : {Products::kBlas, Products::kOneDnn}) {
+    const ProductsScope scope(library);
+    expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
+                [](const Tensors& x) { return at::linear(x[0], x[1]); },
+                {at::randn({2, 30, 64}), at::randn({50, 64})}, at::randn({2, 30, 50}));
+  }
+}
+
+}  // namespace
+}  // namespace titan::kernels
