@@ -23,7 +23,7 @@ from cpu import cpu_kind
 
 ASSETS = "tests/assets/tokenizer"
 # The original computes attention with a dense mask here, we with a fused kernel: equal in exact arithmetic only.
-OTHER_KERNELS = {"llama3_flex_1proc"}
+OTHER_KERNELS = {"llama3_flex_1proc", "llama4_irope_blocks"}
 # The original sums each use's gradient of the tied weight over the ranks, then the two; we sum the two first.
 OTHER_SUMS = {"qwen3_dense_fsdp2"}
 TOLERANCE = 1e-5
