@@ -45,6 +45,9 @@ Results where(const Stack& arguments) {
   return {{sizes, at::result_type(a, b)}};
 }
 
+/// (integers, a number)
+Results floor_divide(const Stack& arguments) { return {like(arguments[0].toTensor())}; }
+
 /// As attention kernels allocate `[B, H, S, D]`: so that no copy is needed to put heads together.
 FakeResult by_token(const at::Tensor& tensor) {
   FakeResult result = like(tensor);
@@ -136,6 +139,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::index_select", index_select},
       {"aten::where", where},
+      {"aten::floor_divide", floor_divide},
       {"aten::polar", polar},
       {"aten::logical_and", logical},
       {"aten::logical_or", logical},
