@@ -96,6 +96,7 @@ class HfDeepSeekTest(HfModelTest):
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     parameter.mul_(20)
+        self.folder = self.folder.with_name("larger")
         model.save_pretrained(self.folder)
         self.assert_same_model(model, count=8)
 
