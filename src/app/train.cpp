@@ -124,6 +124,7 @@ class Training {
     }
     // Who serves the store stays until the others need it no more.
     rank.context.groups->world().barrier();
+    rank.context.groups->shut_down();
     if (rank.watch) rank.watch->leave();
   } catch (const c10::Error& error) {
     std::string message = error.what_without_backtrace();

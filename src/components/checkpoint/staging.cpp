@@ -1,6 +1,7 @@
 #include "components/checkpoint/staging.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/StreamGuard.h>
@@ -74,7 +75,11 @@ void Staging::finish() {
   for (const Copy& copy : copies_) {
     if (copy.from.is_cpu()) copy.to.copy_(copy.from);
   }
-  if (gpu_) gpu_->end.synchronize();
+  if (gpu_) {
+    // In a thread whose current device is the first, to wait would open a context there.
+    const c10::DeviceGuard current_device(gpu_->device);
+    gpu_->end.synchronize();
+  }
   copies_.clear();  // lets go of the tensors
 }
 
