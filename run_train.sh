@@ -9,7 +9,7 @@
 #   TITAN_JOB_SECRET  of several machines: what only this job's ranks know, the same on every machine (docs/launch.md)
 #   MAX_RESTARTS=0    how often torchrun starts all ranks anew when one fails
 #   LOG_DIR           where torchrun keeps what each rank printed, by default outputs/torchrun
-#   CONFIG_FILE       the TOML to train from; by default the Llama 3 debug model, sized for a GPU where one is visible
+#   CONFIG_FILE       the TOML to train from; by default the Llama 3 debug model, sized for a GPU where the program finds one
 #   COMM_MODE         fake_backend or local_tensor: NGPU ranks in one process; one step, if --training.steps says nothing else
 set -euo pipefail
 root="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -19,17 +19,12 @@ NNODES="${NNODES:-1}"
 export LOG_RANK="${LOG_RANK:-0}"
 export PYTORCH_ALLOC_CONF="${PYTORCH_ALLOC_CONF:-expandable_segments:True}"
 
-gpu_visible() {
-  [[ ! "${CUDA_VISIBLE_DEVICES-0}" =~ ^(|-1)$ ]] || return 1
-  [[ -e /dev/nvidiactl || -e /dev/dxg ]] || return 1
-  [[ "$(PATH="$PATH:/sbin" ldconfig -p)" == *libcuda.so.1* ]]
-}
-
+# Sized for what the program would train on: only it knows which GPUs it can use. One that it cannot use it refuses, and says why.
 default_config() {
-  if gpu_visible; then
-    echo configs/llama3/debug_model.toml
-  else
+  if [[ "$("$program" --version)" == *$'\nauto device: cpu'* ]]; then
     echo configs/llama3/debug_model_cpu.toml
+  else
+    echo configs/llama3/debug_model.toml
   fi
 }
 
@@ -114,7 +109,9 @@ if [[ "${TRAIN_FILE:-torchtitan.train}" != torchtitan.train ]]; then
   echo "run_train.sh: TRAIN_FILE=$TRAIN_FILE is not run: there is one program for all models, and --model.name chooses one" >&2
 fi
 
+program="${TITAN_BUILD:-build}/release/titan_train"
 arguments=()
+place_of_default=""
 case "${1:-}" in
   tokenize | generate | convert | schedule | plot) arguments+=("$1"); shift ;;
 esac
@@ -127,7 +124,8 @@ elif [[ -n "${CONFIG_FILE:-}" ]]; then
   fi
   arguments+=(--job.config_file "$CONFIG_FILE")
 elif [[ " $* " != *" --job.config_file"* ]]; then
-  arguments+=(--job.config_file "$(default_config)")
+  arguments+=(--job.config_file "")
+  place_of_default=$((${#arguments[@]} - 1))
 fi
 if [[ -n "${COMM_MODE:-}" && "${arguments[*]}" != plot ]]; then
   echo "Running with comm_mode=$COMM_MODE" >&2
@@ -143,9 +141,12 @@ fi
 cd "$root"
 scripts/bootstrap.sh
 scripts/build.sh release titan_train
+if [[ -n "$place_of_default" ]]; then
+  arguments[place_of_default]="$(default_config)"
+fi
 launcher=()
 if [[ -n "$endpoint" ]]; then
   choose_launcher "$endpoint"
 fi
 export TITAN_EXEC_TIME="${EPOCHREALTIME/,/.}"
-exec "${launcher[@]}" "${TITAN_BUILD:-build}/release/titan_train" "${arguments[@]}"
+exec "${launcher[@]}" "$program" "${arguments[@]}"

@@ -9,15 +9,21 @@ namespace titan::app {
 
 namespace {
 
-/// The GPU that `training.device` allows and the machine has, or null for the CPU.
+/// The GPU that `training.device` allows and the machine has, or null for the CPU. A GPU that cannot be used
+/// is no reason for a run that takes a thousand times as long: who wants that says so.
 tools::Accelerator* choose_accelerator(config::Device wanted) {
   if (wanted == config::Device::kCpu) return nullptr;
   const tools::AcceleratorSearch search = tools::find_accelerator();
-  if (search.accelerator == nullptr && wanted == config::Device::kCuda) {
+  if (search.accelerator != nullptr) return search.accelerator;
+  if (search.unusable) {
+    throw RunError(concat("this machine has a GPU that cannot be used: ", search.reason,
+                          ". With --training.device=cpu the CPU trains all the same."));
+  }
+  if (wanted == config::Device::kCuda) {
     throw RunError("training.device = \"cuda\", but " + search.reason + ".");
   }
-  if (search.accelerator == nullptr) tools::log_info("Running on the CPU: ", search.reason);
-  return search.accelerator;
+  tools::log_info("Running on the CPU: ", search.reason);
+  return nullptr;
 }
 
 /// The reference's order of attention kernels on a GPU.
@@ -40,13 +46,7 @@ Hardware choose_hardware(const config::JobConfig& config, const tools::LaunchEnv
     hardware.facts = tools::cpu_facts();
     return hardware;
   }
-  const int index = static_cast<int>(launch.local_rank);
-  if (index >= hardware.accelerator->device_count()) {
-    throw RunError(concat("local rank ", index, " has no GPU: this machine shows ",
-                          hardware.accelerator->device_count(),
-                          ". Start as many ranks as there are GPUs (NGPU), or set "
-                          "training.device = \"cpu\"."));
-  }
+  const int index = tools::gpu_of_rank(launch, hardware.accelerator->device_count());
   hardware.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
   hardware.facts = hardware.accelerator->facts(index);
   prefer_attention_kernels();

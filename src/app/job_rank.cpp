@@ -130,8 +130,9 @@ std::unique_ptr<comm::Backend> make_backend(const JobSetup& setup, comm::Store& 
   const config::Comm& comm = setup.config.comm;
   const auto traces = std::filesystem::path(setup.config.job.dump_folder) /
                       comm.save_traces_folder / comm.save_traces_file_prefix;
-  return comm::make_nccl_backend(store, setup.launch.rank, setup.device,
-                                 {comm.trace_buf_size, traces.string()});
+  return comm::make_nccl_backend(
+      store, setup.launch.rank, setup.device,
+      {comm.trace_buf_size, traces.string(), setup.config.debug.deterministic});
 }
 
 void make_groups(const JobSetup& setup, JobRank& rank) {

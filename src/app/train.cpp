@@ -124,6 +124,7 @@ class Training {
     }
     // Who serves the store stays until the others need it no more.
     rank.context.groups->world().barrier();
+    rank.context.groups->shut_down();
     if (rank.watch) rank.watch->leave();
   } catch (const c10::Error& error) {
     std::string message = error.what_without_backtrace();
@@ -159,10 +160,10 @@ class Training {
 };
 
 /// Whether a step of rank 0 can be run here; logs what a real job would need, and why not.
-bool dry_run_fits(const config::CommandLine& command) {
+bool dry_run_fits(const config::CommandLine& command, const Hardware& hardware) {
   const forecast::Forecast forecast = log_forecast(command.config, command.world_size);
   const bool insists = command.origins.of("training.steps") == "command line";
-  const std::string obstacle = obstacle_to_a_step(forecast, insists);
+  const std::string obstacle = obstacle_to_a_step(forecast, hardware, insists);
   if (!obstacle.empty()) tools::log_info("No step is run with real numbers: ", obstacle, ".");
   return obstacle.empty();
 }
@@ -193,7 +194,9 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
     run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });
     return stop_signals.received() ? 128 + *stop_signals.received() : 0;
   }
-  if (config.comm.mode == config::CommMode::kFakeBackend && !dry_run_fits(command)) return 0;
+  if (config.comm.mode == config::CommMode::kFakeBackend && !dry_run_fits(command, hardware)) {
+    return 0;
+  }
   const c10::DeviceGuard current_device(hardware.device);
   const std::unique_ptr<JobRank> rank = join_job(setup);
   const tools::StopSignals stop_signals;

@@ -34,6 +34,11 @@ std::string version_text() {
     text += concat(name, " ", version, "\n");
   }
   text += driver_line(search, loaded) + "\n";
+  text += concat("auto device: ",
+                 search.accelerator != nullptr ? "cuda"
+                 : search.unusable             ? "none"
+                                               : "cpu",
+                 "\n");
   const int gpus = search.accelerator == nullptr ? 0 : search.accelerator->device_count();
   for (int i = 0; i < gpus; ++i) {
     text += concat("GPU ", i, ": ", search.accelerator->facts(i).name, "\n");

@@ -2,6 +2,9 @@
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 
+#include <optional>
+#include <vector>
+
 #include "titan/comm/process_group.h"
 
 namespace titan::comm {
@@ -20,8 +23,13 @@ class C10dGroup : public ProcessGroup {
   static constexpr int kMessageTag = 0;  // of all messages
 
   C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+  /// Of a back end whose wait makes the current stream wait and returns, as on a GPU: that a collective takes
+  /// longer than `timeout` is seen only by who looks for its end, the observer.
+  C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device,
+            std::chrono::milliseconds timeout);
   at::Device device() const override { return device_; }
   void set_timeout(std::chrono::milliseconds timeout) override;
+  void shut_down() override;
 
  protected:
   StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override;
@@ -35,10 +43,14 @@ class C10dGroup : public ProcessGroup {
   StartedWork do_barrier() override;
 
  private:
+  using Works = std::vector<c10::intrusive_ptr<c10d::Work>>;
+
   c10::intrusive_ptr<c10d::Work> start(const Message& message);
+  StartedWork started(Works works) const;
 
   c10::intrusive_ptr<c10d::Backend> backend_;
   at::Device device_;
+  std::optional<std::chrono::milliseconds> stream_timeout_;  // none where a wait is for results
 };
 
 /// The place of a rank of the world in a group. Throws InternalError where it is no member.

@@ -117,4 +117,8 @@ void Groups::set_timeout(std::chrono::milliseconds timeout) {
   for (const auto& group : groups_) group->set_timeout(timeout);
 }
 
+void Groups::shut_down() {
+  for (const auto& group : groups_) group->shut_down();
+}
+
 }  // namespace titan::comm

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "comm/c10d_store.h"
 #include "comm/error_reason.h"
 #include "titan/base/errors.h"
+#include "titan/base/file_system.h"
 #include "titan/tools/logging.h"
 
 namespace titan::comm {
@@ -38,13 +40,19 @@ void set_environment(const char* name, const std::string& value) {
   ::setenv(name, value.c_str(), 1);
 }
 
-/// As the reference sets it: the process stays to write its traces when a collective times out.
-void set_environment(const NcclTraces& traces) {
+/// Before the first communicator, which reads them. As the reference sets them, and what it leaves open: a
+/// flight recorder is switched off by its size only where nothing else asks for its dump.
+void set_environment(const NcclSettings& settings) {
+  const bool traces = settings.trace_buffer_size > 0;
   set_environment("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3");
-  set_environment("TORCH_FR_BUFFER_SIZE", std::to_string(traces.buffer_size));
-  if (traces.buffer_size == 0) return;
-  set_environment("TORCH_NCCL_DUMP_ON_TIMEOUT", "1");
-  set_environment("TORCH_FR_DUMP_TEMP_FILE", traces.file_prefix);
+  set_environment("TORCH_FR_BUFFER_SIZE", std::to_string(settings.trace_buffer_size));
+  set_environment("TORCH_NCCL_DUMP_ON_TIMEOUT", traces ? "1" : "0");
+  if (traces) {
+    set_environment("TORCH_FR_DUMP_TEMP_FILE", settings.trace_prefix);
+    const auto folder = std::filesystem::path(settings.trace_prefix).parent_path();
+    if (!folder.empty()) base::posix_file_system().create_directories(folder);
+  }
+  if (settings.deterministic) ::setenv("NCCL_ALGO", "^NVLS", /*overwrite=*/0);
 }
 
 class NcclBackend : public Backend {
@@ -66,8 +74,8 @@ class NcclBackend : public Backend {
     keys->setTimeout(timeout);
     try {
       return std::make_unique<C10dGroup>(C10dGroup::Members{name, ranks, place, observer},
-                                         groups_.make(keys, {name, ranks, place, timeout}),
-                                         device_);
+                                         groups_.make(keys, {name, ranks, place, timeout}), device_,
+                                         timeout);
     } catch (const std::exception& error) {
       throw RunError(concat("rank ", rank_, " cannot make group '", name, "': ", reason_of(error)));
     }
@@ -84,9 +92,9 @@ class NcclBackend : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_nccl_backend(Store& store, std::int64_t rank, c10::Device device,
-                                           const NcclTraces& traces) {
+                                           const NcclSettings& settings) {
   NcclGroups& groups = loaded_groups();
-  set_environment(traces);
+  set_environment(settings);
   return std::make_unique<NcclBackend>(store, rank, device, groups);
 }
 

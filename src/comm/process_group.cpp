@@ -34,6 +34,7 @@ struct ProcessGroup::Observation {
   std::string group;  // what `call` names, should the group be gone before the wait
   std::vector<std::int64_t> peers;
   std::uint64_t id = 0;
+  bool followed = false;
   std::unique_ptr<BackendWork> work;
   std::vector<at::Tensor> tensors;  // kept alive
   std::function<void()> afterwards;
@@ -53,7 +54,13 @@ struct ProcessGroup::Observation {
     } catch (const std::exception& error) {
       fail(error);
     }
-    if (observer != nullptr) observer->finished(id);
+    if (observer != nullptr && !followed) observer->finished(id);
+  }
+
+  /// Has the observer look for the end where the wait will not see it.
+  void follow() {
+    if (observer == nullptr || work == nullptr) return;
+    if (auto rest = work->under_way()) followed = observer->follow(id, call, std::move(rest));
   }
 };
 
@@ -109,6 +116,7 @@ Work ProcessGroup::observe(std::shared_ptr<Observation> seen, const Start& start
   try {
     const c10::NoGradGuard no_grad;
     seen->work = start();
+    seen->follow();
   } catch (const std::exception& error) {
     seen->fail(error);
   }

@@ -4,10 +4,14 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <nccl.h>
 #include <torch/csrc/cuda/memory_snapshot.h>
 
+#include <fstream>
+
 #include "titan/base/errors.h"
+#include "titan/cuda/usability.h"
 #include "titan/cuda/versions.h"
 #include "titan/tools/accelerator.h"
 
@@ -24,8 +28,34 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw RunError(concat(what, ": ", cudaGetErrorString(status)));
 }
 
+DriverState driver_state(cudaError_t status) {
+  DriverState state;
+  state.error = status;
+  state.error_text = cudaGetErrorString(status);
+  state.too_old = status == cudaErrorInsufficientDriver;
+  int version = 0;
+  if (cudaDriverGetVersion(&version) == cudaSuccess) state.driver_cuda = version;
+  state.needed_cuda = CUDART_VERSION;
+  std::ifstream("/sys/module/nvidia/version") >> state.kernel_driver;
+  return state;
+}
+
 class CudaAccelerator : public tools::Accelerator {
  public:
+  std::string why_unusable() const override {
+    // Not LibTorch's own count, which takes every error for no GPU.
+    int gpus = 0;
+    const cudaError_t status = cudaGetDeviceCount(&gpus);
+    if (status == cudaErrorNoDevice) return {};
+    if (status != cudaSuccess) return driver_problem(driver_state(status));
+    int nccl = 0;
+    ncclGetVersion(&nccl);
+    Dl_info origin{};
+    dladdr(reinterpret_cast<void*>(&ncclGetVersion), &origin);
+    return nccl_problem(NCCL_VERSION_CODE, nccl,
+                        origin.dli_fname == nullptr ? "?" : origin.dli_fname);
+  }
+
   int device_count() const override { return c10::cuda::device_count(); }
 
   tools::DeviceFacts facts(int index) const override {

@@ -113,9 +113,6 @@ Results logical_not(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), at::kBool}};
 }
 
-/// (tensor)
-Results elementwise(const Stack& arguments) { return {like(arguments[0].toTensor())}; }
-
 /// (largest entries, ...): one float32 for each.
 Results float8_scales(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), at::kFloat}};
@@ -173,7 +170,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::logical_xor", logical},
       {"aten::logical_not", logical_not},
       {"aten::nonzero", nonzero},
-      {"aten::abs", elementwise},
+      {"aten::abs", like_first},
       {"titan::float8_scales", float8_scales},
       {"titan::cast_to_float8", cast_to_float8},
       {"aten::_scaled_mm", scaled_mm},

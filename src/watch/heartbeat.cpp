@@ -58,11 +58,13 @@ std::int64_t unix_milliseconds() {
 
 class Heartbeat::Loop {
  public:
-  Loop(const WatchSetup& setup, std::shared_ptr<const FlightRecorder> recorder, Events events)
+  Loop(const WatchSetup& setup, std::shared_ptr<const FlightRecorder> recorder,
+       std::shared_ptr<FollowedCollectives> followed, Events events)
       : setup_(setup),
         period_(period_of(setup)),
         patience_(period_ * 5 / 2),
         recorder_(std::move(recorder)),
+        followed_(std::move(followed)),
         events_(std::move(events)),
         own_(first_report(setup)),
         peers_(*setup.store, own_, patience_),
@@ -73,13 +75,17 @@ class Heartbeat::Loop {
   void run() {
     Clock::time_point last = Clock::now();
     while (pause(next_pause())) {
-      if (Clock::now() - last > period_ + setup_.silence / 2) peers_.forgive();
+      if (Clock::now() - last > period_ + setup_.silence / 2) {
+        peers_.forgive();
+        followed_->forgive(Clock::now() - last - period_);
+      }
       last = Clock::now();
       take_last_words();
       attempt([this] { publish(); });
       finish_leaving();
       attempt([this] { look_around(); });
       if (const auto failed = take_question()) answer(*failed);
+      look_after_followed();
       end_when_overdue();
     }
     const std::lock_guard lock(mutex_);
@@ -245,8 +251,8 @@ class Heartbeat::Loop {
       sentence = claim(describe_failure(question.failed, peers));
     } catch (const std::exception& error) {
       sentence = without_store(question.failed, milliseconds(0));
-      reason_ = sentence;
     }
+    reason_ = sentence;
     aborted_ = true;
     aborted_at_ = Clock::now();
     dump_for(sentence);
@@ -254,6 +260,24 @@ class Heartbeat::Loop {
     const std::lock_guard lock(mutex_);
     if (sentence_.empty()) sentence_ = sentence;
     changed_.notify_all();
+  }
+
+  /// The rank itself may wait for ever, in a stream: it is ended when `grace` is over.
+  void look_after_followed() {
+    if (aborted_) return;
+    const std::optional<LostCollective> lost = followed_->look();
+    if (!lost) return;
+    FailedCollective failed;
+    failed.rank = setup_.rank;
+    failed.group = lost->group;
+    failed.operation = lost->operation;
+    failed.sequence = lost->sequence;
+    failed.waited_seconds = lost->waited_seconds;
+    failed.step = recorder_->phase().step;
+    failed.error = lost->error;
+    failed.peers = lost->peers;
+    answer({failed, lost->ranks});
+    reason_ += traces_note(setup_.traces_folder);
   }
 
   /// Looks at the group until it is clear who is missing: a rank proves to be alive by a new
@@ -290,7 +314,6 @@ class Heartbeat::Loop {
 
   /// Makes this rank's sentence that of the job; another's, where one was first.
   std::string claim(std::string sentence) {
-    reason_ = sentence;
     if (setup_.store->add(kClaimsKey, 1) == 1) {
       const nlohmann::json abort = {{"rank", setup_.rank}, {"reason", sentence}};
       setup_.store->set(kAbortKey,
@@ -341,6 +364,7 @@ class Heartbeat::Loop {
   const milliseconds period_;
   const milliseconds patience_;
   const std::shared_ptr<const FlightRecorder> recorder_;
+  const std::shared_ptr<FollowedCollectives> followed_;
   const Events events_;
 
   // The thread's own.
@@ -366,8 +390,9 @@ class Heartbeat::Loop {
 };
 
 Heartbeat::Heartbeat(const WatchSetup& setup, std::shared_ptr<const FlightRecorder> recorder,
-                     Events events)
-    : loop_(std::make_shared<Loop>(setup, std::move(recorder), std::move(events))),
+                     std::shared_ptr<FollowedCollectives> followed, Events events)
+    : loop_(std::make_shared<Loop>(setup, std::move(recorder), std::move(followed),
+                                   std::move(events))),
       thread_([loop = loop_] { loop->run(); }) {}
 
 Heartbeat::~Heartbeat() {

@@ -10,13 +10,15 @@
 
 #include "titan/watch/watch_setup.h"
 #include "watch/flight_recorder.h"
+#include "watch/followed_collectives.h"
 #include "watch/rank_report.h"
 #include "watch/verdict.h"
 
 namespace titan::watch {
 
 /// A thread that says in the store that its rank is alive and where, looks whether another rank has
-/// given up, and asks about others when a collective fails. All use of the store is in this thread,
+/// given up, asks about others when a collective fails, and gives up by itself when a followed one does not
+/// end: whoever waits for that one hears of nothing. All use of the store is in this thread,
 /// so that a store that hangs holds up nobody.
 class Heartbeat {
  public:
@@ -28,7 +30,8 @@ class Heartbeat {
     std::function<void(const std::string& reason)> on_overdue;
   };
 
-  Heartbeat(const WatchSetup& setup, std::shared_ptr<const FlightRecorder> recorder, Events events);
+  Heartbeat(const WatchSetup& setup, std::shared_ptr<const FlightRecorder> recorder,
+            std::shared_ptr<FollowedCollectives> followed, Events events);
   /// Does not wait for a store that hangs.
   ~Heartbeat();
 

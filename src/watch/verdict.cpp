@@ -181,4 +181,8 @@ std::string describe_failure(const FailedCollective& failed, const std::vector<P
                 failed.step, advice, ". (", error, ")");
 }
 
+std::string traces_note(const std::string& folder) {
+  return folder.empty() ? "" : " Stacks and last collectives of the ranks: " + folder;
+}
+
 }  // namespace titan::watch

@@ -48,4 +48,8 @@ bool says_time_is_over(std::string error);
 /// that, in another.
 std::string describe_failure(const FailedCollective& failed, const std::vector<PeerView>& peers);
 
+/// " Stacks and last collectives of the ranks: <folder>", what a sentence on a failure ends with; empty without a
+/// folder.
+std::string traces_note(const std::string& folder);
+
 }  // namespace titan::watch

@@ -12,6 +12,7 @@
 #include "titan/tools/error_file.h"
 #include "titan/tools/logging.h"
 #include "watch/flight_recorder.h"
+#include "watch/followed_collectives.h"
 #include "watch/heartbeat.h"
 #include "watch/thread_stack.h"
 
@@ -72,12 +73,13 @@ class RankWatch : public Watch {
   explicit RankWatch(WatchSetup setup)
       : rank_(setup.rank),
         recorder_(std::make_shared<FlightRecorder>(setup.trace_buf_size)),
+        followed_(std::make_shared<FollowedCollectives>(recorder_)),
         dump_(std::make_shared<Dump>(setup, recorder_)) {
     if (setup.store == nullptr || setup.world_size == 1) return;
     Heartbeat::Events events;
     events.on_abort = [dump = dump_](const std::string& reason) { dump->write(reason); };
     events.on_overdue = setup.end_rank;
-    heartbeat_ = std::make_unique<Heartbeat>(setup, recorder_, std::move(events));
+    heartbeat_ = std::make_unique<Heartbeat>(setup, recorder_, followed_, std::move(events));
   }
 
   void enter_phase(std::string_view phase, std::int64_t step) override {
@@ -86,6 +88,13 @@ class RankWatch : public Watch {
 
   std::uint64_t started(const comm::CollectiveCall& call) override {
     return recorder_->started(call);
+  }
+
+  bool follow(std::uint64_t id, const comm::CollectiveCall& call,
+              std::unique_ptr<comm::UnderWay> work) override {
+    if (!heartbeat_) return false;
+    followed_->add(id, call, std::move(work));
+    return true;
   }
 
   void finished(std::uint64_t id) override { recorder_->finished(id); }
@@ -102,22 +111,21 @@ class RankWatch : public Watch {
     failed.step = recorder_->phase().step;
     failed.error = error;
     if (call.peers != nullptr) failed.peers = *call.peers;
-    std::string sentence =
+    const std::string sentence =
         heartbeat_ ? heartbeat_->give_up(failed, *call.ranks) : describe_failure(failed, {});
     dump_->write(sentence);
-    if (!dump_->folder().empty()) {
-      sentence += concat(" Stacks and last collectives of the ranks: ", dump_->folder());
-    }
-    return sentence;
+    return sentence + traces_note(dump_->folder());
   }
 
   void leave(std::string_view error) override {
+    followed_->clear();
     if (heartbeat_) heartbeat_->leave(error);
   }
 
  private:
   const std::int64_t rank_;
   const std::shared_ptr<FlightRecorder> recorder_;
+  const std::shared_ptr<FollowedCollectives> followed_;
   const std::shared_ptr<Dump> dump_;
   std::unique_ptr<Heartbeat> heartbeat_;
 };

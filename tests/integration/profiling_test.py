@@ -169,7 +169,8 @@ class VersionTest(unittest.TestCase):
             CUDA\ (\d+\.\d+|not\ built\ in)\n
             cuDNN\ (\d+\.\d+\.\d+|as\ LibTorch\ brings\ it|not\ built\ in)\n
             NCCL\ (\d+\.\d+\.\d+|not\ built\ in)\n
-            driver\ (none|\d[\d.]*)\ \(CUDA_VISIBLE_DEVICES\ hides\ all\ GPUs\)\n\Z""")
+            driver\ (none|\d[\d.]*)\ \(CUDA_VISIBLE_DEVICES\ hides\ all\ GPUs\)\n
+            auto\ device:\ cpu\n\Z""")
 
     def test_loads_no_torch_library_where_no_gpu_is_visible(self):
         loaded = self.version(CUDA_VISIBLE_DEVICES="", LD_DEBUG="files")

@@ -7,7 +7,8 @@ from machine import ROOT, Machine
 
 COMMANDS = ["bash", "env", "dirname", "readlink", "realpath", "ldconfig", "pwd", "nproc", "mktemp", "rm"]
 CONFIG = ["--job.config_file", "configs/llama3/debug_model_cpu.toml"]
-PROGRAM = '#!/bin/bash\npwd\nprintf "%s\\n" "$@"\nexit "${EXIT_WITH:-0}"\n'
+VERSION = '#!/bin/bash\nif [[ "$*" == --version ]]; then printf "titan_train 1\\nauto device: %s\\n" "${DEVICE:-cpu}"; exit; fi\n'
+PROGRAM = VERSION + 'pwd\nprintf "%s\\n" "$@"\nexit "${EXIT_WITH:-0}"\n'
 
 
 class RunTrain(unittest.TestCase):
@@ -29,7 +30,6 @@ class RunTrain(unittest.TestCase):
         self.elsewhere.mkdir()
 
     def run_train(self, *arguments, script=None, **environment):
-        environment.setdefault("CUDA_VISIBLE_DEVICES", "")
         return self.machine.run(script or self.clone / "run_train.sh", *arguments, cwd=self.elsewhere, **environment)
 
     def assert_runs(self, result, *arguments):
@@ -38,6 +38,11 @@ class RunTrain(unittest.TestCase):
 
     def test_default_config_without_a_gpu(self):
         self.assert_runs(self.run_train(), "--job.config_file", "configs/llama3/debug_model_cpu.toml")
+
+    def test_default_config_for_the_device_that_the_program_finds(self):
+        self.assert_runs(self.run_train(DEVICE="cuda"), "--job.config_file", "configs/llama3/debug_model.toml")
+        # A GPU that the program cannot use is not to become a run on the CPU: it is asked for one on the GPU, and refuses.
+        self.assert_runs(self.run_train(DEVICE="none"), "--job.config_file", "configs/llama3/debug_model.toml")
 
     def test_arguments_are_passed_on_as_they_are(self):
         self.assert_runs(self.run_train("--job.print_args", "--job.description=two words"),
@@ -67,7 +72,7 @@ class RunTrain(unittest.TestCase):
         self.assert_runs(self.run_train("plot", "a", "b", CONFIG_FILE="x.toml"), "plot", "a", "b")
 
     def test_one_process_pretends_to_be_many(self):
-        (self.clone / "build/release/titan_train").write_text('#!/bin/bash\necho "$NGPU $LOCAL_RANK $*"\n', encoding="utf-8")
+        (self.clone / "build/release/titan_train").write_text(VERSION + 'echo "$NGPU $LOCAL_RANK $*"\n', encoding="utf-8")
         result = self.run_train("--training.steps=3", CONFIG_FILE="x.toml", COMM_MODE="fake_backend", NGPU="4096")
         self.assertEqual(result.stdout, "4096 0 --job.config_file x.toml --comm.mode=fake_backend --training.steps=3\n")
         self.assertIn("Running with comm_mode=fake_backend", result.stderr)

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,12 +22,33 @@ struct CollectiveCall {
   const std::vector<std::int64_t>* peers = nullptr;
 };
 
+/// A collective whose wait says nothing of its end: on a GPU it makes a stream wait and returns.
+class UnderWay {
+ public:
+  /// It is to have ended within `limit` of its start.
+  explicit UnderWay(std::chrono::milliseconds limit) : limit_(limit) {}
+  virtual ~UnderWay() = default;
+
+  std::chrono::milliseconds limit() const { return limit_; }
+  /// Never blocks. Any thread. Throws std::exception with the back end's error where it failed.
+  virtual bool has_ended() = 0;
+
+ private:
+  std::chrono::milliseconds limit_;
+};
+
 /// Is told of every collective of a rank. Called by the thread that starts or waits.
 class CollectiveObserver {
  public:
   virtual ~CollectiveObserver() = default;
-  /// Returns a number that `finished` and `explain` get back.
+  /// Returns a number that the others get back.
   virtual std::uint64_t started(const CollectiveCall& call) = 0;
+  /// Right after the start of one whose wait will say nothing: whether it is followed from now on, so that
+  /// its wait does not count as its end.
+  virtual bool follow(std::uint64_t id, const CollectiveCall& call,
+                      std::unique_ptr<UnderWay> work) {
+    return false;
+  }
   virtual void finished(std::uint64_t id) = 0;
   /// One message for a collective that failed with `error`: who is missing, where, why.
   virtual std::string explain(std::uint64_t id, const CollectiveCall& call,

@@ -29,6 +29,8 @@ class Groups {
   ProcessGroup& world() const;
   /// How long a collective may take from now on, in all groups.
   void set_timeout(std::chrono::milliseconds timeout);
+  /// After the last collective, on all ranks alike.
+  void shut_down();
 
  private:
   std::unique_ptr<ProcessGroup> alone_;

@@ -19,20 +19,23 @@ class Store;
 
 namespace titan::comm {
 
-/// What LibTorch's process groups on NCCL read from the environment.
-struct NcclTraces {
-  /// Collectives that the flight recorder keeps; 0: none, and nothing is written on a time-out.
-  std::int64_t buffer_size = 20'000;
-  /// Each rank writes its flight recorder to this path followed by its number.
-  std::string file_prefix;
+/// What NCCL and LibTorch's process groups on it read from the environment.
+struct NcclSettings {
+  /// Collectives that LibTorch's flight recorder keeps; 0: none, and nothing is written on a time-out.
+  std::int64_t trace_buffer_size = 20'000;
+  /// Each rank writes its flight recorder to this path followed by its number. Its folder is made.
+  std::string trace_prefix;
+  /// Sums in one order on every run: not by NVLink's switches, which add in the order of arrival.
+  bool deterministic = false;
 };
 
 /// Ranks that are processes with one GPU each: `device` is this rank's. A wait makes the current
-/// stream wait, not the CPU. Sums are NCCL's. Sets the environment variables for `traces`, with a
-/// warning where one was set to something else. Throws RunError where `libtitan_cuda.so` is not
-/// loaded: find the accelerator first. `store` outlives the back end and its groups.
+/// stream wait, not the CPU; a collective's end is what an observer that follows it sees. Sums are NCCL's.
+/// Sets the environment variables for `settings`, with a warning where one was set to something else; an
+/// NCCL_ALGO that is set stays. Throws RunError where `libtitan_cuda.so` is not loaded: find the
+/// accelerator first. `store` outlives the back end and its groups.
 std::unique_ptr<Backend> make_nccl_backend(Store& store, std::int64_t rank, c10::Device device,
-                                           const NcclTraces& traces);
+                                           const NcclSettings& settings);
 
 /// One group as `libtitan_cuda.so` makes it.
 struct NcclGroupRequest {

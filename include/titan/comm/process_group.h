@@ -23,6 +23,8 @@ class BackendWork {
   /// Until the results are there: on a CPU for the caller, on a GPU for its current stream. Throws
   /// std::exception.
   virtual void wait() = 0;
+  /// For who wants to know its end where `wait` does not last until then; null where it does.
+  virtual std::unique_ptr<UnderWay> under_way() { return nullptr; }
 };
 
 /// A collective under way. It holds on to its tensors until the wait is over; to drop it is to
@@ -101,6 +103,9 @@ class ProcessGroup {
 
   /// How long a wait may last from now on.
   virtual void set_timeout(std::chrono::milliseconds timeout) = 0;
+  /// After the last collective, on all ranks alike: takes leave of the others. A group that is destroyed
+  /// without it is taken for one whose rank has failed.
+  virtual void shut_down() {}
 
  protected:
   using StartedWork = std::unique_ptr<BackendWork>;

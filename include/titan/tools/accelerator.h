@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "titan/tools/device_facts.h"
+#include "titan/tools/launch_environment.h"
 
 namespace titan::tools {
 
@@ -23,6 +24,9 @@ struct DeviceMemory {
 class Accelerator {
  public:
   virtual ~Accelerator() = default;
+  /// Why its GPUs cannot be used although there are some, and what to do; empty where they can. Asked
+  /// first.
+  virtual std::string why_unusable() const { return {}; }
   virtual int device_count() const = 0;
   virtual DeviceFacts facts(int index) const = 0;
   virtual DeviceMemory peak_memory(int index) const = 0;
@@ -42,11 +46,17 @@ class Accelerator {
 struct AcceleratorSearch {
   Accelerator* accelerator = nullptr;
   std::string reason;
+  /// Whether the reason is one to put right: there is a GPU, but it cannot be used.
+  bool unusable = false;
 };
 
 /// Loads `libtitan_cuda.so` beside the program, and with it LibTorch's CUDA libraries (350 MB),
 /// when an NVIDIA driver shows a GPU. Call it before the first tensor is made: LibTorch looks for
 /// its CUDA half only once.
 AcceleratorSearch find_accelerator();
+
+/// Which of this process's `gpus` (at least one) is its rank's: the one of its local rank, or the only one that a
+/// launcher shows it (Slurm's --gpus-per-task=1). Throws RunError where there is none for it.
+int gpu_of_rank(const LaunchEnvironment& launch, int gpus);
 
 }  // namespace titan::tools

@@ -8,6 +8,7 @@
 #include "titan/base/errors.h"
 #include "unit/comm/plain_gloo.h"
 #include "unit/comm/rank_threads.h"
+#include "unit/comm/stream_backend.h"
 
 namespace titan::comm::test {
 namespace {
@@ -53,6 +54,71 @@ TEST(C10dGroup, EveryCollectiveReachesTheBackEnd) {
         .wait();
     EXPECT_EQ(theirs[2].item<float>(), static_cast<float>(2 - rank));
   });
+}
+
+/// What is followed, as an observer gets it.
+class Follower : public CollectiveObserver {
+ public:
+  std::uint64_t started(const CollectiveCall&) override { return 7; }
+  bool follow(std::uint64_t id, const CollectiveCall& call,
+              std::unique_ptr<UnderWay> work) override {
+    EXPECT_EQ(id, 7U);
+    EXPECT_EQ(call.operation, "all_reduce");
+    followed = std::move(work);
+    return true;
+  }
+  void finished(std::uint64_t) override { ++finished_waits; }
+  std::string explain(std::uint64_t, const CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+
+  std::unique_ptr<UnderWay> followed;
+  int finished_waits = 0;
+};
+
+class StreamGroup : public testing::Test {
+ protected:
+  c10::intrusive_ptr<StreamBackend> backend_ = c10::make_intrusive<StreamBackend>(0, 2);
+  Follower follower_;
+  C10dGroup group_{{"fsdp", {0, 1}, 0, &follower_}, backend_, at::kCPU, std::chrono::seconds(9)};
+};
+
+TEST_F(StreamGroup, AWaitIsNotTheEndOfWorkThatIsFollowed) {
+  group_.all_reduce(at::full({1}, 1.0)).wait();
+  ASSERT_NE(follower_.followed, nullptr);
+  EXPECT_EQ(follower_.followed->limit(), std::chrono::seconds(9));
+  EXPECT_FALSE(follower_.followed->has_ended());
+  EXPECT_EQ(follower_.finished_waits, 0) << "nobody has seen its end";
+  backend_->works.front()->ended = true;
+  EXPECT_TRUE(follower_.followed->has_ended());
+}
+
+TEST_F(StreamGroup, TheErrorOfWorkIsThrownWhereItsEndIsAskedFor) {
+  group_.all_reduce(at::full({1}, 1.0)).wait();
+  backend_->works.front()->error = std::make_exception_ptr(std::runtime_error("link down"));
+  backend_->works.front()->ended = true;
+  EXPECT_THROW(follower_.followed->has_ended(), std::runtime_error);
+}
+
+TEST_F(StreamGroup, TheBackEndGivesUpLongAfterTheObserver) {
+  EXPECT_GE(backend_->timeout, std::chrono::minutes(5));
+  group_.set_timeout(std::chrono::seconds(3));
+  EXPECT_GE(backend_->timeout, std::chrono::minutes(5));
+  group_.all_reduce(at::full({1}, 1.0));
+  EXPECT_EQ(follower_.followed->limit(), std::chrono::seconds(3));
+}
+
+TEST_F(StreamGroup, TakesLeaveOfTheOthers) {
+  EXPECT_EQ(backend_->shutdowns, 0);
+  group_.shut_down();
+  EXPECT_EQ(backend_->shutdowns, 1);
+}
+
+TEST(C10dGroup, IsWhereItsTensorsAre) {
+  const at::Device gpu(at::kCUDA, 0);
+  const C10dGroup group({"fsdp", {0, 1}, 0, nullptr}, c10::make_intrusive<StreamBackend>(0, 2), gpu,
+                        std::chrono::seconds(9));
+  EXPECT_EQ(group.device(), gpu);
 }
 
 TEST(C10dGroup, ARankMakesNoGroupThatItIsNotIn) {

@@ -10,8 +10,10 @@
 
 #include <cstdlib>
 
+#include "support/temporary_folder.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
+#include "titan/base/file_system.h"
 #include "titan/comm/local_backend.h"
 
 namespace titan::comm {
@@ -34,16 +36,54 @@ TEST(NcclBackend, ItsGroupsComeFromTheCudaParts) {
   ASSERT_NE(library, nullptr) << dlerror();
   ::setenv("TORCH_FR_BUFFER_SIZE", "7", 1);
   LocalWorld world(1);
-  const auto backend = make_nccl_backend(world.store(), 0, kDevice, {500, "traces/rank_"});
+  const test::TemporaryFolder folder;
+  const std::string prefix = folder / "traces/rank_";
+  const auto backend = make_nccl_backend(world.store(), 0, kDevice, {500, prefix});
   EXPECT_EQ(backend->name(), "nccl");
   EXPECT_STREQ(std::getenv("TORCH_NCCL_ASYNC_ERROR_HANDLING"), "3");
   EXPECT_STREQ(std::getenv("TORCH_FR_BUFFER_SIZE"), "500");
   EXPECT_STREQ(std::getenv("TORCH_NCCL_DUMP_ON_TIMEOUT"), "1");
-  EXPECT_STREQ(std::getenv("TORCH_FR_DUMP_TEMP_FILE"), "traces/rank_");
+  EXPECT_EQ(std::getenv("TORCH_FR_DUMP_TEMP_FILE"), prefix);
+  EXPECT_TRUE(base::posix_file_system().is_directory(folder / "traces"));
+  EXPECT_EQ(std::getenv("NCCL_ALGO"), nullptr);
   if (access("/dev/nvidiactl", F_OK) == 0) GTEST_SKIP() << "there is a GPU";
   const auto make = [&] { backend->make_group("world", {0}, std::chrono::seconds(5), nullptr); };
   EXPECT_THAT(message_of<RunError>(make), HasSubstr("rank 0 cannot make group 'world': "));
 }
+
+TEST(NcclBackend, NoTracesMeansNoneAnywhere) {
+  ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+  LocalWorld world(1);
+  make_nccl_backend(world.store(), 0, kDevice, {0, ""});
+  EXPECT_STREQ(std::getenv("TORCH_FR_BUFFER_SIZE"), "0");
+  EXPECT_STREQ(std::getenv("TORCH_NCCL_DUMP_ON_TIMEOUT"), "0");
+}
+
+TEST(NcclBackend, DeterminismKeepsSumsOutOfTheSwitches) {
+  ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+  LocalWorld world(1);
+  make_nccl_backend(world.store(), 0, kDevice, {0, "", true});
+  EXPECT_STREQ(std::getenv("NCCL_ALGO"), "^NVLS");
+  ::setenv("NCCL_ALGO", "Ring", 1);
+  make_nccl_backend(world.store(), 0, kDevice, {0, "", true});
+  EXPECT_STREQ(std::getenv("NCCL_ALGO"), "Ring") << "what the user has chosen stays";
+  ::unsetenv("NCCL_ALGO");
+}
+
+/// Keeps what it is to follow.
+class Follower : public CollectiveObserver {
+ public:
+  std::uint64_t started(const CollectiveCall&) override { return 1; }
+  bool follow(std::uint64_t, const CollectiveCall&, std::unique_ptr<UnderWay> work) override {
+    followed = std::move(work);
+    return true;
+  }
+  void finished(std::uint64_t) override {}
+  std::string explain(std::uint64_t, const CollectiveCall&, std::string_view error) override {
+    return std::string(error);
+  }
+  std::unique_ptr<UnderWay> followed;
+};
 
 class OneRankNccl : public testing::Test {
  protected:
@@ -109,6 +149,22 @@ TEST_F(OneRankNccl, CollectivesRunBesideWhatIsQueuedAndTheirResultsAreWaitedFor)
   }
   for (Work& work : works) work.wait();
   for (const at::Tensor& output : outputs) EXPECT_TRUE(output.equal(numbers(1 << 20)));
+}
+
+TEST_F(OneRankNccl, TheEndOfACollectiveIsSeenWhenTheGpuComesThere) {
+  Follower follower;
+  const auto group = backend_->make_group("seen", {0}, std::chrono::seconds(60), &follower);
+  const at::Tensor tensor = numbers(64);
+  group->all_reduce(tensor).wait();  // makes the communicator
+  EXPECT_TRUE(tensor.equal(numbers(64)));
+  const at::Tensor matrix = numbers(1 << 26).view({8192, 8192});
+  for (int i = 0; i < 20; ++i) matrix.mm(matrix);  // far more than the host needs to ask
+  group->all_reduce(tensor).wait();
+  EXPECT_FALSE(follower.followed->has_ended()) << "the wait has only ordered the stream";
+  EXPECT_TRUE(tensor.equal(numbers(64)));
+  EXPECT_TRUE(follower.followed->has_ended());
+  follower.followed.reset();
+  group->shut_down();
 }
 
 TEST_F(OneRankNccl, AGroupCanBeMadeTwice) {

@@ -15,6 +15,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/local_backend.h"
+#include "unit/comm/stream_backend.h"
 
 namespace titan::watch {
 namespace {
@@ -105,6 +106,66 @@ TEST_F(WatchTest, NamesTheRankThatDoesNotCome) {
   EXPECT_THAT(read("rank_0.json"), HasSubstr("\"profiling_name\": \"barrier\""));
   EXPECT_THAT(read("rank_1.stack.txt"), HasSubstr("in forward of step 7"));
   EXPECT_THAT(read("rank_2.stack.txt"), AllOf(HasSubstr("in data of step 7"), HasSubstr("#2  ")));
+}
+
+std::unique_ptr<comm::ProcessGroup> stream_group(
+    const c10::intrusive_ptr<comm::test::StreamBackend>& backend, Watch& watch,
+    milliseconds limit) {
+  return comm::test::make_stream_group(backend, {0, 1, 2}, &watch, limit);
+}
+
+TEST_F(WatchTest, NamesTheRankThatDoesNotComeAlsoWhereAWaitReturnsAtOnce) {
+  const auto watch = make_watch(setup(0, 3));
+  const auto present = make_watch(setup(1, 3));
+  const auto absent = make_watch(setup(2, 3));
+  watch->enter_phase("forward", 7);
+  present->enter_phase("forward", 7);
+  absent->enter_phase("data", 7);
+  const auto backend = c10::make_intrusive<comm::test::StreamBackend>(0, 3);
+  const auto fsdp = stream_group(backend, *watch, milliseconds(500));
+  const auto fsdp_of_1 = stream_group(c10::make_intrusive<comm::test::StreamBackend>(1, 3),
+                                      *present, std::chrono::minutes(9));
+  fsdp_of_1->all_reduce(at::zeros({1})).wait();
+  const auto start = std::chrono::steady_clock::now();
+  fsdp->all_reduce(at::zeros({1})).wait();
+  const std::string ended_ranks = ended();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  EXPECT_THAT(ended_ranks,
+              AllOf(HasSubstr("rank 2 (host here, pid "),
+                    HasSubstr(") never entered all_reduce #1 of fsdp; it is in data of step 7"),
+                    HasSubstr("comm.train_timeout_seconds")));
+  EXPECT_THAT(read("rank_0.stack.txt"), HasSubstr("in forward of step 7"));
+  EXPECT_THAT(read("rank_0.json"), HasSubstr("\"state\": \"failed\""));
+}
+
+TEST_F(WatchTest, TheErrorOfWorkThatNobodyWaitsForEndsTheJob) {
+  const auto watch = make_watch(setup(0, 3));
+  const auto present = make_watch(setup(1, 3));
+  make_watch(setup(2, 3))->leave("cannot read data.jsonl");
+  const auto backend = c10::make_intrusive<comm::test::StreamBackend>(0, 3);
+  const auto fsdp = stream_group(backend, *watch, std::chrono::minutes(9));
+  fsdp->all_reduce(at::zeros({1}));
+  const auto& work = backend->works.front();
+  work->error = std::make_exception_ptr(std::runtime_error("remote process exited"));
+  work->ended = true;
+  EXPECT_THAT(ended(), AllOf(HasSubstr("rank 2"), HasSubstr("ended with an error: cannot read"),
+                             HasSubstr("remote process exited")));
+}
+
+TEST_F(WatchTest, WorkThatEndsInTimeIsNoFailure) {
+  const auto watch = make_watch(setup(0, 3));
+  const auto backend = c10::make_intrusive<comm::test::StreamBackend>(0, 3);
+  const auto fsdp = stream_group(backend, *watch, milliseconds(400));
+  for (int i = 0; i < 3; ++i) fsdp->all_reduce(at::zeros({1})).wait();
+  std::this_thread::sleep_for(milliseconds(200));
+  for (const auto& work : backend->works) {
+    EXPECT_GT(work.use_count(), 1U) << "kept until it has ended";
+    work->ended = true;
+  }
+  std::this_thread::sleep_for(milliseconds(500));
+  for (const auto& work : backend->works) EXPECT_EQ(work.use_count(), 1U) << "not a second longer";
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(ended_, "");
 }
 
 TEST_F(WatchTest, MessagesDoNotHideWhoDidNotCome) {
