@@ -137,7 +137,7 @@ class Search {
     for (const std::int64_t experts : factors_) {
       layout.ep = experts;
       if (experts > largest_.ep || !mesh::expert_tensor_fits(layout) ||
-          !mesh::experts_divide(layout)) {
+          !mesh::experts_divide(layout) || (fits_ && !fits_(layout))) {
         continue;
       }
       if (experts >= wanted_.ep) {

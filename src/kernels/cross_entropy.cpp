@@ -32,6 +32,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr std::int64_t kLogitsAtOnce = std::int64_t{1} << 24;
+constexpr std::int64_t kLogitsAtOnceOnGpu =
+    std::int64_t{1} << 27;  // half a gigabyte in fp32: launches cost less than products
 constexpr std::int64_t kFewestRows = 256;
 
 Tensor lse_shape(Tensor& logits, bool) { return at::empty({logits.size(0)}, logits.options()); }
@@ -103,9 +105,10 @@ class Rows {
   Tensor place_;
 };
 
-std::int64_t rows_at_once(const CrossEntropyOptions& options, std::int64_t vocabulary) {
+std::int64_t rows_at_once(const CrossEntropyOptions& options, const Tensor& weight) {
   if (options.rows > 0) return options.rows;
-  return std::max(kFewestRows, kLogitsAtOnce / std::max<std::int64_t>(1, vocabulary));
+  const std::int64_t logits = weight.is_cuda() ? kLogitsAtOnceOnGpu : kLogitsAtOnce;
+  return std::max(kFewestRows, logits / std::max<std::int64_t>(1, weight.size(0)));
 }
 
 /// The loss, and with `gradient` what it is differentiated by, for hidden states and weight of one type.
@@ -121,7 +124,7 @@ Losses compute(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
   Losses all;
   all.sum = at::zeros({}, hidden.options().dtype(at::kFloat));
   if (by_hidden) all.hidden = at::empty(hidden.sizes(), hidden.options());
-  const std::int64_t at_once = rows_at_once(options, weight.size(0));
+  const std::int64_t at_once = rows_at_once(options, weight);
   for (std::int64_t first = 0; first < hidden.size(0); first += at_once) {
     const std::int64_t count = std::min(at_once, hidden.size(0) - first);
     const Tensor some = hidden.narrow(0, first, count);

@@ -46,7 +46,7 @@ class BadConfigTest(TitanTest):
                             '[training]\ndataset_path = "no/data"\nstepz = 3\n[checkpoint]\nenable = true\n'
                             'initial_load_path = "no/start"\nexclude_from_loading = ["data_loader"]\n')
         message = self.refused("--check", config=config, small=False)
-        for part in ("bad.toml:2:8: ", "Registered: llama3", "bad.toml:3:", '"no/assets" does not exist', "bad.toml:4:", "mine",
+        for part in ("bad.toml:2:8: ", "Registered: deepseek_v3, llama3", "bad.toml:3:", '"no/assets" does not exist', "bad.toml:4:", "mine",
                      "bad.toml:6:", '"no/data" does not exist', "bad.toml:7:1: unknown option", "bad.toml:10:",
                      '"no/start" does not exist', "bad.toml:11:", "did you mean 'dataloader'"):
             self.assertIn(part, message)
@@ -62,10 +62,13 @@ class BadConfigTest(TitanTest):
         for argument in ("--fault_tolerance.enable", "--activation_checkpoint.mode=memory_budget"):
             self.assertIn("not available in this build yet", self.refused(argument), argument)
 
-    def test_parallelism_that_is_not_there_yet_is_refused_before_ranks_meet(self):
+    def test_parallelism_that_a_model_has_no_use_for_is_refused_before_ranks_meet(self):
         ranks = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-        self.assertIn("not available in this build yet: expert parallelism",
-                      self.refused("--parallelism.expert_parallel_degree=2", env=ranks))
+        message = self.refused("--parallelism.expert_parallel_degree=2", env=ranks)
+        self.assertIn("parallelism.expert_parallel_degree = 2: llama3 tiny cannot be cut so: the model has no experts", message)
+        nearest = message.partition("nearest valid layouts:")[2]
+        self.assertTrue(nearest)
+        self.assertNotIn("expert_parallel_degree", nearest)
 
     def test_a_launcher_that_says_half_or_nonsense(self):
         self.assertIn("WORLD_SIZE", self.refused(env={"WORLD_SIZE": "two"}))

@@ -2,6 +2,7 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/_grouped_mm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -73,6 +74,34 @@ Tensor weights_gradient(const Tensor& gradient, const Tensor& rows, const Tensor
   return output;
 }
 
+// On a GPU one kernel takes all groups, and reads where they end there: nobody waits for the counts.
+
+/// Rows of what the kernel reads begin at multiples of 16 bytes.
+bool takes_groups(const Tensor& a, const Tensor& b) {
+  constexpr std::int64_t kAligned = 8;
+  return a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16 &&
+         a.size(-1) % kAligned == 0 && b.size(-1) % kAligned == 0 && a.numel() > 0;
+}
+
+Tensor ends_of(const Tensor& counts) { return counts.cumsum(0).to(at::kInt); }
+
+Tensor product_on_gpu(const Tensor& rows, const Tensor& weights, const Tensor& counts) {
+  if (!takes_groups(rows, weights)) return product(rows, weights, counts);
+  return at::_grouped_mm(rows.contiguous(), weights.transpose(1, 2), ends_of(counts));
+}
+
+Tensor rows_gradient_on_gpu(const Tensor& gradient, const Tensor& weights, const Tensor& counts) {
+  if (!takes_groups(gradient, weights)) return rows_gradient(gradient, weights, counts);
+  return at::_grouped_mm(gradient.contiguous(), weights, ends_of(counts));
+}
+
+Tensor weights_gradient_on_gpu(const Tensor& gradient, const Tensor& rows, const Tensor& counts) {
+  if (!takes_groups(gradient, rows)) return weights_gradient(gradient, rows, counts);
+  Tensor output = at::_grouped_mm(gradient.contiguous().t(), rows.contiguous(), ends_of(counts));
+  // What the kernel leaves in place of a group without rows is anything.
+  return output.masked_fill_((counts == 0).view({-1, 1, 1}), 0.0);
+}
+
 c10::TypedOperatorHandle<Operator> find(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Operator>();
 }
@@ -139,6 +168,11 @@ TORCH_LIBRARY_FRAGMENT(titan, library) {
   define(library,
          "grouped_product_weights_gradient(Tensor gradient, Tensor rows, Tensor counts) -> Tensor",
          weights_gradient);
+  library.impl("grouped_product", torch::dispatch(c10::DispatchKey::CUDA, product_on_gpu));
+  library.impl("grouped_product_rows_gradient",
+               torch::dispatch(c10::DispatchKey::CUDA, rows_gradient_on_gpu));
+  library.impl("grouped_product_weights_gradient",
+               torch::dispatch(c10::DispatchKey::CUDA, weights_gradient_on_gpu));
   library.impl("grouped_product", torch::dispatch(c10::DispatchKey::Autograd, with_derivative));
   library.impl("grouped_product", torch::dispatch(c10::DispatchKey::AutocastCPU,
                                                   in_autocast_type<c10::DispatchKey::AutocastCPU>));

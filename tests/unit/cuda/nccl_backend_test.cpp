@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <string>
 
 #include "support/temporary_folder.h"
 #include "support/throws.h"
@@ -24,6 +26,11 @@ using titan::test::message_of;
 
 const c10::Device kDevice(c10::kCUDA, 0);
 
+/// Beside this program, wherever both were copied.
+std::string cuda_library() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libtitan_cuda.so";
+}
+
 TEST(NcclBackend, WithoutTheCudaPartsItSaysSo) {
   if (dlsym(RTLD_DEFAULT, "titan_nccl_groups") != nullptr) GTEST_SKIP() << "they are loaded";
   LocalWorld world(1);
@@ -32,7 +39,7 @@ TEST(NcclBackend, WithoutTheCudaPartsItSaysSo) {
 }
 
 TEST(NcclBackend, ItsGroupsComeFromTheCudaParts) {
-  void* library = dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL);
+  void* library = dlopen(cuda_library().c_str(), RTLD_NOW | RTLD_GLOBAL);
   ASSERT_NE(library, nullptr) << dlerror();
   ::setenv("TORCH_FR_BUFFER_SIZE", "7", 1);
   LocalWorld world(1);
@@ -52,7 +59,7 @@ TEST(NcclBackend, ItsGroupsComeFromTheCudaParts) {
 }
 
 TEST(NcclBackend, NoTracesMeansNoneAnywhere) {
-  ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+  ASSERT_NE(dlopen(cuda_library().c_str(), RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   LocalWorld world(1);
   make_nccl_backend(world.store(), 0, kDevice, {0, ""});
   EXPECT_STREQ(std::getenv("TORCH_FR_BUFFER_SIZE"), "0");
@@ -60,7 +67,7 @@ TEST(NcclBackend, NoTracesMeansNoneAnywhere) {
 }
 
 TEST(NcclBackend, DeterminismKeepsSumsOutOfTheSwitches) {
-  ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+  ASSERT_NE(dlopen(cuda_library().c_str(), RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   LocalWorld world(1);
   make_nccl_backend(world.store(), 0, kDevice, {0, "", true});
   EXPECT_STREQ(std::getenv("NCCL_ALGO"), "^NVLS");
@@ -90,7 +97,7 @@ class OneRankNccl : public testing::Test {
   void SetUp() override {
     if (access("/dev/nvidiactl", F_OK) != 0) GTEST_SKIP() << "there is no GPU";
     // Before the first tensor: LibTorch looks for its CUDA half once.
-    ASSERT_NE(dlopen(TITAN_CUDA_LIBRARY, RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+    ASSERT_NE(dlopen(cuda_library().c_str(), RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
     backend_ = make_nccl_backend(world_.store(), 0, kDevice, {});
     group_ = backend_->make_group("world", {0}, std::chrono::seconds(60), nullptr);
   }

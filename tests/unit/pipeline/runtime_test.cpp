@@ -61,13 +61,20 @@ class Block : public nn::Module {
 class SeenSharding : public parallel::Sharding {
  public:
   SeenSharding(std::int64_t stage, Seen& seen) : stage_(stage), seen_(seen) {}
-  void unshard() override { seen_.push_back(concat(stage_, " gathered")); }
-  void reshard() override { seen_.push_back(concat(stage_, " given back")); }
+  // What is gathered already is not gathered again.
+  void unshard() override {
+    if (!std::exchange(is_gathered_, true)) seen_.push_back(concat(stage_, " gathered"));
+  }
+  void reshard() override {
+    is_gathered_ = false;
+    seen_.push_back(concat(stage_, " given back"));
+  }
   void reduce_gradients() override { seen_.push_back(concat(stage_, " summed")); }
 
  private:
   std::int64_t stage_;
   Seen& seen_;
+  bool is_gathered_ = false;
 };
 
 class SeenMessages : public comm::CollectiveObserver {
