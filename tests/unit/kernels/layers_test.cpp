@@ -59,7 +59,8 @@ void expect_like(const Function& fast, const Function& reference, const Tensors&
 }
 
 TEST(Layers, RmsNorm) {
-  for (const std::int64_t dim : {256, 40, 7, 1}) {
+  // A norm of one number is 1 wherever it is: its gradient is what cancelling leaves, which has no digits to compare.
+  for (const std::int64_t dim : {256, 40, 7}) {
     SCOPED_TRACE(dim);
     expect_like([](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); },
                 [dim](const Tensors& x) { return at::rms_norm(x[0], {dim}, x[1], 1e-5); },
