@@ -1,5 +1,6 @@
 #include "titan/kernels/layers.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linear.h>
@@ -23,6 +24,11 @@ namespace {
 using at::Tensor;
 using Tensors = std::vector<Tensor>;
 using Function = std::function<Tensor(const Tensors&)>;
+
+class Layers : public testing::Test {
+ protected:
+  Layers() { at::manual_seed(1); }
+};
 
 /// The result, and the gradients by the inputs where `gradient` comes in.
 Tensors differentiate(const Function& function, const Tensors& inputs, const Tensor& gradient) {
@@ -58,7 +64,7 @@ void expect_like(const Function& fast, const Function& reference, const Tensors&
   }
 }
 
-TEST(Layers, RmsNorm) {
+TEST_F(Layers, RmsNorm) {
   // A norm of one number is 1 wherever it is: its gradient is what cancelling leaves, which has no digits to compare.
   for (const std::int64_t dim : {256, 40, 7}) {
     SCOPED_TRACE(dim);
@@ -68,7 +74,7 @@ TEST(Layers, RmsNorm) {
   }
 }
 
-TEST(Layers, Swiglu) {
+TEST_F(Layers, Swiglu) {
   for (const std::int64_t dim : {64, 33, 9000}) {
     SCOPED_TRACE(dim);
     expect_like([](const Tensors& x) { return swiglu(x[0], x[1]); },
@@ -77,7 +83,7 @@ TEST(Layers, Swiglu) {
   }
 }
 
-TEST(Layers, SwigluShowsWhatIsNoNumber) {
+TEST_F(Layers, SwigluShowsWhatIsNoNumber) {
   const Tensor a = at::randn({1, 37});
   a[0][5] = std::numeric_limits<float>::quiet_NaN();
   a[0][36] = std::numeric_limits<float>::quiet_NaN();
@@ -86,7 +92,7 @@ TEST(Layers, SwigluShowsWhatIsNoNumber) {
   EXPECT_TRUE(y[0][5].isnan().item<bool>());
 }
 
-TEST(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
+TEST_F(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
   for (const std::int64_t rows : {1, 2}) {
     SCOPED_TRACE(rows);
     const Tensor angle = at::randn({rows, 21, 1, 12});
@@ -100,7 +106,7 @@ TEST(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
   }
 }
 
-TEST(Layers, RotateTakesViews) {
+TEST_F(Layers, RotateTakesViews) {
   const Tensor angle = at::randn({1, 21, 1, 12});
   const Tensor table = at::polar(at::ones_like(angle), angle);
   const Tensor x = at::randn({2, 3, 21, 24});
@@ -108,7 +114,7 @@ TEST(Layers, RotateTakesViews) {
       rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
 }
 
-TEST(Layers, LinearWithEitherLibrary) {
+TEST_F(Layers, LinearWithEitherLibrary) {
   for (const Products library : {Products::kBlas, Products::kOneDnn}) {
     const ProductsScope scope(library);
     expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
