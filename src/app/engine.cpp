@@ -15,7 +15,11 @@ class TorchEngine : public Engine {
   TorchEngine() {
     // c10d warns of a lost connection with a C++ stack, on every rank and again and again; the ranks
     // report it in one sentence.
+    // Here and not where it matters, because other ranks may be threads that read the environment.
     ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+    // Kineto's remarks on every start and stop of a trace are silenced, as TorchTitan does; who sets the
+    // variable hears them.
+    ::setenv("KINETO_LOG_LEVEL", "5", 0);
     c10::initLogging();
     register_all();
   }

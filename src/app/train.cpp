@@ -3,6 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -178,6 +179,8 @@ std::unique_ptr<JobRank> join_job(const JobSetup& setup) {
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times) {
   const config::JobConfig& config = command.config;
   startup_times.finish("libraries");
+  // cuBLAS's products have the same bits every time only so. Before there are other threads: they read the environment.
+  if (config.debug.deterministic) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
   tools::log_info("titan_train version: ", version());
   const tools::LaunchEnvironment launch = tools::read_launch_environment();
   std::unique_ptr<base::FileLock> dump_folder_lock;

@@ -5,7 +5,6 @@
 #include <torch/csrc/profiler/kineto_shim.h>
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 
@@ -47,11 +46,7 @@ TraceRecorder::TraceRecorder(base::FileSystem& files, at::Device device, std::in
                              std::int64_t world_size)
     : files_(files),
       device_(device),
-      rank_json_(concat(R"({"rank": )", rank, R"(, "world_size": )", world_size, "}")) {
-  // Kineto reads it when it is first used. Its remarks on every start and stop are silenced, as
-  // TorchTitan does; who sets the variable hears them.
-  setenv("KINETO_LOG_LEVEL", "5", /*overwrite=*/0);
-}
+      rank_json_(concat(R"({"rank": )", rank, R"(, "world_size": )", world_size, "}")) {}
 
 TraceRecorder::~TraceRecorder() { drop(); }
 

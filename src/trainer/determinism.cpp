@@ -2,8 +2,6 @@
 
 #include <ATen/Context.h>
 
-#include <cstdlib>
-
 #include "titan/tools/logging.h"
 
 namespace titan::trainer {
@@ -16,7 +14,6 @@ void use_deterministic_algorithms(const config::Debug& debug) {
   context.setBenchmarkCuDNN(false);
   // Every empty tensor would be filled first, which changes no result of ours and costs time.
   context.setDeterministicFillUninitializedMemory(false);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
 }
 
 }  // namespace titan::trainer
