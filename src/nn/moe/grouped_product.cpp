@@ -83,23 +83,28 @@ bool takes_groups(const Tensor& a, const Tensor& b) {
          a.size(-1) % kAligned == 0 && b.size(-1) % kAligned == 0 && a.numel() > 0;
 }
 
-Tensor ends_of(const Tensor& counts) { return counts.cumsum(0).to(at::kInt); }
+/// Counts of expert parallelism are on the host, which had to know them.
+Tensor ends_of(const Tensor& counts, at::Device device) {
+  return counts.to(device, /*non_blocking=*/true).cumsum(0).to(at::kInt);
+}
 
 Tensor product_on_gpu(const Tensor& rows, const Tensor& weights, const Tensor& counts) {
   if (!takes_groups(rows, weights)) return product(rows, weights, counts);
-  return at::_grouped_mm(rows.contiguous(), weights.transpose(1, 2), ends_of(counts));
+  return at::_grouped_mm(rows.contiguous(), weights.transpose(1, 2),
+                         ends_of(counts, weights.device()));
 }
 
 Tensor rows_gradient_on_gpu(const Tensor& gradient, const Tensor& weights, const Tensor& counts) {
   if (!takes_groups(gradient, weights)) return rows_gradient(gradient, weights, counts);
-  return at::_grouped_mm(gradient.contiguous(), weights, ends_of(counts));
+  return at::_grouped_mm(gradient.contiguous(), weights, ends_of(counts, weights.device()));
 }
 
 Tensor weights_gradient_on_gpu(const Tensor& gradient, const Tensor& rows, const Tensor& counts) {
   if (!takes_groups(gradient, rows)) return weights_gradient(gradient, rows, counts);
-  Tensor output = at::_grouped_mm(gradient.contiguous().t(), rows.contiguous(), ends_of(counts));
+  Tensor output =
+      at::_grouped_mm(gradient.contiguous().t(), rows.contiguous(), ends_of(counts, rows.device()));
   // What the kernel leaves in place of a group without rows is anything.
-  return output.masked_fill_((counts == 0).view({-1, 1, 1}), 0.0);
+  return output.masked_fill_((counts == 0).view({-1, 1, 1}).to(output.device()), 0.0);
 }
 
 c10::TypedOperatorHandle<Operator> find(const char* name) {

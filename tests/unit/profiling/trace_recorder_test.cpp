@@ -4,8 +4,10 @@
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <signal.h>
 #include <sys/resource.h>
+#include <cstdlib>
 
 #include <filesystem>
 
@@ -96,6 +98,7 @@ TEST_F(TraceRecorderTest, KeepsNothingFromBeforeItsStart) {
 }
 
 TEST_F(TraceRecorderTest, SaysNothingOnTheConsole) {
+  ::setenv("KINETO_LOG_LEVEL", "5", /*overwrite=*/0);  // as the engine does when it is loaded
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   record();
