@@ -67,7 +67,7 @@ void print_warnings(const std::vector<std::string>& warnings) {
   }
 }
 
-/// Fast paths promise the same bits for any number of threads. MKL's products keep that when asked, at a cost of about 1 %;
+/// Fast paths promise the same bits for any number of threads. MKL's products keep that when asked, at a cost of 1 to 2 %;
 /// it reads this once, at its first product. Without fast paths a run has PyTorch's bits, which go by threads.
 void multiply_alike_on_all_threads() { setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0); }
 
