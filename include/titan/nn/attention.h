@@ -18,6 +18,7 @@ class InnerAttention : public Module, public FastPath {
  public:
   /// Without a scale it is 1 / √d.
   explicit InnerAttention(std::optional<double> scale = std::nullopt) : scale_(scale) {}
+  std::optional<double> scale() const { return scale_; }
 
  protected:
   Tensors forward(const Inputs& inputs) override;
