@@ -42,7 +42,7 @@ run() {
       ;;
     experts)
       export TITAN_EXPERT_MATRIX=full
-      program deepseek_v3_test && methods expert_parallel_test
+      program deepseek_v3_test && methods expert_parallel_test expert_checkpoint_test
       ;;
     *)
       echo "nightly: there is no part '$1'"
