@@ -1,4 +1,5 @@
 """Mixtures of experts on ranks: every layout trains as one process does, and goes on from every other's checkpoint."""
+import dataclasses
 import math
 import os
 import shutil
@@ -13,34 +14,44 @@ SAVED_AT = 3
 STEPS = 6
 
 
-def ranks_of(layout_of):
-    return math.prod(layout_of[0][:4])
+@dataclasses.dataclass
+class Layout:
+    degrees: tuple  # replicate, shard, tensor, pipeline, schedule: ranks.layout
+    ep: int = 1
+    etp: int = 1
+    cp: int = 1
+
+    def ranks(self):
+        return math.prod(self.degrees[:4]) * self.cp
+
+    def arguments(self):
+        return [*layout(*self.degrees), f"--parallelism.expert_parallel_degree={self.ep}",
+                f"--parallelism.expert_tensor_parallel_degree={self.etp}", f"--parallelism.context_parallel_degree={self.cp}"]
 
 
-# ((replicate, shard, tensor, pipeline, schedule), ep, etp)
-ONE = ((1, 1, 1), 1, 1)
-LAYOUTS = {"fsdp2": ((1, 2, 1), 1, 1), "fsdp2 ep2": ((1, 2, 1), 2, 1), "fsdp4 ep2": ((1, 4, 1), 2, 1), "ep4": ((1, 4, 1), 4, 1),
-           "tp2 ep2": ((1, 1, 2), 2, 1), "fsdp2 tp2 ep2 etp1": ((1, 2, 2), 2, 1), "fsdp2 tp2 ep2 etp2": ((1, 2, 2), 2, 2),
-           "pp2 ep2 1F1B": ((1, 2, 1, 2, "1F1B"), 2, 1), "pp2 ep2 Interleaved1F1B": ((1, 2, 1, 2, "Interleaved1F1B"), 2, 1)}
+ONE = Layout((1, 1, 1))
+LAYOUTS = {"fsdp2": Layout((1, 2, 1)), "fsdp2 ep2": Layout((1, 2, 1), ep=2), "fsdp4 ep2": Layout((1, 4, 1), ep=2),
+           "ep4": Layout((1, 4, 1), ep=4), "tp2 ep2": Layout((1, 1, 2), ep=2), "fsdp2 tp2 ep2 etp1": Layout((1, 2, 2), ep=2),
+           "fsdp2 tp2 ep2 etp2": Layout((1, 2, 2), ep=2, etp=2), "fsdp2 cp2 ep2": Layout((1, 2, 1), ep=2, cp=2),
+           "pp2 ep2 1F1B": Layout((1, 2, 1, 2, "1F1B"), ep=2), "pp2 ep2 Interleaved1F1B": Layout((1, 2, 1, 2, "Interleaved1F1B"), ep=2)}
 # With TITAN_EXPERT_MATRIX.
-MORE_LAYOUTS = {"pp2 ep2 DualPipeV": ((1, 2, 1, 2, "DualPipeV"), 2, 1), "pp2 ep2 ZBVZeroBubble": ((1, 2, 1, 2, "ZBVZeroBubble"), 2, 1),
-                "pp2 fsdp2 tp2 ep4": ((1, 2, 2, 2, "1F1B"), 4, 1), "hsdp2x2 ep2": ((2, 2, 1), 2, 1),
-                "fsdp4 tp2 ep8": ((1, 4, 2), 8, 1)}
+MORE_LAYOUTS = {"pp2 ep2 DualPipeV": Layout((1, 2, 1, 2, "DualPipeV"), ep=2),
+                "pp2 ep2 ZBVZeroBubble": Layout((1, 2, 1, 2, "ZBVZeroBubble"), ep=2),
+                "pp2 fsdp2 tp2 ep4": Layout((1, 2, 2, 2, "1F1B"), ep=4), "hsdp2x2 ep2": Layout((2, 2, 1), ep=2),
+                "fsdp4 tp2 ep8": Layout((1, 4, 2), ep=8), "cp4 ep4": Layout((1, 1, 1), ep=4, cp=4),
+                "fsdp2 tp2 cp2 ep4": Layout((1, 2, 2), ep=4, cp=2), "pp2 cp2 ep2": Layout((1, 1, 1, 2, "1F1B"), ep=2, cp=2)}
 if os.environ.get("TITAN_EXPERT_MATRIX"):
     LAYOUTS |= MORE_LAYOUTS
 
 
 class ExpertParallelTest(RanksCase):
     def trained(self, dump, layout_of, *args):
-        degrees, ep, etp = layout_of
         # The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them.
         data = self.tokens("data.u16", self.windows(ROWS))
         self.train("--model.flavor=tiny", "--training.dataset_path", data, f"--training.global_batch_size={ROWS}",
                    "--training.local_batch_size=4", "--lr_scheduler.warmup_steps=1", f"--lr_scheduler.total_steps={STEPS}",
                    "--optimizer.eps=1e-6", "--metrics.log_freq=1", "--comm.mode=local_tensor", "--job.dump_folder", self.path(dump),
-                   *layout(*degrees), f"--parallelism.expert_parallel_degree={ep}",
-                   f"--parallelism.expert_tensor_parallel_degree={etp}", "--checkpoint.enable", *args,
-                   env={"NGPU": str(ranks_of(layout_of))}, config=DEEPSEEK)
+                   *layout_of.arguments(), "--checkpoint.enable", *args, env={"NGPU": str(layout_of.ranks())}, config=DEEPSEEK)
         return [(r["loss"], r["grad_norm"]) for r in self.records(dump=dump)]
 
     def tensors(self, dump, step):

@@ -2,6 +2,7 @@
 #include "titan/models/llama4/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/compile.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/expert_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
@@ -66,6 +67,7 @@ std::shared_ptr<Sharding> parallelize_llama(protocols::ModelProtocol& model,
       model, tensor_plan(model, context.dims, computes_loss_in_parts(context.dims, parallelism)),
       context,
       parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
+  apply_context_parallel(model, "layers.*.attention.inner_attention", context, parallelism);
   apply_expert_parallel(model, kMixtures, context);
   apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims));
   return apply_data_parallel(model, fsdp_units(), context, config.parallelism, config.training);
