@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <limits>
+#include <tuple>
 
 #include "titan/kernels/products.h"
 
@@ -114,12 +115,56 @@ TEST_F(Layers, RotateTakesViews) {
       rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
 }
 
+void expect_linear(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
+  expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
+              [](const Tensors& x) { return at::linear(x[0], x[1]); },
+              {at::randn({2, rows, inner}), at::randn({columns, inner})},
+              at::randn({2, rows, columns}));
+}
+
 TEST_F(Layers, LinearWithEitherLibrary) {
   for (const Products library : {Products::kBlas, Products::kOneDnn}) {
     const ProductsScope scope(library);
-    expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
-                [](const Tensors& x) { return at::linear(x[0], x[1]); },
-                {at::randn({2, 30, 64}), at::randn({50, 64})}, at::randn({2, 30, 50}));
+    expect_linear(30, 64, 50);
+  }
+}
+
+/// Less and more than a tile, less and more than is packed at a time.
+TEST_F(Layers, LinearInSplitNumbers) {
+  if (!can_multiply(Products::kSplit)) GTEST_SKIP() << "this processor has no unit for it";
+  const ProductsScope scope(Products::kSplit);
+  for (const auto& [rows, inner, columns] :
+       {std::tuple{20, 32, 33}, {30, 64, 50}, {33, 100, 600}, {70, 2000, 45}, {300, 40, 64}}) {
+    SCOPED_TRACE(inner);
+    expect_linear(rows, inner, columns);
+  }
+}
+
+/// Each sum in fp32 errs by some parts of 2^-24 of its terms' sizes: no library is to do worse, for numbers of any size.
+TEST_F(Layers, ProductsErrAsThoseInFp32) {
+  const Tensor x = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
+  const Tensor weight = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
+  const Tensor expected = at::linear(x.to(at::kDouble), weight.to(at::kDouble));
+  const Tensor sizes = at::linear(x.abs().to(at::kDouble), weight.abs().to(at::kDouble));
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const Tensor errors = (kernels::linear(x, weight).to(at::kDouble) - expected).abs() / sizes;
+    EXPECT_LT(errors.max().item<double>(), 1e-6);
+  }
+}
+
+TEST_F(Layers, ProductsShowWhatIsNoNumber) {
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const Tensor x = at::randn({40, 64});
+    x[7][3] = std::numeric_limits<float>::infinity();
+    x[39][63] = std::numeric_limits<float>::quiet_NaN();
+    const Tensor broken = kernels::linear(x, at::randn({33, 64})).isfinite().logical_not();
+    EXPECT_EQ(broken.sum().item<std::int64_t>(), 2 * 33);
+    EXPECT_TRUE(broken[7].all().item<bool>());
+    EXPECT_TRUE(broken[39].all().item<bool>());
   }
 }
 
