@@ -84,6 +84,48 @@ TEST_F(Layers, Swiglu) {
   }
 }
 
+/// Computed in fp32 of numbers in bf16: the result is the exact one, rounded, whose error is at most 2^-8 of itself.
+void expect_rounded(const Tensors& results, const Tensors& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(i);
+    EXPECT_EQ(results[i].scalar_type(), at::kBFloat16);
+    const Tensor error = (results[i].to(at::kDouble) - expected[i]).abs();
+    EXPECT_LE((error - expected[i].abs() * 0.00391).max().item<double>(), 1e-5);
+  }
+}
+
+TEST_F(Layers, SwigluAndRotateOfBfloat16) {
+  const auto halves = [](const Tensors& x) {
+    Tensors result;
+    for (const Tensor& one : x) result.push_back(one.to(at::kBFloat16));
+    return result;
+  };
+  const auto doubles = [](const Tensors& x) {
+    Tensors result;
+    for (const Tensor& one : x) result.push_back(one.to(at::kDouble));
+    return result;
+  };
+  for (const std::int64_t dim : {64, 33}) {
+    const Tensors inputs = halves({4 * at::randn({5, dim}), at::randn({5, dim})});
+    const Tensor gradient = at::randn({5, dim}).to(at::kBFloat16);
+    const auto fast = [](const Tensors& x) { return swiglu(x[0], x[1]); };
+    const auto reference = [](const Tensors& x) { return at::silu(x[0]) * x[1]; };
+    expect_rounded(differentiate(fast, inputs, gradient),
+                   differentiate(reference, doubles(inputs), gradient));
+  }
+  const Tensor angle = at::randn({1, 21, 1, 12});
+  const Tensor table = at::polar(at::ones_like(angle), angle);
+  const Tensors inputs = halves({at::randn({2, 21, 3, 24})});
+  const Tensor gradient = at::randn({2, 21, 3, 24}).to(at::kBFloat16);
+  const auto reference = [&](const Tensors& x) {
+    const Tensor pairs = at::view_as_complex(x[0].reshape({2, 21, 3, 12, 2}));
+    return at::view_as_real(pairs * table.to(at::kComplexDouble)).flatten(3);
+  };
+  expect_rounded(
+      differentiate([&](const Tensors& x) { return rotate(x[0], table); }, inputs, gradient),
+      differentiate(reference, doubles(inputs), gradient));
+}
+
 TEST_F(Layers, SwigluShowsWhatIsNoNumber) {
   const Tensor a = at::randn({1, 37});
   a[0][5] = std::numeric_limits<float>::quiet_NaN();
