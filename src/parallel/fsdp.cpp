@@ -198,6 +198,11 @@ void Fsdp::end_backward() {
   end_is_awaited_ = false;
 }
 
+bool Fsdp::extend(std::shared_ptr<FsdpExtension> extension) {
+  for (const Wrapped& wrapped : units_) wrapped.unit->set_extension(extension);
+  return true;
+}
+
 void Fsdp::unshard() {
   is_held_ = true;
   for (const Wrapped& wrapped : units_) wrapped.unit->prefetch();

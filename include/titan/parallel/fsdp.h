@@ -57,6 +57,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
     on_summed_ = std::move(hook);
     return true;
   }
+  bool extend(std::shared_ptr<FsdpExtension> extension) override;
 
   /// The most bytes of full parameters that were held at once since the last call.
   std::int64_t take_peak_unsharded_bytes();

@@ -16,6 +16,7 @@
 namespace titan::parallel {
 
 class BufferPool;
+class FsdpExtension;
 
 /// Over which ranks a unit's parameters are cut, and how.
 struct UnitOptions {
@@ -44,6 +45,9 @@ class FsdpUnit {
   /// Cuts the parameters, which are on the meta device. They will compute on `device`.
   FsdpUnit(std::vector<nn::Parameter*> parameters, const UnitOptions& options,
            const UnitTypes& types, at::Device device, std::shared_ptr<BufferPool> pool);
+
+  /// What is gathered in the place of some parameters; before the first all-gather.
+  void set_extension(std::shared_ptr<FsdpExtension> extension);
 
   /// Starts the all-gather.
   void prefetch();
@@ -102,17 +106,23 @@ class FsdpUnit {
     nn::Parameter* parameter;
     std::vector<std::int64_t> sizes;  // before this unit's cut
     Extent extent;
-    at::Tensor shard;      // what the optimizer sees; known once the model has memory
-    at::Tensor full;       // what the modules see; its memory comes and goes
-    at::Tensor full_data;  // the same without gradients, to be written
+    at::Tensor shard;                // what the optimizer sees; known once the model has memory
+    bool as_bytes = false;           // FsdpExtension
+    std::int64_t gather_offset = 0;  // in what a rank contributes to the all-gather
+    at::Tensor full;                 // what the modules see; its memory comes and goes
+    at::Tensor full_data;  // the same without gradients, to be written; or the bytes in its place
     at::Tensor kept;       // gradients of the whole that are not summed yet, in the reduce type
   };
 
   static Extent extent_of(const at::Tensor& whole, std::int64_t dim, std::int64_t parts);
   void make_full_tensors();
-  void copy_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
-                   const at::Tensor& full, bool gather) const;
   bool has_replicas() const;
+  at::Tensor make_full_tensor(const Member& member, at::ScalarType type) const;
+  void lay_out_chunk();
+  at::Tensor gathered_part(const at::Tensor& chunks, const Member& member) const;
+  void fill_chunk(const at::Tensor& own);
+  void copy_chunks(const at::Tensor& by_rank, const Member& member, const at::Tensor& full,
+                   bool gather) const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
   std::vector<at::Tensor> add_gradients();
@@ -122,7 +132,9 @@ class FsdpUnit {
   at::Device device_;
   std::shared_ptr<BufferPool> pool_;
   std::vector<Member> members_;
-  std::int64_t chunk_ = 0;  // elements that a rank contributes in all
+  std::shared_ptr<FsdpExtension> extension_;
+  at::ScalarType gather_type_ = at::kFloat;
+  std::int64_t gather_chunk_ = 0;  // elements of that type that a rank contributes
   std::optional<std::vector<FsdpUnit*>> forward_prefetch_;
   std::optional<std::vector<FsdpUnit*>> backward_prefetch_;
 
