@@ -22,7 +22,11 @@ using torch::autograd::variable_list;
 
 constexpr std::int64_t kTokensAtOnce = 16;
 
-Tensor shape(const Tensor& x, const Tensor&, bool) { return at::empty(x.sizes(), x.options()); }
+/// Forward as attention takes it, a head's tokens one behind the other; backward as a projection does, a token's heads.
+Tensor shape(const Tensor& x, const Tensor&, bool back) {
+  if (back) return at::empty(x.sizes(), x.options());
+  return at::empty({x.size(0), x.size(2), x.size(1), x.size(3)}, x.options()).transpose(1, 2);
+}
 
 template <class Number>
 void fill(const Tensor& x, const Tensor& table, float direction, const Tensor& y) {
@@ -39,7 +43,8 @@ void fill(const Tensor& x, const Tensor& table, float direction, const Tensor& y
       const std::int64_t place = token % length;
       element_kernels<Number>().rotate(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
                                        turns + (is_by_row ? token : place) * dim, heads, dim,
-                                       direction, to + token * heads * dim);
+                                       direction, to + row * y.stride(0) + place * y.stride(1),
+                                       y.stride(2));
     }
   });
 }

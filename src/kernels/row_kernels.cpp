@@ -94,7 +94,7 @@ inline Floats reordered(Floats x, const Order& order) {
 
 template <class Number>
 void rotate(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
-            std::int64_t dim, float direction, Number* y) {
+            std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
   Floats signs;
   for (int i = 0; i < kLanes; ++i) signs[i] = i % 2 == 0 ? -direction : direction;
   for (std::int64_t i = 0; i < dim; i += kLanes) {
@@ -108,7 +108,7 @@ void rotate(const Number* x, std::int64_t stride, const float* table, std::int64
       const Floats pairs = is_whole ? load(from) : load_some(from, count, 0);
       const Floats turned =
           pairs * cosines + reordered(pairs, [](int lane) { return lane ^ 1; }) * sines;
-      Number* to = y + head * dim + i;
+      Number* to = y + head * y_stride + i;
       if (is_whole) {
         store(to, turned);
       } else {
@@ -204,8 +204,8 @@ Bf16* numbers(Bf16Bits* bits) { return reinterpret_cast<Bf16*>(bits); }
 const Bf16* numbers(const Bf16Bits* bits) { return reinterpret_cast<const Bf16*>(bits); }
 
 void rotate_bf16(const Bf16Bits* x, std::int64_t stride, const float* table, std::int64_t heads,
-                 std::int64_t dim, float direction, Bf16Bits* y) {
-  rotate(numbers(x), stride, table, heads, dim, direction, numbers(y));
+                 std::int64_t dim, float direction, Bf16Bits* y, std::int64_t y_stride) {
+  rotate(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
 }
 void swiglu_bf16(const Bf16Bits* a, const Bf16Bits* b, std::int64_t count, Bf16Bits* y) {
   swiglu(numbers(a), numbers(b), count, numbers(y));

@@ -10,10 +10,10 @@ using Bf16Bits = std::uint16_t;
 /// For numbers of a type, computed in fp32.
 template <class Number>
 struct ElementKernels {
-  /// Turns adjacent pairs of `[heads, dim]`, which lie `stride` apart, by a row of the table: (cos, sin) of each
-  /// pair. `direction` -1 turns back. y `[heads, dim]`.
+  /// Turns adjacent pairs of `[heads, dim]`, whose heads lie `stride` apart, by a row of the table: (cos, sin) of
+  /// each pair. `direction` -1 turns back. y `[heads, dim]`, heads `y_stride` apart.
   void (*rotate)(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
-                 std::int64_t dim, float direction, Number* y);
+                 std::int64_t dim, float direction, Number* y, std::int64_t y_stride);
   /// y = silu(a) · b
   void (*swiglu)(const Number* a, const Number* b, std::int64_t count, Number* y);
   void (*swiglu_backward)(const Number* dy, const Number* a, const Number* b, std::int64_t count,
