@@ -17,6 +17,6 @@ done
 suite layouts --test_suite layouts --ngpu 16
 suite features_gloo --comm gloo
 suite layouts_gloo --test_suite layouts --comm gloo --ngpu 4
-TITAN_PIPELINE_MATRIX=full TITAN_TENSOR_MATRIX=full TITAN_CHECKPOINT_MATRIX=full "$root/scripts/run_tests.sh" \
-  'Integration\.(pipeline|tensor|checkpoint_matrix)' || status=1
+TITAN_PIPELINE_MATRIX=full TITAN_TENSOR_MATRIX=full TITAN_CHECKPOINT_MATRIX=full TITAN_EXPERT_MATRIX=full "$root/scripts/run_tests.sh" \
+  'Integration\.(pipeline|tensor|checkpoint_matrix|expert)|ExpertLayouts|DeepSeekLayouts' || status=1
 exit "$status"
