@@ -42,7 +42,7 @@ run() {
       ;;
     experts)
       export TITAN_EXPERT_MATRIX=full
-      program deepseek_v3_test && methods expert_parallel_test expert_checkpoint_test
+      program deepseek_v3_test && program expert_step_test && methods expert_parallel_test expert_checkpoint_test
       ;;
     *)
       echo "nightly: there is no part '$1'"
@@ -52,7 +52,7 @@ run() {
 }
 
 mkdir -p "$out"
-scripts/bootstrap.sh --tests && scripts/build.sh release titan_train llama3_test deepseek_v3_test forecast_test || exit 1
+scripts/bootstrap.sh --tests && scripts/build.sh release titan_train llama3_test deepseek_v3_test expert_step_test forecast_test || exit 1
 python="$(scripts/bootstrap.sh --print-python)"
 status=0
 table=""

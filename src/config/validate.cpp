@@ -107,21 +107,6 @@ void pipeline_schedule_is_known(const Rules& rules) {
   }
 }
 
-void overlapped_experts_without_recompute(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  const bool overlapped = parallelism.expert_parallel_degree > 1 &&
-                          parallelism.pipeline_parallel_degree > 1 &&
-                          parallelism.pipeline_parallel_expert_parallel_overlap &&
-                          lower(parallelism.pipeline_parallel_schedule) == "dualpipev";
-  if (overlapped && rules.config.activation_checkpoint.mode != ActivationCheckpointMode::kNone) {
-    rules.broken(
-        {"activation_checkpoint.mode", "parallelism.pipeline_parallel_expert_parallel_overlap"},
-        "DualPipeV with overlapped experts does not combine with activation "
-        "checkpointing: set activation_checkpoint.mode = \"none\" or "
-        "parallelism.pipeline_parallel_expert_parallel_overlap = false");
-  }
-}
-
 void deepep_has_experts(const Rules& rules) {
   const Parallelism& parallelism = rules.config.parallelism;
   if (parallelism.expert_parallel_comm_backend != ExpertCommBackend::kDeepEp) {
@@ -349,7 +334,6 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   validation_batch_is_addressable(rules);
   microbatch_divides(rules);
   pipeline_schedule_is_known(rules);
-  overlapped_experts_without_recompute(rules);
   deepep_has_experts(rules);
   memory_budget_is_compiled(rules);
   early_step_is_alone(rules);

@@ -1,6 +1,5 @@
 #include "titan/pipeline/runtime.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -11,10 +10,12 @@
 #include <span>
 #include <utility>
 
+#include "pipeline/phases.h"
+#include "pipeline/stage_traffic.h"
+#include "pipeline/turns.h"
 #include "titan/autograd/split_backward.h"
 #include "titan/base/errors.h"
 #include "titan/schedule/lowering.h"
-#include "titan/watch/watch.h"
 
 namespace titan::pipeline {
 
@@ -41,8 +42,7 @@ class Runtime::Run {
       bool reduces, Stopwatch* stopwatch = nullptr)
       : runtime_(runtime),
         forward_(forward),
-        boundary_(boundary),
-        group_(runtime.context_.group(mesh::MeshDim::kPp)),
+        traffic_(runtime.placement_, boundary, runtime.context_, *runtime.phases_),
         trains_(trains),
         reduces_(reduces),
         stopwatch_(stopwatch) {}
@@ -54,16 +54,18 @@ class Runtime::Run {
       const std::size_t messages = is_alone ? 0 : schedule::exchange_length(actions, i);
       const auto here = std::span(actions).subspan(i, std::max<std::size_t>(messages, 1));
       if (messages > 0) {
-        exchange(here);
-      } else {
+        traffic_.exchange(here);
+      } else if (is_alone || !overlaps(here.front())) {
         for (const Action& action : schedule::parts_of(here.front())) {
           is_alone ? runtime_.performer_(action, [&] { perform(action); }) : perform(action);
         }
+      } else {
+        overlap(here.front());
       }
       runtime_.done_.insert(runtime_.done_.end(), here.begin(), here.end());
       i += here.size();
     }
-    finish_sends();
+    traffic_.finish_sends();
     return std::move(results_);
   }
 
@@ -76,21 +78,14 @@ class Runtime::Run {
     at::Tensor output;
     std::unique_ptr<autograd::SplitBackward> halves;
   };
-  /// Of an exchange, shared by its messages.
-  using SharedWork = std::shared_ptr<comm::Work>;
-  /// A tensor from or for another stage: there, or on its way.
-  struct Arrival {
-    at::Tensor tensor;
-    SharedWork work = nullptr;
-  };
 
   /// While it lives, a computation goes on, whose inputs are there: for a stopwatch, and by name in a profiler's trace.
   class Computing {
    public:
-    Computing(const Run& run, const Action& action)
-        : stopwatch_(run.stopwatch_), range_(at::RecordScope::USER_SCOPE) {
+    Computing(const Run& run, const Action& action, Stopwatch* stopwatch)
+        : stopwatch_(stopwatch), range_(at::RecordScope::USER_SCOPE) {
       if (stopwatch_ != nullptr) stopwatch_->begin(action);
-      if (range_.isActive()) range_.before(run.runtime_.phase_of(action));
+      if (range_.isActive()) range_.before(run.runtime_.phases_->name_of(action));
     }
     ~Computing() {
       if (stopwatch_ != nullptr) stopwatch_->end();
@@ -104,18 +99,21 @@ class Runtime::Run {
   };
 
   void perform(const Action& action) {
-    if (schedule::is_message(action.op)) return exchange({&action, 1});
-    enter_phase(action);
+    if (schedule::is_message(action.op)) return traffic_.exchange({&action, 1});
+    runtime_.phases_->enter(action);
     parallel::Sharding& sharding = *runtime_.stage(action.stage).sharding;
     switch (action.op) {
       case Op::kForward:
-        return forward(action);
       case Op::kBackward:
-        return backward(action);
-      case Op::kInputGradient:
-        return backward_inputs(action);
-      case Op::kWeightGradient:
+      case Op::kInputGradient: {
+        const at::Tensor arrived = take_input(action, action);
+        const Computing computing(*this, action, stopwatch_);
+        return compute(action, arrived);
+      }
+      case Op::kWeightGradient: {
+        const Computing computing(*this, action, stopwatch_);
         return backward_weights(action);
+      }
       case Op::kUnshard:
         return sharding.unshard();
       case Op::kReshard:
@@ -128,89 +126,60 @@ class Runtime::Run {
     }
   }
 
-  void finish_sends() {
-    if (sent_activations_.empty() && sent_gradients_.empty()) return;
-    runtime_.enter_phase("sending what other stages need");
-    for (auto& [key, work] : sent_activations_) work->wait();
-    for (auto& [stage, work] : sent_gradients_) work->wait();
+  bool overlaps(const Action& action) const {
+    return action.op == Op::kOverlap && runtime_.turns_ != nullptr;
   }
 
-  /// For messages about ranks that hang.
-  void enter_phase(const Action& action) const {
-    if (runtime_.context_.watch != nullptr) runtime_.enter_phase(runtime_.phase_of(action));
+  /// Both at once, in turns, which change where one waits for rows. What they begin with is there before.
+  void overlap(const Action& both) {
+    runtime_.phases_->enter(both);
+    const Action& first = both.parts.at(0);
+    const Action& second = both.parts.at(1);
+    const at::Tensor first_input = take_input(first, both);
+    const at::Tensor second_input = take_input(second, both);
+    const auto in_turn = [&](const Action& action, const at::Tensor& input) {
+      return [&] {
+        const Computing computing(*this, action, nullptr);
+        compute(action, input);
+      };
+    };
+    const Computing computing(*this, both, stopwatch_);
+    const TurnsAtExchanges turns(runtime_);
+    runtime_.turns_->run(in_turn(first, first_input), in_turn(second, second_input));
   }
 
-  /// What has arrived for a stage's microbatch, which `action` waits for.
-  at::Tensor take(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
-    Arrival arrival = std::move(from.at(key));
-    from.erase(key);
-    if (arrival.work != nullptr && arrival.work->pending()) {
-      const Op op = &from == &activations_ ? Op::kReceiveForward : Op::kReceiveBackward;
-      enter_phase({key.first, op, key.second});
-      arrival.work->wait();
-      enter_phase(action);
+  /// While it lives, who waits for rows passes the turn.
+  class TurnsAtExchanges {
+   public:
+    explicit TurnsAtExchanges(Runtime& runtime) : group_(*runtime.exchanges_) {
+      group_.do_meanwhile([&turns = *runtime.turns_] { turns.pass(); });
     }
-    return arrival.tensor;
+    ~TurnsAtExchanges() { group_.do_meanwhile(nullptr); }
+    TurnsAtExchanges(const TurnsAtExchanges&) = delete;
+    TurnsAtExchanges& operator=(const TurnsAtExchanges&) = delete;
+
+   private:
+    comm::ProcessGroup& group_;
+  };
+
+  /// What a computation begins with; waits for it.
+  at::Tensor take_input(const Action& action, const Action& during) {
+    return action.op == Op::kForward ? traffic_.take_activations(action, during)
+                                     : traffic_.take_gradient(action, during);
   }
 
-  /// Sends and receives of one moment.
-  void exchange(std::span<const Action> actions) {
-    std::vector<comm::Message> messages;
-    const auto work = std::make_shared<comm::Work>();
-    for (const Action& action : actions) messages.push_back(message_of(action, work));
-    *work = group_.exchange(messages);
+  void compute(const Action& action, const at::Tensor& arrived) {
+    if (action.op == Op::kForward) return forward(action, arrived);
+    return action.op == Op::kBackward ? backward(action, arrived)
+                                      : backward_inputs(action, arrived);
   }
 
-  comm::Message message_of(const Action& action, const SharedWork& work) {
-    const auto [stage, op, microbatch, parts] = action;
-    const Key key(stage, microbatch);
-    switch (op) {
-      case Op::kSendForward:
-        sent_activations_[key] = work;
-        return send(activations_, {stage + 1, microbatch}, action);
-      case Op::kReceiveForward:
-        return receive(activations_, key, stage - 1, work);
-      case Op::kSendBackward: {
-        SharedWork& sent = sent_gradients_[stage];
-        // A gradient's memory is free when the next is sent. The peer receives it before it needs that one.
-        if (sent != nullptr) sent->wait();
-        sent = work;
-        return send(gradients_, {stage - 1, microbatch}, action);
-      }
-      case Op::kReceiveBackward:
-        return receive(gradients_, key, stage + 1, work);
-      default:
-        throw InternalError(concat(schedule::text(action), " is no message"));
-    }
-  }
-
-  /// To the stage of `key`, on another rank.
-  comm::Message send(std::map<Key, Arrival>& from, const Key& key, const Action& action) {
-    enter_phase(action);
-    return {take(from, key, action).contiguous(), runtime_.placement_.rank_of(key.first),
-            comm::Message::Direction::kSend};
-  }
-
-  /// To ask for a message takes no time; to wait for it is said by who does. `from`: a stage of another rank.
-  comm::Message receive(std::map<Key, Arrival>& into, const Key& key, std::int64_t from,
-                        const SharedWork& work) {
-    const at::Tensor tensor =
-        at::empty(boundary_.sizes,
-                  at::TensorOptions().dtype(boundary_.dtype).device(runtime_.context_.device));
-    into[key] = {tensor, work};
-    return {tensor, runtime_.placement_.rank_of(from), comm::Message::Direction::kReceive};
-  }
-  void forward(const Action& action) {
-    const std::int64_t index = action.stage;
+  void forward(const Action& action, const at::Tensor& input) {
     const std::int64_t microbatch = action.microbatch;
-    const Stage& stage = runtime_.stage(index);
-    const bool is_last = index + 1 == runtime_.placement_.stages();
+    const Stage& stage = runtime_.stage(action.stage);
     Passage passage;
-    if (index > 0) {
-      passage.input = take(activations_, {index, microbatch}, action);
-      if (trains_) passage.input.requires_grad_();
-    }
-    const Computing computing(*this, action);
+    passage.input = input;
+    if (input.defined() && trains_) passage.input.requires_grad_();
     if (trains_ && runtime_.splits_backward_) {
       passage.halves = std::make_unique<autograd::SplitBackward>();
       const autograd::SplitBackward::ForwardScope scope(*passage.halves);
@@ -218,55 +187,23 @@ class Runtime::Run {
     } else {
       passage.output = forward_(stage, microbatch, passage.input);
     }
-    if (is_last) {
+    if (action.stage + 1 == runtime_.placement_.stages()) {
       results_.push_back(passage.output.detach());
     } else {
-      check_boundary(index, passage.output);
-      activations_[{index + 1, microbatch}] = {passage.output.detach()};
+      traffic_.give_activations(action, passage.output);
     }
-    if (trains_) passages_[{index, microbatch}] = std::move(passage);
+    if (trains_) passages_[{action.stage, microbatch}] = std::move(passage);
   }
 
-  void check_boundary(std::int64_t index, const at::Tensor& output) const {
-    if (output.sizes() == at::IntArrayRef(boundary_.sizes) &&
-        output.scalar_type() == boundary_.dtype) {
-      return;
-    }
-    throw InternalError(concat("stage ", index, " makes ", output.toString(), "[",
-                               joined(output.sizes()), "], stage ", index + 1, " expects ",
-                               c10::toString(boundary_.dtype), "[", joined(boundary_.sizes), "]"));
-  }
-
-  /// Undefined for the last stage, whose output is the loss.
-  at::Tensor gradient_for(const Action& action) {
-    if (action.stage + 1 == runtime_.placement_.stages()) return {};
-    at::Tensor gradient = take(gradients_, {action.stage, action.microbatch}, action);
-    // Who has sent it has had the activations: their memory is free.
-    if (const auto sent = sent_activations_.find({action.stage, action.microbatch});
-        sent != sent_activations_.end()) {
-      sent->second->wait();
-      sent_activations_.erase(sent);
-    }
-    return gradient;
-  }
-
-  void pass_on_gradient(const Action& action, const at::Tensor& input) {
-    if (action.stage > 0) gradients_[{action.stage - 1, action.microbatch}] = {input.grad()};
-  }
-
-  void backward(const Action& action) {
+  void backward(const Action& action, const at::Tensor& gradient) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
-    const at::Tensor gradient = gradient_for(action);
-    const Computing computing(*this, action);
     torch::autograd::backward({passage.output}, {gradient});
-    pass_on_gradient(action, passage.input);
+    traffic_.give_gradient(action, passage.input);
     passages_.erase({action.stage, action.microbatch});
   }
 
-  void backward_inputs(const Action& action) {
+  void backward_inputs(const Action& action, const at::Tensor& gradient) {
     const Passage& passage = passages_.at({action.stage, action.microbatch});
-    const at::Tensor gradient = gradient_for(action);
-    const Computing computing(*this, action);
     const Stage& stage = runtime_.stage(action.stage);
     // The graph's leaves are the whole parameters, not the parts that are left where forward gave them back
     // (fsdp_reshard_after_forward = "always").
@@ -276,28 +213,21 @@ class Runtime::Run {
       parameters.push_back(named.tensor());
     }
     passage.halves->backward_inputs(passage.output, gradient, passage.input, parameters);
-    pass_on_gradient(action, passage.input);
+    traffic_.give_gradient(action, passage.input);
   }
 
   void backward_weights(const Action& action) {
-    const Computing computing(*this, action);
     passages_.at({action.stage, action.microbatch}).halves->backward_weights();
     passages_.erase({action.stage, action.microbatch});
   }
 
   Runtime& runtime_;
   const StageForward& forward_;
-  const Boundary& boundary_;
-  comm::ProcessGroup& group_;
+  StageTraffic traffic_;
   bool trains_;
   bool reduces_;
   Stopwatch* stopwatch_;
   std::map<Key, Passage> passages_;
-  std::map<Key, Arrival> activations_;  // by the stage that they go into
-  std::map<Key, Arrival> gradients_;    // by the stage whose output they are of
-  // What is being sent, which holds on to its tensors.
-  std::map<Key, SharedWork> sent_activations_;         // by stage and microbatch
-  std::map<std::int64_t, SharedWork> sent_gradients_;  // by stage: the last one's
   std::vector<at::Tensor> results_;
 };
 
@@ -310,64 +240,25 @@ Runtime::Runtime(const schedule::Schedule& computations, std::vector<Stage> stag
   const auto rank = static_cast<std::size_t>(context.group(mesh::MeshDim::kPp).rank());
   actions_ = schedule::lower(computations).ranks.at(rank);
   splits_backward_ = has_halves(actions_);
+  phases_ =
+      std::make_unique<Phases>(placement_, static_cast<std::int64_t>(stages_.size()), context);
   for (const Stage& stage : stages_) {
     stage.sharding->set_requires_gradient_sync(false);
     stage.sharding->set_reshard_after_backward(false);
   }
 }
 
+Runtime::~Runtime() = default;
+
+void Runtime::overlap_exchanges_of(comm::ProcessGroup& group) {
+  exchanges_ = &group;
+  turns_ = std::make_unique<Turns>(context_.device);
+}
+
 const Stage& Runtime::stage(std::int64_t index) const {
   const auto found = std::ranges::find(stages_, index, &Stage::index);
   TITAN_CHECK(found != stages_.end(), "stage ", index, " is another rank's");
   return *found;
-}
-
-std::string Runtime::phase_of(const Action& action) const {
-  // Who listens knows so many phases by name, and a rank has six for each microbatch of a stage; two more in validation.
-  constexpr std::int64_t kMostNames = 800;
-  const bool is_named =
-      action.microbatch < kMostNames / 8 / static_cast<std::int64_t>(stages_.size());
-  const std::string microbatch =
-      is_named ? concat("microbatch ", action.microbatch) : "a microbatch";
-  const std::string stage = concat("stage ", action.stage);
-  const auto peer = [&](std::int64_t other) {
-    const auto place = static_cast<std::size_t>(placement_.rank_of(other));
-    return concat("rank ", context_.group(mesh::MeshDim::kPp).ranks().at(place));
-  };
-  switch (action.op) {
-    case Op::kForward:
-      return concat("forward of ", microbatch, " in ", stage);
-    case Op::kBackward:
-      return concat("backward of ", microbatch, " in ", stage);
-    case Op::kInputGradient:
-      return concat("backward of inputs of ", microbatch, " in ", stage);
-    case Op::kWeightGradient:
-      return concat("backward of weights of ", microbatch, " in ", stage);
-    case Op::kUnshard:
-      return concat("gathering the parameters of ", stage);
-    case Op::kReshard:
-      return concat("giving back the parameters of ", stage);
-    case Op::kReduceGradients:
-      return concat("summing the gradients of ", stage);
-    case Op::kSendForward:
-      return concat("sending activations of ", stage, " to ", peer(action.stage + 1));
-    case Op::kReceiveForward:
-      return concat("waiting for activations of ", microbatch, " for ", stage, " from ",
-                    peer(action.stage - 1));
-    case Op::kSendBackward:
-      return concat("sending gradients of ", stage, " to ", peer(action.stage - 1));
-    case Op::kReceiveBackward:
-      return concat("waiting for gradients of ", microbatch, " for ", stage, " from ",
-                    peer(action.stage + 1));
-    case Op::kOverlap:
-      break;
-  }
-  throw InternalError("an overlap is no phase");
-}
-
-void Runtime::enter_phase(const std::string& phase) const {
-  if (context_.watch == nullptr) return;
-  context_.watch->enter_phase(purpose_.empty() ? phase : concat(phase, " for ", purpose_), step_);
 }
 
 bool Runtime::has_last_stage() const {
@@ -377,8 +268,7 @@ bool Runtime::has_last_stage() const {
 std::vector<at::Tensor> Runtime::run(const StageForward& forward, bool reduces, std::int64_t step,
                                      Stopwatch* stopwatch) {
   done_.clear();
-  step_ = step;
-  purpose_.clear();
+  phases_->begin(step, "");
   return Run(*this, forward, boundary_, /*trains=*/true, reduces, stopwatch).run(actions_);
 }
 
@@ -397,7 +287,7 @@ std::vector<at::Tensor> Runtime::run_forward(const StageForward& forward, std::i
   }
   const auto rank = static_cast<std::size_t>(context_.group(mesh::MeshDim::kPp).rank());
   done_.clear();
-  purpose_ = purpose;
+  phases_->begin(purpose);
   return Run(*this, forward, boundary, /*trains=*/false, /*reduces=*/false)
       .run(schedule::lower(forwards).ranks.at(rank));
 }

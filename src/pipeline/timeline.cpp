@@ -1,6 +1,7 @@
 #include "titan/pipeline/timeline.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -131,30 +132,40 @@ schedule::Times mean_times(const Timeline& timeline) {
 
 namespace {
 
-/// Of an interval: stage, operation, microbatch, begin, end.
-constexpr std::int64_t kNumbers = 5;
+/// Of an interval: stage, operation and microbatch of its action, or of the two of an overlap; begin, end.
+constexpr std::int64_t kNumbers = 8;
+constexpr double kNone = -1;
 
-at::Tensor to_numbers(const std::vector<Interval>& intervals) {
-  const at::Tensor numbers =
-      at::empty({static_cast<std::int64_t>(intervals.size()), kNumbers}, at::kDouble);
-  auto* row = numbers.mutable_data_ptr<double>();
+/// As many rows as a rank has actions, an overlap counted as two; those that are left are `kNone`.
+at::Tensor to_numbers(const std::vector<Interval>& intervals, std::int64_t rows) {
+  const at::Tensor numbers = at::full({rows, kNumbers}, kNone, at::kDouble);
+  auto* next = numbers.mutable_data_ptr<double>();
   for (const Interval& interval : intervals) {
-    *row++ = static_cast<double>(interval.action.stage);
-    *row++ = static_cast<double>(interval.action.op);
-    *row++ = static_cast<double>(interval.action.microbatch);
-    *row++ = interval.begin;
-    *row++ = interval.end;
+    double* row = std::exchange(next, next + kNumbers);
+    for (const Action& action : schedule::parts_of(interval.action)) {
+      *row++ = static_cast<double>(action.stage);
+      *row++ = static_cast<double>(action.op);
+      *row++ = static_cast<double>(action.microbatch);
+    }
+    next[-2] = interval.begin;
+    next[-1] = interval.end;
   }
   return numbers;
+}
+
+Action to_action(const double* numbers) {
+  return {static_cast<std::int64_t>(numbers[0]), static_cast<Op>(static_cast<int>(numbers[1])),
+          static_cast<std::int64_t>(numbers[2])};
 }
 
 std::vector<Interval> from_numbers(const at::Tensor& numbers) {
   const auto* row = numbers.const_data_ptr<double>();
   std::vector<Interval> result;
-  for (std::int64_t i = 0; i < numbers.size(0); ++i, row += kNumbers) {
-    const auto stage = static_cast<std::int64_t>(row[0]);
-    const auto op = static_cast<Op>(static_cast<int>(row[1]));
-    result.push_back({{stage, op, static_cast<std::int64_t>(row[2])}, row[3], row[4]});
+  for (std::int64_t i = 0; i < numbers.size(0) && *row != kNone; ++i, row += kNumbers) {
+    const Action first = to_action(row);
+    const bool is_overlap = row[3] != kNone;
+    result.push_back({is_overlap ? schedule::overlap(first, to_action(row + 3)) : first,
+                      row[kNumbers - 2], row[kNumbers - 1]});
   }
   return result;
 }
@@ -210,15 +221,17 @@ void TimelineWriter::start() {
 void TimelineWriter::finish(std::int64_t step) {
   const std::vector<Interval> mine = std::exchange(stopwatch_, nullptr)->intervals();
   comm::ProcessGroup& group = context_.group(mesh::MeshDim::kPp);
+  const auto rows_of = [&](std::int64_t rank) {
+    return parts_in(computations_.ranks[static_cast<std::size_t>(rank)]);
+  };
   if (group.rank() != 0) {
-    group.send(to_numbers(mine).to(context_.device), 0).wait();
+    group.send(to_numbers(mine, rows_of(group.rank())).to(context_.device), 0).wait();
     return;
   }
   std::vector<std::vector<Interval>> ranks = {mine};
   for (std::int64_t rank = 1; rank < group.size(); ++rank) {
-    const std::int64_t count = parts_in(computations_.ranks[static_cast<std::size_t>(rank)]);
     const at::Tensor numbers = at::empty(
-        {count, kNumbers}, at::TensorOptions().dtype(at::kDouble).device(context_.device));
+        {rows_of(rank), kNumbers}, at::TensorOptions().dtype(at::kDouble).device(context_.device));
     group.receive(numbers, rank).wait();
     ranks.push_back(from_numbers(numbers.cpu()));
   }

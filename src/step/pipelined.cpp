@@ -30,6 +30,10 @@ Pipelined::Pipelined(protocols::StepSetup setup)
       plan_.schedule(setup_.config), std::move(stages),
       boundary(plan_.microbatch_rows, calls_.part_length(setup_.config.training.seq_len)),
       setup_.context);
+  if (setup_.context.dims.ep_enabled() &&
+      setup_.config.parallelism.pipeline_parallel_expert_parallel_overlap) {
+    runtime_->overlap_exchanges_of(setup_.context.group(mesh::MeshDim::kEp));
+  }
 }
 
 /// Of `length` tokens of every row. Tensor parallelism cuts what goes between layers along the sequence.

@@ -1,4 +1,5 @@
 """Mixtures of experts on ranks: every layout trains as one process does, and goes on from every other's checkpoint."""
+import json
 import os
 import shutil
 import unittest
@@ -10,6 +11,7 @@ DEEPSEEK = os.path.join(ROOT, "configs/deepseek_v3/debug_model_cpu.toml")
 ROWS = 16
 SAVED_AT = 3
 STEPS = 6
+WITH_TWO_MIXTURES = 2  # the first rank of the second of two pipeline ranks: of four stages the two in the middle have experts
 
 
 # Arguments of ranks.layout, by name.
@@ -33,12 +35,13 @@ if os.environ.get("TITAN_EXPERT_MATRIX"):
 
 
 class ExpertParallelTest(RanksCase):
-    def trained(self, dump, layout_of, *args):
+    def trained(self, dump, layout_of, *args, processes=False):
+        ranks = [f"--nproc={ranks_of(**layout_of)}"] if processes else ["--comm.mode=local_tensor"]
         # The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them.
         data = self.tokens("data.u16", self.windows(ROWS))
         self.train("--model.flavor=tiny", "--training.dataset_path", data, f"--training.global_batch_size={ROWS}",
                    "--training.local_batch_size=4", "--lr_scheduler.warmup_steps=1", f"--lr_scheduler.total_steps={STEPS}",
-                   "--optimizer.eps=1e-6", "--metrics.log_freq=1", "--comm.mode=local_tensor", "--job.dump_folder", self.path(dump),
+                   "--optimizer.eps=1e-6", "--metrics.log_freq=1", *ranks, "--job.dump_folder", self.path(dump),
                    *layout(**layout_of), "--checkpoint.enable", *args, env={"NGPU": str(ranks_of(**layout_of))}, config=DEEPSEEK)
         return [(r["loss"], r["grad_norm"]) for r in self.records(dump=dump)]
 
@@ -96,6 +99,45 @@ class ExpertParallelTest(RanksCase):
                 self.assertEqual(recomputed, plain)
                 for name, tensor in self.tensors(mode[0], STEPS).items():
                     self.assertTrue(tensor.equal(expected[name]), name)
+
+    def dual_pipe(self, dump, *args):
+        """Figures of a pipeline whose forwards and backwards may overlap, and the traces of its third step."""
+        metrics = self.trained(dump, {"shard": 2, "pipeline": 2, "schedule": "DualPipeV", "experts": 2}, f"--training.steps={SAVED_AT}", "--profiling.enable_profiling",
+                               "--profiling.enable_pipeline_timeline", f"--profiling.profile_freq={SAVED_AT}",
+                               "--profiling.profiler_active=1", "--profiling.profiler_warmup=1",
+                               "--profiling.save_traces_folder=traces", *args, processes=True)
+        folder = self.path(dump, "traces", f"iteration_{SAVED_AT}")
+        traces = []
+        for name in ("pipeline_timeline.json", f"rank{WITH_TWO_MIXTURES}_trace.json"):
+            with open(os.path.join(folder, name)) as file:
+                traces.append([event for event in json.load(file)["traceEvents"] if event["ph"] == "X"])
+        return metrics, *traces
+
+    def test_rows_travel_while_another_microbatch_is_computed(self):
+        metrics, timeline, trace = self.dual_pipe("overlapped")
+        apart, timeline_apart, trace_apart = self.dual_pipe("apart",
+                                                            "--parallelism.no-pipeline_parallel_expert_parallel_overlap")
+        self.assertEqual(metrics, apart)
+        overlaps = [event["name"] for event in timeline if event["name"].endswith("OVERLAP_F_B")]
+        self.assertGreater(len(overlaps), 4)
+        self.assertFalse(any(event["name"].endswith("OVERLAP_F_B") for event in timeline_apart))
+        beside, threads = self.exchanges_beside_another_thread(trace)
+        self.assertGreaterEqual(beside, len(overlaps) // 2)
+        self.assertEqual(threads, 2, "in forward and in backward")
+        self.assertEqual(self.exchanges_beside_another_thread(trace_apart), (0, 0))
+
+    def exchanges_beside_another_thread(self, trace):
+        """How many of a rank's exchanges of rows were under way while another thread of it began products, and for how many threads."""
+        def events(*names):
+            return sorted((e["ts"], e["ts"] + e["dur"], e["tid"]) for e in trace if e["name"] in names)
+        products = events("aten::mm", "titan::grouped_product", "titan::grouped_product_rows_gradient")
+        ends = events("titan::end_all_to_all")
+        windows = events("titan::all_to_all")
+        for _, begun, thread in events("titan::begin_all_to_all"):
+            windows.append((begun, next(end for begin, end, of in ends if of == thread and begin >= begun), thread))
+        beside = [thread for begin, end, thread in windows
+                  if any(begin <= product <= end and of != thread for product, _, of in products)]
+        return len(beside), len(set(beside))
 
     def test_what_cannot_be_is_refused(self):
         def refused(*args, config=DEEPSEEK):

@@ -19,6 +19,7 @@
 #include "support/throws.h"
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
+#include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/protocols/train_spec.h"
 #include "titan/tools/signals.h"
@@ -112,7 +113,9 @@ class Jobs : public ::testing::Test {
     };
     {
       const std::lock_guard lock(mutex_);
-      protocols::register_train_spec(config.model.name, models::llama3::train_spec(builders));
+      protocols::register_train_spec(config.model.name,
+                                     has_experts_ ? models::deepseek_v3::train_spec(builders)
+                                                  : models::llama3::train_spec(builders));
     }
     tools::StartupTimes startup_times;
     trainer::Trainer trainer(config, {context, {"rehearsal", "test", 1}, memory_, startup_times});
@@ -144,6 +147,7 @@ class Jobs : public ::testing::Test {
     config_.parallelism.data_parallel_shard_degree = degrees.dp_shard;
     config_.parallelism.tensor_parallel_degree = degrees.tp;
     config_.parallelism.pipeline_parallel_degree = degrees.pp;
+    config_.parallelism.expert_parallel_degree = degrees.ep;
   }
 
   void save_every_two_steps() {
@@ -194,6 +198,7 @@ class Jobs : public ::testing::Test {
   NoMemory memory_;
   tools::StopSignals stop_signals_;
   config::JobConfig config_;
+  bool has_experts_ = false;  // two of the model's three layers
 
  private:
   static inline int models_ = 0;
@@ -260,6 +265,23 @@ TEST_F(Jobs, TensorParallelShards) {
 TEST_F(Jobs, PipelinesOfShards) {
   const mesh::Degrees degrees{.dp_shard = 2, .pp = 2};
   config_.activation_checkpoint.mode = ActivationCheckpointMode::kFull;
+  expect_same(on_devices(degrees, 4), on_cpu(degrees, 4));
+}
+
+TEST_F(Jobs, ExpertsOnSeveralRanks) {
+  has_experts_ = true;
+  const mesh::Degrees degrees{.dp_shard = 2, .ep = 2};
+  expect_same(on_devices(degrees, 2), on_cpu(degrees, 2));
+  config_.activation_checkpoint.mode = ActivationCheckpointMode::kFull;
+  expect_same(on_devices(degrees, 2), on_cpu(degrees, 2));
+}
+
+/// Whose forwards and backwards take turns.
+TEST_F(Jobs, ExpertsInAPipeline) {
+  has_experts_ = true;
+  config_.parallelism.pipeline_parallel_schedule = "DualPipeV";
+  config_.training.local_batch_size = 4;
+  const mesh::Degrees degrees{.dp_shard = 2, .pp = 2, .ep = 2};
   expect_same(on_devices(degrees, 4), on_cpu(degrees, 4));
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,16 +12,14 @@
 #include "titan/comm/rank_context.h"
 #include "titan/nn/module.h"
 #include "titan/parallel/sharding.h"
+#include "titan/pipeline/boundary.h"
 #include "titan/pipeline/timeline.h"
 #include "titan/schedule/schedule.h"
 
 namespace titan::pipeline {
 
-/// What goes from each stage to the next, of one microbatch; its gradient is alike.
-struct Boundary {
-  std::vector<std::int64_t> sizes;
-  at::ScalarType dtype = at::kFloat;
-};
+class Phases;
+class Turns;
 
 /// A stage of this rank. What it points to outlives it. Weights' gradients wait only where the model lets them
 /// (autograd::let_weights_wait).
@@ -42,6 +41,11 @@ class Runtime {
   /// this rank. Throws ConfigError for a schedule that gets stuck.
   Runtime(const schedule::Schedule& computations, std::vector<Stage> stages, Boundary boundary,
           const comm::RankContext& context);
+  ~Runtime();
+
+  /// Has the forward and the backward of an overlap take turns at exchanges of rows in `group`, which outlives the object: each
+  /// computes while the other's rows travel. Without it they come one after the other. The results are the same.
+  void overlap_exchanges_of(comm::ProcessGroup& group);
 
   /// Forward and backward of all microbatches. Gradients stay whole until a stage's last backward; then they are summed
   /// over its data ranks where `reduces` says so. Returns the last stage's results, by microbatch, detached;
@@ -72,9 +76,6 @@ class Runtime {
   class Run;
 
   const Stage& stage(std::int64_t index) const;
-  /// "forward of microbatch 3 in stage 1", for messages about hangs.
-  std::string phase_of(const schedule::Action& action) const;
-  void enter_phase(const std::string& phase) const;
 
   schedule::Placement placement_;
   bool splits_backward_ = false;
@@ -84,9 +85,10 @@ class Runtime {
   const comm::RankContext& context_;
   std::vector<schedule::Action> done_;
   Performer performer_;
-  // Of the run that goes on, or was last.
-  std::int64_t step_ = 0;
-  std::string purpose_;  // empty: training
+  std::unique_ptr<Phases> phases_;
+  // Null where overlaps come one after the other.
+  std::unique_ptr<Turns> turns_;
+  comm::ProcessGroup* exchanges_ = nullptr;
 };
 
 }  // namespace titan::pipeline

@@ -193,13 +193,6 @@ INSTANTIATE_TEST_SUITE_P(
                c.parallelism.pipeline_parallel_schedule = "gpip";
              },
              [](JobConfig& c) { c.parallelism.pipeline_parallel_schedule = "gpipe"; }},
-        Rule{"DualPipeV with overlapped experts does not combine", 4,
-             [](JobConfig& c) {
-               c.parallelism.pipeline_parallel_degree = 2;
-               c.parallelism.expert_parallel_degree = 2;
-               c.parallelism.pipeline_parallel_schedule = "DualPipeV";
-             },
-             [](JobConfig& c) { c.activation_checkpoint.mode = ActivationCheckpointMode::kNone; }},
         Rule{"\"deepep\" needs expert_parallel_degree > 1", 2,
              [](JobConfig& c) {
                c.parallelism.expert_parallel_comm_backend = ExpertCommBackend::kDeepEp;
