@@ -1,5 +1,6 @@
 #include "app/engine_commands.h"
 
+#include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
@@ -19,6 +20,8 @@
 #include "titan/forecast/forecast.h"
 #include "titan/protocols/metrics.h"
 #include "titan/tools/accelerator.h"
+#include "titan/tools/cores.h"
+#include "titan/tools/environment_variable.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/process.h"
 #include "titan/tools/read_launch_environment.h"
@@ -160,6 +163,17 @@ class Training {
   std::unique_ptr<protocols::MemoryMonitor> memory_;
 };
 
+/// As many threads as there are cores to run them: more would wait for one another at every operator. Who sets
+/// OMP_NUM_THREADS has chosen.
+void choose_threads() {
+  const std::int64_t cores = tools::usable_cores();
+  if (!tools::environment_variable("OMP_NUM_THREADS") && cores < at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(cores));
+  }
+  tools::log_info("CPU threads: ", at::get_num_threads(), " of this process compute, on ", cores,
+                  cores == 1 ? " core" : " cores", " that it may use (OMP_NUM_THREADS)");
+}
+
 /// Whether a step of rank 0 can be run here; logs what a real job would need, and why not.
 bool dry_run_fits(const config::CommandLine& command, const Hardware& hardware) {
   const forecast::Forecast forecast = log_forecast(command.config, command.world_size);
@@ -189,6 +203,7 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
     report_config(command);
   }
 
+  choose_threads();
   const Hardware hardware = choose_hardware(config, launch);
   const JobSetup setup = {config, command.world_size, hardware.device, launch};
   const Training training(setup, hardware, startup_times);
