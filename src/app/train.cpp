@@ -13,6 +13,7 @@
 #include "app/hardware.h"
 #include "app/job_rank.h"
 #include "app/rank_threads.h"
+#include "app/train_job.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -110,17 +111,19 @@ std::unique_ptr<base::FileLock> lock_dump_folder(const std::string& dump_folder)
 class Training {
  public:
   Training(const JobSetup& setup, const Hardware& hardware,
-           const tools::StartupTimes& startup_times)
+           const tools::StartupTimes& startup_times, profiling::OperatorProfile* profile)
       : config_(setup.config),
         world_size_(setup.world_size),
         hardware_(hardware),
         startup_times_(startup_times),
+        profile_(profile),
         memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {}
 
   void run(JobRank& rank, const tools::StopSignals& stop_signals) const try {
     tools::StartupTimes startup_times = startup_times_;  // each rank's own
     startup_times.finish("groups");
-    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times});
+    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times,
+                                       rank.context.leads_process ? profile_ : nullptr});
     if (config_.checkpoint.create_seed_checkpoint) {
       trainer.create_seed_checkpoint();
     } else {
@@ -160,6 +163,7 @@ class Training {
   std::int64_t world_size_;
   const Hardware& hardware_;
   const tools::StartupTimes& startup_times_;
+  profiling::OperatorProfile* profile_;
   std::unique_ptr<protocols::MemoryMonitor> memory_;
 };
 
@@ -191,6 +195,11 @@ std::unique_ptr<JobRank> join_job(const JobSetup& setup) {
 }  // namespace
 
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times) {
+  return train_job(command, startup_times, nullptr);
+}
+
+int train_job(const config::CommandLine& command, tools::StartupTimes& startup_times,
+              profiling::OperatorProfile* profile) {
   const config::JobConfig& config = command.config;
   startup_times.finish("libraries");
   // cuBLAS's products have the same bits every time only so. Before there are other threads: they read the environment.
@@ -206,7 +215,13 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
   choose_threads();
   const Hardware hardware = choose_hardware(config, launch);
   const JobSetup setup = {config, command.world_size, hardware.device, launch};
-  const Training training(setup, hardware, startup_times);
+  if (profile != nullptr && !hardware.device.is_cpu()) {
+    throw ConfigError(
+        "profile: operators of a GPU have only begun when they return, so that their times say "
+        "nothing here. Traces know "
+        "them: --profiling.enable_profiling. --training.device=cpu profiles the CPU's.");
+  }
+  const Training training(setup, hardware, startup_times, profile);
   if (config.comm.mode == config::CommMode::kLocalTensor) {
     const tools::StopSignals stop_signals;
     run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });

@@ -13,6 +13,7 @@
 #include "titan/components/expert_balance/expert_balance.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/parallel/context_parallel.h"
+#include "titan/profiling/operator_profile.h"
 #include "titan/profiling/profiler.h"
 #include "titan/protocols/scales_gradients.h"
 #include "titan/step/batch_tensors.h"
@@ -91,7 +92,9 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
   for (bool first = true; step_ < config_.training.steps && !stop_; first = false) {
     ++step_;
     if (profiler_) profiler_->begin_step();
+    if (environment_.operator_profile != nullptr) environment_.operator_profile->begin_step(step_);
     const StepOutcome outcome = train_step(stop_signals);
+    if (environment_.operator_profile != nullptr) environment_.operator_profile->end_step();
     if (outcome == StepOutcome::kNoData) {
       tools::log_warning("Ran out of data; last step was canceled.");
       --step_;

@@ -16,6 +16,7 @@ class ExpertBalance;
 enum class SaveReason;
 }  // namespace titan::components
 namespace titan::profiling {
+class OperatorProfile;
 class Profiler;
 }  // namespace titan::profiling
 namespace titan::step {
@@ -43,6 +44,8 @@ struct TrainerEnvironment {
   /// Memory of the device, or of the process on a CPU.
   protocols::MemoryMonitor& memory;
   tools::StartupTimes& startup_times;
+  /// Records the operators of steps; may be null.
+  profiling::OperatorProfile* operator_profile = nullptr;
 };
 
 /// Builds everything a job needs, in the reference's order, and trains. One object per rank. While
