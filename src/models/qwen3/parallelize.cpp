@@ -72,7 +72,8 @@ std::shared_ptr<Sharding> parallelize_qwen3(protocols::ModelProtocol& model,
       context,
       parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
   apply_expert_parallel(model, kMixtures, context);
-  apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims));
+  apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims),
+           planning_of(config, context));
   return apply_data_parallel(model, fsdp_units(), context, config.parallelism, config.training);
 }
 

@@ -22,20 +22,17 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
-    testing::Values(
-        Asked{{"--model.converters=quantize.grouped_mm.float8"},
-              "model.converters = [\"quantize.grouped_mm.float8\"]"},
-        Asked{{"--model.converters=float8",
-               "--quantize.linear.float8.enable_fsdp_float8_all_gather"},
-              "quantize.linear.float8.enable_fsdp_float8_all_gather = true"},
-        Asked{{"--activation_checkpoint.mode=memory_budget"},
-              "activation_checkpoint.mode = \"memory_budget\""},
-        Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.context_parallel_degree=2",
-               "--parallelism.context_parallel_load_balancer=ptrr"},
-              "parallelism.context_parallel_load_balancer = \"ptrr\""},
-        Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
-              "parallelism.expert_parallel_comm_backend = \"deepep\""}));
+    testing::Values(Asked{{"--model.converters=quantize.grouped_mm.float8"},
+                          "model.converters = [\"quantize.grouped_mm.float8\"]"},
+                    Asked{{"--model.converters=float8",
+                           "--quantize.linear.float8.enable_fsdp_float8_all_gather"},
+                          "quantize.linear.float8.enable_fsdp_float8_all_gather = true"},
+                    Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
+                    Asked{{"--parallelism.context_parallel_degree=2",
+                           "--parallelism.context_parallel_load_balancer=ptrr"},
+                          "parallelism.context_parallel_load_balancer = \"ptrr\""},
+                    Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
+                          "parallelism.expert_parallel_comm_backend = \"deepep\""}));
 
 class Replaced : public testing::TestWithParam<Asked> {};
 
@@ -48,8 +45,7 @@ TEST_P(Replaced, IsRefusedWithWhatThereIsInstead) {
 
 INSTANTIATE_TEST_SUITE_P(
     Options, Replaced,
-    testing::Values(Asked{{"--activation_checkpoint.debug"}, "activation_checkpoint.debug = true"},
-                    Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
+    testing::Values(Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
                           "memory_estimation.disable_fake_mode = true"},
                     Asked{{"--job.custom_config_module=torchtitan.experiments.vlm.job_config"},
                           "job.custom_config_module = \"torchtitan.experiments.vlm.job_config\""},
