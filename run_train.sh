@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains: installs and builds what is missing, then runs titan_train. Arguments go to it (--section.field=value); its commands (tokenize,
-# generate, convert, schedule, plot) come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
+# generate, convert, schedule, profile, plot) come first. Paths in arguments are relative to the clone. docs/launch.md has more on several ranks.
 #
 #   NGPU=1            ranks of this machine (TorchTitan's script says 8): more than one are started by torchrun, or by titan_train
 #                     itself where there is no Python
@@ -113,7 +113,7 @@ program="${TITAN_BUILD:-build}/release/titan_train"
 arguments=()
 place_of_default=""
 case "${1:-}" in
-  tokenize | generate | convert | schedule | plot) arguments+=("$1"); shift ;;
+  tokenize | generate | convert | schedule | profile | plot) arguments+=("$1"); shift ;;
 esac
 if [[ "${arguments[*]}" == plot ]]; then
   : # draws runs, whatever their configs

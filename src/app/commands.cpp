@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "app/engine.h"
+#include "app/heap.h"
 #include "app/lr_table.h"
 #include "app/schedule.h"
 #include "titan/base/errors.h"
@@ -148,10 +149,14 @@ int run(std::span<const std::string> args) {
       return engine_for(command).generate(command);
     case config::Action::kConvert:
       return engine_for(command).convert(command);
+    case config::Action::kProfile:
     case config::Action::kTrain:
       if (command.nproc) return run_local_ranks(args, command);
+      restart_with_a_heap_for_tensors(args);
       startup_times.finish("config");
-      return engine_for(command).train(command, startup_times);
+      return command.action == config::Action::kProfile
+                 ? engine_for(command).profile(command, startup_times)
+                 : engine_for(command).train(command, startup_times);
   }
   throw InternalError("unknown action");
 }

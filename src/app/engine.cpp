@@ -26,6 +26,9 @@ class TorchEngine : public Engine {
   int train(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
     return app::train(command, startup_times);
   }
+  int profile(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
+    return app::profile(command, startup_times);
+  }
   int tokenize(const config::CommandLine& command) override { return app::tokenize(command); }
   int generate(const config::CommandLine& command) override { return app::generate(command); }
   int convert(const config::CommandLine& command) override { return app::convert(command); }

@@ -15,6 +15,8 @@ class Engine {
   /// Trains one rank; returns 0, or 128 + the signal that ended the run early. Throws ConfigError,
   /// RunError.
   virtual int train(const config::CommandLine& command, tools::StartupTimes& startup_times) = 0;
+  /// Trains a few steps and shows where the time of one goes; returns as `train` does. Throws ConfigError, RunError.
+  virtual int profile(const config::CommandLine& command, tools::StartupTimes& startup_times) = 0;
   /// Writes the training data as token ids; returns 0. Throws ConfigError, RunError.
   virtual int tokenize(const config::CommandLine& command) = 0;
   /// Prints what a model makes of prompts; returns 0. Throws ConfigError, RunError.

@@ -9,6 +9,7 @@ namespace titan::app {
 // What the engine's methods of these names do; a file of its own for each, forecasts share one.
 
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times);
+int profile(const config::CommandLine& command, tools::StartupTimes& startup_times);
 int tokenize(const config::CommandLine& command);
 int generate(const config::CommandLine& command);
 int convert(const config::CommandLine& command);

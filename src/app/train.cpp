@@ -1,5 +1,6 @@
 #include "app/engine_commands.h"
 
+#include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
@@ -12,6 +13,7 @@
 #include "app/hardware.h"
 #include "app/job_rank.h"
 #include "app/rank_threads.h"
+#include "app/train_job.h"
 #include "titan/app/version.h"
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
@@ -19,6 +21,8 @@
 #include "titan/forecast/forecast.h"
 #include "titan/protocols/metrics.h"
 #include "titan/tools/accelerator.h"
+#include "titan/tools/cores.h"
+#include "titan/tools/environment_variable.h"
 #include "titan/tools/logging.h"
 #include "titan/tools/process.h"
 #include "titan/tools/read_launch_environment.h"
@@ -107,17 +111,19 @@ std::unique_ptr<base::FileLock> lock_dump_folder(const std::string& dump_folder)
 class Training {
  public:
   Training(const JobSetup& setup, const Hardware& hardware,
-           const tools::StartupTimes& startup_times)
+           const tools::StartupTimes& startup_times, profiling::OperatorProfile* profile)
       : config_(setup.config),
         world_size_(setup.world_size),
         hardware_(hardware),
         startup_times_(startup_times),
+        profile_(profile),
         memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {}
 
   void run(JobRank& rank, const tools::StopSignals& stop_signals) const try {
     tools::StartupTimes startup_times = startup_times_;  // each rank's own
     startup_times.finish("groups");
-    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times});
+    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times,
+                                       rank.context.leads_process ? profile_ : nullptr});
     if (config_.checkpoint.create_seed_checkpoint) {
       trainer.create_seed_checkpoint();
     } else {
@@ -157,8 +163,20 @@ class Training {
   std::int64_t world_size_;
   const Hardware& hardware_;
   const tools::StartupTimes& startup_times_;
+  profiling::OperatorProfile* profile_;
   std::unique_ptr<protocols::MemoryMonitor> memory_;
 };
+
+/// As many threads as there are cores to run them: more would wait for one another at every operator. Who sets
+/// OMP_NUM_THREADS has chosen.
+void choose_threads() {
+  const std::int64_t cores = tools::usable_cores();
+  if (!tools::environment_variable("OMP_NUM_THREADS") && cores < at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(cores));
+  }
+  tools::log_info("CPU threads: ", at::get_num_threads(), " of this process compute, on ", cores,
+                  cores == 1 ? " core" : " cores", " that it may use (OMP_NUM_THREADS)");
+}
 
 /// Whether a step of rank 0 can be run here; logs what a real job would need, and why not.
 bool dry_run_fits(const config::CommandLine& command, const Hardware& hardware) {
@@ -177,6 +195,11 @@ std::unique_ptr<JobRank> join_job(const JobSetup& setup) {
 }  // namespace
 
 int train(const config::CommandLine& command, tools::StartupTimes& startup_times) {
+  return train_job(command, startup_times, nullptr);
+}
+
+int train_job(const config::CommandLine& command, tools::StartupTimes& startup_times,
+              profiling::OperatorProfile* profile) {
   const config::JobConfig& config = command.config;
   startup_times.finish("libraries");
   // cuBLAS's products have the same bits every time only so. Before there are other threads: they read the environment.
@@ -189,9 +212,16 @@ int train(const config::CommandLine& command, tools::StartupTimes& startup_times
     report_config(command);
   }
 
+  choose_threads();
   const Hardware hardware = choose_hardware(config, launch);
   const JobSetup setup = {config, command.world_size, hardware.device, launch};
-  const Training training(setup, hardware, startup_times);
+  if (profile != nullptr && !hardware.device.is_cpu()) {
+    throw ConfigError(
+        "profile: operators of a GPU have only begun when they return, so that their times say "
+        "nothing here. Traces know "
+        "them: --profiling.enable_profiling. --training.device=cpu profiles the CPU's.");
+  }
+  const Training training(setup, hardware, startup_times, profile);
   if (config.comm.mode == config::CommMode::kLocalTensor) {
     const tools::StopSignals stop_signals;
     run_rank_threads(setup, [&](JobRank& rank) { training.run(rank, stop_signals); });

@@ -23,11 +23,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"activation_checkpoint.mode",
-     [](const C& c) {
-       return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;
-     },
-     "activation checkpointing by memory budget"},
     {"fault_tolerance.enable", [](const C& c) { return c.fault_tolerance.enable; },
      "fault tolerance"},
     {"parallelism.context_parallel_load_balancer",
@@ -47,10 +42,6 @@ constexpr Missing kMissing[] = {
 
 /// What the original has and this program never will, with what there is in its place.
 constexpr Missing kReplaced[] = {
-    {"activation_checkpoint.debug", [](const C& c) { return c.activation_checkpoint.debug; },
-     "it has PyTorch record the operators of a recomputation. Here a block that saves other "
-     "tensors when it is run again ends the run by itself, and --debug.log_hashes finds the first "
-     "tensor that differs between two runs. Leave it out"},
     {"memory_estimation.disable_fake_mode",
      [](const C& c) { return c.memory_estimation.disable_fake_mode; },
      "a forecast allocates nothing here. To measure with real tensors, train a step "

@@ -71,7 +71,7 @@ _titan_train() {
     *)
       words=')",
                 names, R"('
-      [[ "$COMP_CWORD" != 1 || "$current" == -* ]] || words='tokenize generate convert plot' ;;
+      [[ "$COMP_CWORD" != 1 || "$current" == -* ]] || words='tokenize generate convert schedule profile plot' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
@@ -93,7 +93,7 @@ _titan_train() {
   options=(
 )",
                 specs, R"(  )
-  _arguments -S $options '1::command:(tokenize generate convert plot)' '*:file:_files'
+  _arguments -S $options '1::command:(tokenize generate convert schedule profile plot)' '*:file:_files'
 }
 compdef _titan_train titan_train run_train.sh
 )");
@@ -102,7 +102,8 @@ compdef _titan_train titan_train run_train.sh
 std::string fish_script(const std::vector<Argument>& all) {
   std::string text =
       "# Completion of titan_train for fish: titan_train --completion fish | source\n"
-      "complete -c titan_train -n __fish_use_subcommand -a 'tokenize generate convert plot'\n";
+      "complete -c titan_train -n __fish_use_subcommand -a 'tokenize generate convert schedule "
+      "profile plot'\n";
   for (const Argument& argument : all) {
     const std::string value = !argument.takes_value    ? ""
                               : argument.words.empty() ? " -r"

@@ -62,11 +62,12 @@ void declare(CLI::App& app, Words& words) {
       "--show-plan", words.show_plan,
       "Print what tensor parallelism does to each module of this config's model, and what that "
       "sends, and leave; needs no device.");
-  app.add_flag("--json", words.json, "With --estimate and generate: print JSON instead of text.");
+  app.add_flag("--json", words.json,
+               "With --estimate, generate and profile: print JSON instead of text.");
   app.add_flag("--show-lr", words.show_lr, "Print the learning rate of every step and leave.");
   app.add_option("--output", words.output,
                  "plot: the SVG to write. tokenize: where PATH.bin and PATH.idx go. "
-                 "--estimate: the JSON to write.")
+                 "--estimate and profile: the JSON to write.")
       ->expected(0, 1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->type_name("<path>");
@@ -116,6 +117,7 @@ Action take_command(std::span<const std::string>& args) {
                         : word == "generate" ? Action::kGenerate
                         : word == "convert"  ? Action::kConvert
                         : word == "schedule" ? Action::kSchedule
+                        : word == "profile"  ? Action::kProfile
                                              : Action::kTrain;
   if (action != Action::kTrain) args = args.subspan(1);
   return action;
@@ -223,8 +225,9 @@ void read_counts(const CLI::App& app, const Words& words, ProgramArguments& resu
     result.world_size = read_count("--world-size", words.world_size, 1, misplaced, problems);
   }
   if (app.count("--nproc") > 0) {
+    const bool trains = result.action == Action::kTrain || result.action == Action::kProfile;
     const char* misplaced =
-        result.action == Action::kTrain ? "" : "only goes with training; --check has --world-size";
+        trains ? "" : "only goes with training and profile; --check has --world-size";
     result.nproc = read_count("--nproc", words.nproc, 1, misplaced, problems);
     constexpr std::int64_t kMostProcesses = 1024;
     if (result.nproc > kMostProcesses) {
@@ -255,13 +258,13 @@ void read_shell(const Words& words, ProgramArguments& result, Problems& problems
 void read_output(const CLI::App& app, const Words& words, ProgramArguments& result,
                  Problems& problems) {
   const bool wanted = result.action == Action::kTokenize || result.action == Action::kPlot ||
-                      result.action == Action::kEstimate;
+                      result.action == Action::kEstimate || result.action == Action::kProfile;
   if (app.count("--output") > 0) {
     result.output = path_argument("--output=" + words.output, words.output, problems);
     if (!wanted || words.output.empty()) {
       problems.push_back(
           {"--output=" + words.output,
-           wanted ? "needs a value" : "only goes with plot, tokenize and --estimate"});
+           wanted ? "needs a value" : "only goes with plot, tokenize, profile and --estimate"});
     }
   } else if (result.action == Action::kTokenize) {
     problems.push_back({"tokenize", "needs --output PATH: it writes PATH.bin and PATH.idx"});
@@ -287,8 +290,10 @@ ProgramArguments read_program_arguments(std::span<const std::string> args, Probl
   result.action = action_of(app, words, command);
   result.json = words.json;
   refuse_two_actions(words, problems);
-  if (words.json && !words.estimate && result.action != Action::kGenerate) {
-    problems.push_back({"--json", "only goes with --estimate and generate"});
+  const bool prints_json =
+      words.estimate || result.action == Action::kGenerate || result.action == Action::kProfile;
+  if (words.json && !prints_json) {
+    problems.push_back({"--json", "only goes with --estimate, generate and profile"});
   }
   if (result.action == Action::kPlot) take_inputs(result, problems);
   if (result.action == Action::kCompletion) read_shell(words, result, problems);
@@ -333,6 +338,7 @@ std::string program_help() {
       "--to)\n"
       "titan_train schedule   simulates and draws a pipeline schedule (--name, --pp, "
       "--microbatches)\n"
+      "titan_train profile    shows where the time of a step goes, operator by operator\n"
       "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG\n\n"
       "The options behind the program's own can stand in a TOML file, too.",
       "titan_train");

@@ -28,16 +28,18 @@ void ActivationCheckpoint::describe(Describer<ActivationCheckpoint>& option) {
   option("early_stop", &ActivationCheckpoint::early_stop,
          "Stop recomputing when all activations needed are there.");
   option("memory_budget", &ActivationCheckpoint::memory_budget,
-         "Under mode memory_budget: 0 recomputes everything, 1 nothing.")
+         "Under mode memory_budget: the share of the activations' memory that is used; 0 "
+         "recomputes everything, 1 nothing.")
       .between(0, 1);
   option("visualize_memory_budget_pareto", &ActivationCheckpoint::visualize_memory_budget_pareto,
-         "Under mode memory_budget: draw the trade of time for memory.");
+         "Under mode memory_budget: draw the trade of time for memory into the dump folder's "
+         "memory_budget_pareto.");
   option("preserve_rng_state", &ActivationCheckpoint::preserve_rng_state,
          "Recompute with the random numbers of the first time.");
   option("determinism_check", &ActivationCheckpoint::determinism_check,
          "Compare shapes and types of recomputed with first activations.");
   option("debug", &ActivationCheckpoint::debug,
-         "Record operators so that a failed determinism check can tell the difference.");
+         "List once, per block, what is kept and what is computed again.");
 }
 
 void Compile::describe(Describer<Compile>& option) {

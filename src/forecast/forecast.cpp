@@ -161,9 +161,14 @@ Forecast make_forecast(const config::JobConfig& config, std::int64_t world_size,
   forecast.memory.push_back(std::move(step.memory));
   if (!alternatives) return forecast;
   const Changes changes(dims, forecast.microbatches, forecast.largest);
-  for (const ActivationCheckpointMode mode :
-       {ActivationCheckpointMode::kNone, ActivationCheckpointMode::kSelective,
-        ActivationCheckpointMode::kFull}) {
+  std::vector<ActivationCheckpointMode> modes = {ActivationCheckpointMode::kNone,
+                                                 ActivationCheckpointMode::kSelective,
+                                                 ActivationCheckpointMode::kFull};
+  const config::Compile& compile = config.compile;  // the budget's condition
+  if (compile.enable && std::ranges::count(compile.components, "model") > 0) {
+    modes.push_back(ActivationCheckpointMode::kMemoryBudget);
+  }
+  for (const ActivationCheckpointMode mode : modes) {
     if (mode == config.activation_checkpoint.mode) continue;
     config::JobConfig other = config;
     other.activation_checkpoint.mode = mode;

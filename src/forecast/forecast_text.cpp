@@ -1,12 +1,17 @@
 #include <algorithm>
 
-#include "forecast/text_table.h"
+#include "forecast/job_text.h"
 #include "titan/base/errors.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/number_text.h"
+#include "titan/tools/text_table.h"
 
 namespace titan::forecast {
 namespace {
+
+using tools::aligned;
+using tools::bytes_text;
+using tools::Row;
 
 std::string memory_table(const Forecast& forecast) {
   std::vector<Row> rows = {{"activation checkpointing", "parameters", "gradients",

@@ -1,12 +1,17 @@
 #include <algorithm>
 #include <utility>
 
-#include "forecast/text_table.h"
+#include "forecast/job_text.h"
 #include "titan/base/errors.h"
 #include "titan/forecast/forecast.h"
+#include "titan/tools/text_table.h"
 
 namespace titan::forecast {
 namespace {
+
+using tools::aligned;
+using tools::bytes_text;
+using tools::Row;
 
 /// "layers.*.attention x32".
 std::string modules_text(const PlannedModules& line) {

@@ -1,9 +1,9 @@
 #include "forecast/plan_trace.h"
 
-#include <ATen/SequenceNumber.h>
 #include <torch/csrc/autograd/function.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "titan/autograd/recomputation.h"
@@ -44,11 +44,7 @@ void add(SentBytes& sum, const SentBytes& sent) {
 void PlanTrace::styled(const parallel::StyledModule& styled) {
   const std::size_t place = places_.size();
   places_.push_back({styled, {}});
-  styled.module->wrap_forward(
-      [this, place](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
-        const Scope scope(*this, place);
-        return forward(inputs);
-      });
+  calls_.follow(*styled.module, place);
 }
 
 std::size_t PlanTrace::elsewhere(std::string_view where) {
@@ -61,42 +57,25 @@ std::size_t PlanTrace::elsewhere(std::string_view where) {
 }
 
 PlanTrace::Scope::Scope(PlanTrace& trace, std::string_view where)
-    : Scope(trace, trace.elsewhere(where)) {}
-
-PlanTrace::Scope::Scope(PlanTrace& trace, std::size_t place)
-    : trace_(trace), first_node_(at::sequence_number::peek()) {
-  trace_.running_.push_back(place);
-}
-
-PlanTrace::Scope::~Scope() {
-  // Backward never passes the graph of a forward that it runs again.
-  if (!autograd::is_recomputing()) {
-    trace_.calls_.push_back({trace_.running_.back(), first_node_, at::sequence_number::peek()});
-  }
-  trace_.running_.pop_back();
-}
-
-std::size_t PlanTrace::place_of_node(std::uint64_t node) {
-  const auto made_by = std::ranges::find_if(
-      calls_, [&](const Call& call) { return call.first <= node && node < call.end; });
-  return made_by == calls_.end() ? elsewhere("backward of other layers") : made_by->place;
-}
+    : scope_(trace.calls_, trace.elsewhere(where)) {}
 
 void PlanTrace::sent(std::string_view group, std::int64_t bytes) {
   if (group != mesh::to_string(mesh::MeshDim::kTp)) return;
-  if (!running_.empty()) {
-    SentBytes& sent = places_[running_.back()].sent;
+  const std::optional<std::size_t> owner = calls_.owner();
+  if (calls_.is_forward()) {
+    SentBytes& sent = places_[*owner].sent;
     (autograd::is_recomputing() ? sent.again : sent.forward) += bytes;
     return;
   }
-  const auto node = torch::autograd::get_current_node();
+  const bool in_backward = torch::autograd::get_current_node() != nullptr;
   const std::size_t place =
-      node ? place_of_node(node->sequence_nr()) : elsewhere("sums at the end of backward");
+      owner ? *owner
+            : elsewhere(in_backward ? "backward of other layers" : "sums at the end of backward");
   places_[place].sent.backward += bytes;
 }
 
 void PlanTrace::reset() {
-  calls_.clear();
+  calls_.forget();
   for (Place& place : places_) place.sent = {};
 }
 

@@ -283,6 +283,8 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
 
   config::JobConfig changed = config;
   changed.activation_checkpoint.preserve_rng_state = false;  // nothing is drawn
+  changed.activation_checkpoint.visualize_memory_budget_pareto = false;
+  changed.activation_checkpoint.debug = false;
   changed.profiling.enable_pipeline_timeline = false;
   Simulation simulation(changed, context, traffic, plan);
   if (repetition == Repetition::kBooked) simulation.book_repeated_actions(*tracker);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
@@ -46,6 +48,19 @@ void add_recompute_shapes(OperatorSavePolicy& policy, const std::string& block_n
   }
 }
 
+/// Logs what the block computes again, the first time.
+std::function<void(const std::map<std::string, std::int64_t>&)> log_once(const std::string& block) {
+  return [block, logged = std::make_shared<bool>(false)](
+             const std::map<std::string, std::int64_t>& calls) {
+    if (std::exchange(*logged, true)) return;
+    std::string text;
+    for (const auto& [name, count] : calls) {
+      text += concat(text.empty() ? "" : ", ", count, " ", name);
+    }
+    tools::log_info(block, " computes again: ", text.empty() ? "nothing" : text);
+  };
+}
+
 void wrap(nn::Module& block, CheckpointOptions options) {
   block.wrap_forward(
       [options = std::move(options)](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
@@ -56,25 +71,33 @@ void wrap(nn::Module& block, CheckpointOptions options) {
 }  // namespace
 
 void apply_ac(nn::Module& model, std::string_view blocks,
-              const config::ActivationCheckpoint& config, const OperatorSavePolicy& save_policy) {
-  if (config.mode == ActivationCheckpointMode::kNone) return;
-  TITAN_CHECK(config.mode != ActivationCheckpointMode::kMemoryBudget,
-              "the memory budget mode was not refused");
+              const config::ActivationCheckpoint& config, const OperatorSavePolicy& save_policy,
+              const Planning& planning) {
+  const bool by_budget = config.mode == ActivationCheckpointMode::kMemoryBudget;
+  if (by_budget) tools::log_info("Selected ", config.memory_budget, " budget option.");
+  const bool keeps_all = by_budget && config.memory_budget == 1;
+  if (config.mode == ActivationCheckpointMode::kNone || keeps_all) return;
   const bool by_operator =
       config.mode == ActivationCheckpointMode::kSelective && config.selective_ac_option == "op";
-  const std::int64_t frequency = config.mode == ActivationCheckpointMode::kFull || by_operator
-                                     ? 0
-                                     : layer_frequency(config.selective_ac_option);
+  const bool all = config.mode == ActivationCheckpointMode::kFull || by_operator || by_budget;
+  const std::int64_t frequency = all ? 0 : layer_frequency(config.selective_ac_option);
   CheckpointOptions options;
   options.preserve_rng_state = config.preserve_rng_state;
   options.determinism_check = config.determinism_check == config::DeterminismCheck::kDefault;
-  options.early_stop = config.early_stop;
+  options.early_stop = config.early_stop || by_budget;
 
+  const auto matching = modules_matching(model, blocks);
+  const auto budget = std::make_shared<MemoryBudget>(config.memory_budget,
+                                                     static_cast<std::int64_t>(matching.size()),
+                                                     save_policy.always_kept, planning);
   std::int64_t count = 0;
-  for (const auto& [name, block] : modules_matching(model, blocks)) {
+  for (const auto& [name, block] : matching) {
     ++count;
     if (frequency != 0 && count % frequency != 0) continue;
-    if (by_operator) {
+    if (config.debug) options.report_recomputed = log_once(name);
+    if (by_budget && config.memory_budget > 0) {
+      options.selective_modes = budget->block(name, config.debug);
+    } else if (by_operator) {
       auto policy = std::make_shared<OperatorSavePolicy>(save_policy);
       add_recompute_shapes(*policy, name, *block,
                            config.per_op_sac_force_recompute_mm_shapes_by_fqns);

@@ -86,6 +86,17 @@ class Surroundings {
   at::Tensor rng_state_;
 };
 
+/// How often which operator ran.
+class CountingMode : public autograd::DispatchMode {
+ public:
+  void call(const c10::OperatorHandle& op, torch::jit::Stack*,
+            const std::function<void()>& compute) override {
+    ++calls[op.operator_name().name];
+    compute();
+  }
+  std::map<std::string, std::int64_t> calls;
+};
+
 /// One call of a checkpointed module: all that is needed to run it again. Shared by the tokens that
 /// autograd holds instead of the saved tensors, and freed with them.
 class Frame : public std::enable_shared_from_this<Frame> {
@@ -94,6 +105,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
       : forward_(std::move(forward)),
         determinism_check_(options.determinism_check),
         early_stop_(options.early_stop),
+        report_recomputed_(options.report_recomputed),
         surroundings_(inputs.at(0).device(), options.preserve_rng_state) {
     if (options.selective_modes) modes_ = options.selective_modes();
     inputs_.sequence = inputs.sequence;
@@ -112,6 +124,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
   friend class CollectToken;
 
   std::size_t save(const at::Tensor& tensor) {
+    if (modes_.saved) modes_.saved(tensor);
     saved_.emplace_back(tensor);
     needed_twice_.push_back(halves_ != nullptr && autograd::is_saving_for_weights());
     return saved_.size() - 1;
@@ -122,6 +135,7 @@ class Frame : public std::enable_shared_from_this<Frame> {
   nn::Module::Forward forward_;
   bool determinism_check_;
   bool early_stop_;
+  std::function<void(const std::map<std::string, std::int64_t>&)> report_recomputed_;
   Surroundings surroundings_;
   nn::Inputs inputs_;
   SelectiveModes modes_;
@@ -161,9 +175,15 @@ nn::Tensors Frame::run(const nn::Inputs& inputs) {
   const autograd::SavedTensorHooksScope hooks(
       [frame = shared_from_this()] { return std::make_unique<SavedToken>(frame); });
   const std::shared_ptr<autograd::DispatchMode> mode = std::exchange(modes_.forward, nullptr);
-  std::optional<autograd::DispatchModeScope> scope;
-  if (mode) scope.emplace(*mode);
-  return forward_(inputs);
+  nn::Tensors outputs;
+  {
+    std::optional<autograd::DispatchModeScope> scope;
+    if (mode) scope.emplace(*mode);
+    outputs = forward_(inputs);
+  }
+  modes_.saved = nullptr;
+  if (const auto ended = std::exchange(modes_.forward_ended, nullptr)) ended();
+  return outputs;
 }
 
 void Frame::collect(const at::Tensor& tensor) {
@@ -188,12 +208,17 @@ void Frame::recompute() {
     // Kept results are handed out once, and early_stop leaves some behind: a further run computes
     // everything.
     const std::shared_ptr<autograd::DispatchMode> mode = std::exchange(modes_.recompute, nullptr);
+    CountingMode counting;
+    std::optional<autograd::DispatchModeScope>
+        counting_scope;  // around: sees what is not handed back
+    if (report_recomputed_) counting_scope.emplace(counting);
     std::optional<autograd::DispatchModeScope> scope;
     if (mode) scope.emplace(*mode);
     try {
       forward_(inputs_);
     } catch (const RecomputationComplete&) {
     }
+    if (report_recomputed_) report_recomputed_(counting.calls);
   });
   TITAN_CHECK(recomputed_.size() == saved_.size(), "a checkpointed module saved ", saved_.size(),
               " tensors, ", recomputed_.size(), " when run again");

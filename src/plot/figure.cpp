@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "plot/panel.h"
+#include "plot/style.h"
 #include "titan/base/errors.h"
 
 namespace titan::plot {
@@ -21,16 +22,6 @@ constexpr double kLegendTop = 64;
 constexpr double kLegendRow = 24;
 constexpr double kLegendPitch = 580;  // two entries in a row
 constexpr std::size_t kLongestName = 44;
-
-constexpr std::string_view kStyle =
-    "text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#333}"
-    ".head{font-size:20px;font-weight:600;fill:#111}.title{font-size:15px;font-weight:600;fill:#"
-    "111}"
-    ".value{text-anchor:end}.step,.axis,.none{text-anchor:middle}.axis{fill:#666}.none{fill:#999}"
-    ".grid{stroke:#e6e6e6;fill:none}.frame{stroke:#bbb;fill:none}"
-    ".line,.raw{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
-    ".raw{stroke-width:1;stroke-opacity:.3}.dashed{stroke-dasharray:5 4}"
-    ".hover circle{fill-opacity:0}.hover circle:hover{fill-opacity:.9}";
 
 /// Colours that also colour-blind readers tell apart on white, as far as so many can be.
 std::string color_of(std::size_t run) {

@@ -129,7 +129,7 @@ class Panel {
     svg_.text({{"class", "axis"},
                {"x", coordinate(box_.left + box_.width / 2)},
                {"y", coordinate(bottom + 36)}},
-              "step");
+              style_.along);
   }
 
   void draw_line(const Curve& curve, const std::string& line_class, const std::string& color) {
@@ -163,8 +163,8 @@ class Panel {
     for (std::size_t i = 0; i < count; ++i) {
       const Point& point = points[count == 1 ? 0 : i * (points.size() - 1) / (count - 1)];
       svg_.leaf("circle", {{"cx", x(point.step)}, {"cy", y(point.value)}, {"r", seen ? "3" : "5"}},
-                concat(curve.source.name, "\nstep ", static_cast<std::int64_t>(point.step), ": ",
-                       four_digits(point.value)));
+                concat(curve.source.name, "\n", style_.along, " ",
+                       static_cast<std::int64_t>(point.step), ": ", four_digits(point.value)));
     }
     svg_.close();
   }

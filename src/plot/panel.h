@@ -28,9 +28,10 @@ struct PanelCurve {
 /// A diagram: what it shows and how its vertical axis is chosen.
 struct PanelStyle {
   std::string title;
-  std::string quantity;     // the label of the vertical axis
-  double log_spread = 100;  // see choose_scale
-  bool from_zero = false;   // a linear axis includes 0
+  std::string quantity;        // the label of the vertical axis
+  double log_spread = 100;     // see choose_scale
+  bool from_zero = false;      // a linear axis includes 0
+  std::string along = "step";  // the label of the horizontal axis
 };
 
 /// Draws a panel; `steps` is the range of the horizontal axis, the same in all panels.

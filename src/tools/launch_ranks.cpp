@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -23,6 +22,7 @@
 
 #include "titan/base/errors.h"
 #include "titan/base/patience.h"
+#include "titan/tools/cores.h"
 #include "titan/tools/signals.h"
 #include "tools/rank_process.h"
 
@@ -60,12 +60,6 @@ std::string random_secret() {
     secret += digits.data();
   }
   return secret;
-}
-
-std::int64_t usable_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
 }
 
 /// While it lives, the signals that matter come as data, not as interruptions.

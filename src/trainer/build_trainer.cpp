@@ -5,6 +5,7 @@
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/checkpointer.h"
 #include "titan/components/expert_balance/expert_balance.h"
+#include "titan/profiling/operator_profile.h"
 #include "titan/step/build_step_runner.h"
 #include "titan/step/early_step.h"
 #include "titan/step/module_listing.h"
@@ -86,6 +87,10 @@ void Trainer::build_model() {
                     " are active for a token");
   }
   step::init_model_parts(model_.parts, environment_.context, config_.training);
+  for (const protocols::ModelPart& part : model_.parts) {
+    if (environment_.operator_profile != nullptr)
+      environment_.operator_profile->follow(*part.model);
+  }
   parameters_ = protocols::parameters_of(model_.parts);
   runner_ = step::build_step_runner(
       spec_,

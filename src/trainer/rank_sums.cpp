@@ -31,26 +31,30 @@ protocols::RankFigures RankSums::sum(const protocols::RankFigures& mine) const {
   return {of[0], of[1], of[2] > 0};
 }
 
-StepFigures RankSums::sum_of_step(const at::Tensor& loss, const at::Tensor& norm, bool any) const {
+StepFigures RankSums::sum_of_step(const at::Tensor& loss, const at::Tensor& norm, bool any,
+                                  std::optional<double> scale) const {
   std::vector<at::Tensor> parts = {counts_loss_ ? loss : at::zeros_like(loss),
                                    at::full_like(loss, any ? 1.0 : 0.0), loss};
   // That of offloaded gradients is on the host already.
   if (norm.device() == loss.device()) parts.push_back(norm);
   const at::Tensor figures = at::stack(parts).to(at::kDouble);
-  if (world_.size() > 1) world_.all_reduce(figures.narrow(0, 0, 2)).wait();
+  const at::Tensor largest = figures.narrow(0, 2, 1);
+  if (scale) largest.mul_(*scale);
+  if (world_.size() > 1) {
+    world_.all_reduce(figures.narrow(0, 0, 2)).wait();
+    if (scale) world_.all_reduce(largest, comm::ReduceOp::kMax).wait();
+  }
   const at::Tensor on_host = figures.cpu();
   const double* of = on_host.const_data_ptr<double>();
   return {of[0], of[2], parts.size() > 3 ? of[3] : norm.item<double>(), of[1] > 0};
 }
 
-double RankSums::max(double mine) const {
+bool RankSums::any(bool mine) const {
   if (world_.size() == 1) return mine;
   const at::Tensor number =
-      at::scalar_tensor(mine, at::TensorOptions().dtype(at::kDouble).device(device_));
+      at::scalar_tensor(mine ? 1.0 : 0.0, at::TensorOptions().dtype(at::kDouble).device(device_));
   world_.all_reduce(number, comm::ReduceOp::kMax).wait();
-  return number.item<double>();
+  return number.item<double>() > 0;
 }
-
-bool RankSums::any(bool mine) const { return max(mine ? 1.0 : 0.0) > 0; }
 
 }  // namespace titan::trainer

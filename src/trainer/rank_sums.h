@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "titan/comm/rank_context.h"
 #include "titan/protocols/rank_figures.h"
 
@@ -7,8 +9,8 @@ namespace titan::trainer {
 
 /// What the host learns of a step.
 struct StepFigures {
-  double loss = 0;  // of all ranks
-  double own_loss = 0;
+  double loss = 0;     // of all ranks
+  double largest = 0;  // of all ranks' own losses, each times its scale
   double norm = 0;
   bool any = false;  // whether any rank says so
 };
@@ -22,9 +24,10 @@ class RankSums {
   /// One exchange for all three figures.
   protocols::RankFigures sum(const protocols::RankFigures& mine) const;
   /// What a step has come to, from its loss on this rank and its gradient norm, scalars wherever they are. One
-  /// exchange, and one transfer to the host, which waits for the device here and nowhere else in a step.
-  StepFigures sum_of_step(const at::Tensor& loss, const at::Tensor& norm, bool any) const;
-  double max(double mine) const;
+  /// exchange, one more for `largest` where a scale of this rank's loss is given, and one transfer to the host, which waits
+  /// for the device here and nowhere else in a step. All ranks give a scale, or none does.
+  StepFigures sum_of_step(const at::Tensor& loss, const at::Tensor& norm, bool any,
+                          std::optional<double> scale) const;
   /// Whether any rank says so.
   bool any(bool mine) const;
 

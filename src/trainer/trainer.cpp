@@ -13,6 +13,7 @@
 #include "titan/components/expert_balance/expert_balance.h"
 #include "titan/parallel/clip_grad_norm.h"
 #include "titan/parallel/context_parallel.h"
+#include "titan/profiling/operator_profile.h"
 #include "titan/profiling/profiler.h"
 #include "titan/protocols/scales_gradients.h"
 #include "titan/step/batch_tensors.h"
@@ -91,7 +92,9 @@ void Trainer::train(const tools::StopSignals& stop_signals) try {
   for (bool first = true; step_ < config_.training.steps && !stop_; first = false) {
     ++step_;
     if (profiler_) profiler_->begin_step();
+    if (environment_.operator_profile != nullptr) environment_.operator_profile->begin_step(step_);
     const StepOutcome outcome = train_step(stop_signals);
+    if (environment_.operator_profile != nullptr) environment_.operator_profile->end_step();
     if (outcome == StepOutcome::kNoData) {
       tools::log_warning("Ran out of data; last step was canceled.");
       --step_;
@@ -138,10 +141,14 @@ Trainer::StepOutcome Trainer::train_step(const tools::StopSignals& stop_signals)
       runner_->forward_backward(microbatches_, divisor_of_loss(all.tokens), step_);
   const at::Tensor norm = gradient_norm();
 
-  protocols::StepMetrics metrics = metrics_of(loss, norm, stop_signals);
   const bool logs = metrics_->should_log(step_);
+  const StepFigures figures =
+      sums_->sum_of_step(loss, norm, stop_signals.received().has_value(),
+                         logs ? std::optional(scale_of_own_loss(all.tokens)) : std::nullopt);
+  stop_ = figures.any;
+  protocols::StepMetrics metrics = metrics_of(figures);
   // Of a step that is not logged it is heard of only when the job ends with it.
-  metrics.max_loss = logs ? max_loss(metrics.max_loss, all.tokens) : metrics.loss;
+  metrics.max_loss = logs ? figures.largest : metrics.loss;
   switch (nonfinite_->judge(metrics)) {
     case NonfinitePolicy::Verdict::kGoBack:
       go_back();
@@ -182,26 +189,22 @@ at::Tensor Trainer::divisor_of_loss(double tokens) const {
       at::TensorOptions().dtype(at::kFloat).device(environment_.context.device));
 }
 
-/// What all ranks know of the step; `max_loss` is this rank's own loss yet.
-protocols::StepMetrics Trainer::metrics_of(const at::Tensor& loss, const at::Tensor& norm,
-                                           const tools::StopSignals& stop_signals) {
-  const StepFigures figures = sums_->sum_of_step(loss, norm, stop_signals.received().has_value());
-  stop_ = figures.any;
+/// What all ranks know of the step.
+protocols::StepMetrics Trainer::metrics_of(const StepFigures& figures) const {
   protocols::StepMetrics metrics;
   metrics.step = step_;
   metrics.loss = static_cast<float>(figures.loss);  // fp32, as the parts of each rank
-  metrics.max_loss = figures.own_loss;
   metrics.grad_norm = figures.norm;
   metrics.lr = lr_schedulers_->last_lr();
   metrics.n_tokens_seen = tokens_seen_ * data_ranks_;
   return metrics;
 }
 
-/// The largest mean loss of a rank's own tokens: its part of its rows.
-double Trainer::max_loss(double own_loss, double tokens) const {
+/// From this rank's part of the loss to the mean of its own tokens, its part of its rows: the largest of them is logged.
+double Trainer::scale_of_own_loss(double tokens) const {
   const auto own_tokens = static_cast<double>(step::count_valid_tokens(
       microbatches_, parallel::text_cut(environment_.context, config_.parallelism)));
-  return sums_->max(own_tokens > 0 ? own_loss * (std::max(tokens, 1.0) / own_tokens) : 0);
+  return own_tokens > 0 ? std::max(tokens, 1.0) / own_tokens : 0;
 }
 
 /// 0 where the gradients are gone already.

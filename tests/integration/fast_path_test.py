@@ -49,9 +49,19 @@ class FastPathTest(RanksCase):
     def test_activations_that_are_computed_again_are_the_same(self):
         steps = ["--training.steps=3", *self.data(), *TINY, *FAST]
         expected = self.figures(*steps)[2]
-        for mode in (["--activation_checkpoint.mode=full"],
-                     ["--activation_checkpoint.mode=selective", "--activation_checkpoint.selective_ac_option=op"]):
-            self.assertEqual(self.figures(*steps, *mode)[2], expected, mode)
+        for mode in (["full"], ["selective", "--activation_checkpoint.selective_ac_option=op"],
+                     ["memory_budget", "--activation_checkpoint.memory_budget=0.3"],
+                     ["memory_budget", "--activation_checkpoint.memory_budget=0.7"]):
+            self.assertEqual(self.figures(*steps, "--activation_checkpoint.mode", *mode)[2], expected, mode)
+
+    def test_a_memory_budget_is_drawn_and_told(self):
+        log = self.train("--training.steps=2", *TINY, *FAST, "--activation_checkpoint.mode=memory_budget",
+                         "--activation_checkpoint.visualize_memory_budget_pareto", "--activation_checkpoint.debug").stdout
+        self.assertIn("Selected 0.5 budget option", log)
+        self.assertRegex(log, r"layers\.0 keeps \d+.* of .*titan_kernels::")
+        self.assertEqual(log.count("layers.0 computes again: "), 1, "once, not in every step")
+        with open(self.path("dump", "memory_budget_pareto", "memory_budget_pareto_rank_0_0.svg")) as picture:
+            self.assertIn("estimated ms computed again", picture.read())
 
     def test_either_library_multiplies(self):
         steps = ["--training.steps=3", *self.data(), *TINY, *FAST]

@@ -69,6 +69,8 @@ class RunTrain(unittest.TestCase):
                          "tokenize", "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--output", "out")
         self.assert_runs(self.run_train("schedule", "--pp", "4"),
                          "schedule", "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--pp", "4")
+        self.assert_runs(self.run_train("profile", "--json"),
+                         "profile", "--job.config_file", "configs/llama3/debug_model_cpu.toml", "--json")
         self.assert_runs(self.run_train("plot", "a", "b", CONFIG_FILE="x.toml"), "plot", "a", "b")
 
     def test_one_process_pretends_to_be_many(self):

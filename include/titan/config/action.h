@@ -17,6 +17,7 @@ enum class Action {
   kTokenize,  ///< `titan_train tokenize`: the training data as token ids
   kGenerate,  ///< `titan_train generate`: what a model makes of prompts
   kConvert,   ///< `titan_train convert`: a model's weights in another format
+  kProfile,   ///< `titan_train profile`: where the time of a step goes
   kSchedule,  ///< `titan_train schedule`: a pipeline schedule, simulated and drawn
   kPlot,      ///< `titan_train plot RUN...`: curves of runs
   kShowLr,

@@ -24,14 +24,14 @@ struct CommandLine {
   std::vector<std::string> warnings;
   /// `plot`: what to draw, folders of runs or metrics.jsonl files.
   std::vector<std::string> inputs;
-  /// `--output` of `plot`, `tokenize` and `--estimate`.
+  /// `--output` of `plot`, `tokenize`, `profile` and `--estimate`.
   std::optional<std::string> output;
   /// `--threads` of `tokenize`; 0: one per core.
   std::int64_t threads = 0;
   GenerateOptions generate;
   ConvertOptions convert;
   ScheduleOptions schedule;
-  /// `--json` of `--estimate` and `generate`.
+  /// `--json` of `--estimate`, `generate` and `profile`.
   bool json = false;
   /// `--nproc`: the ranks to start as processes of this machine.
   std::optional<std::int64_t> nproc;

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "titan/autograd/dispatch_mode.h"
 #include "titan/nn/module.h"
@@ -13,6 +16,10 @@ namespace titan::parallel {
 struct SelectiveModes {
   std::shared_ptr<autograd::DispatchMode> forward;
   std::shared_ptr<autograd::DispatchMode> recompute;
+  /// Is shown each tensor that autograd saves while forward runs; may be empty.
+  std::function<void(const at::Tensor&)> saved = nullptr;
+  /// Forward has ended; may be empty.
+  std::function<void()> forward_ended = nullptr;
 };
 
 struct CheckpointOptions {
@@ -22,6 +29,8 @@ struct CheckpointOptions {
   bool determinism_check = true;
   /// Stop running forward again once the last saved tensor is back.
   bool early_stop = false;
+  /// Is given how often which operator ran when the module ran again, of every time; empty: nobody asks.
+  std::function<void(const std::map<std::string, std::int64_t>& calls)> report_recomputed = nullptr;
   /// Makes the modes of one call; none: everything is recomputed.
   std::function<SelectiveModes()> selective_modes;
 };

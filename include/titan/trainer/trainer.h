@@ -16,8 +16,9 @@ class ExpertBalance;
 enum class SaveReason;
 }  // namespace titan::components
 namespace titan::profiling {
+class OperatorProfile;
 class Profiler;
-}
+}  // namespace titan::profiling
 namespace titan::step {
 class EarlyStep;
 }
@@ -32,6 +33,7 @@ class HashLog;
 class NonfinitePolicy;
 class RankSums;
 class Samples;
+struct StepFigures;
 class ValidationPosition;
 
 /// What the trainer is given from outside: where it runs and who watches. Everything outlives the
@@ -42,6 +44,8 @@ struct TrainerEnvironment {
   /// Memory of the device, or of the process on a CPU.
   protocols::MemoryMonitor& memory;
   tools::StartupTimes& startup_times;
+  /// Records the operators of steps; may be null.
+  profiling::OperatorProfile* operator_profile = nullptr;
 };
 
 /// Builds everything a job needs, in the reference's order, and trains. One object per rank. While
@@ -81,9 +85,8 @@ class Trainer {
   bool fetch_microbatches();
   /// A step of prompts only has the loss 0, not 0 / 0.
   at::Tensor divisor_of_loss(double tokens) const;
-  protocols::StepMetrics metrics_of(const at::Tensor& loss, const at::Tensor& norm,
-                                    const tools::StopSignals& stop_signals);
-  double max_loss(double own_loss, double tokens) const;
+  protocols::StepMetrics metrics_of(const StepFigures& figures) const;
+  double scale_of_own_loss(double tokens) const;
   at::Tensor gradient_norm() const;
   void clip(const at::Tensor& norm);
   void update(const at::Tensor& norm);

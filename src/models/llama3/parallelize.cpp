@@ -41,7 +41,8 @@ std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& 
                                                : parallel::TransferMode::kBefore);
   parallel::apply_context_parallel(model, "layers.*.attention.inner_attention", context,
                                    parallelism);
-  parallel::apply_ac(model, kBlocks, config.activation_checkpoint, parallel::default_save_policy());
+  parallel::apply_ac(model, kBlocks, config.activation_checkpoint, parallel::default_save_policy(),
+                     parallel::planning_of(config, context));
   return parallel::apply_data_parallel(model, fsdp_units(), context, config.parallelism,
                                        config.training);
 }

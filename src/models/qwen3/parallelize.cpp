@@ -56,7 +56,8 @@ std::shared_ptr<Sharding> parallelize_qwen3(protocols::ModelProtocol& model,
       parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
   apply_context_parallel(model, "layers.*.attention.inner_attention", context, parallelism);
   apply_expert_parallel(model, kMixtures, context);
-  apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims));
+  apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims),
+           planning_of(config, context));
   return apply_data_parallel(model, fsdp_units(), context, config.parallelism, config.training);
 }
 

@@ -22,8 +22,6 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
-    testing::Values(Asked{{"--activation_checkpoint.mode=memory_budget"},
-                          "activation_checkpoint.mode = \"memory_budget\""},
                     Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
                     Asked{{"--parallelism.context_parallel_degree=2",
                            "--parallelism.context_parallel_load_balancer=ptrr"},
@@ -42,8 +40,7 @@ TEST_P(Replaced, IsRefusedWithWhatThereIsInstead) {
 
 INSTANTIATE_TEST_SUITE_P(
     Options, Replaced,
-    testing::Values(Asked{{"--activation_checkpoint.debug"}, "activation_checkpoint.debug = true"},
-                    Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
+    testing::Values(Asked{{"--memory_estimation.enable", "--memory_estimation.disable_fake_mode"},
                           "memory_estimation.disable_fake_mode = true"},
                     Asked{{"--job.custom_config_module=torchtitan.experiments.vlm.job_config"},
                           "job.custom_config_module = \"torchtitan.experiments.vlm.job_config\""},

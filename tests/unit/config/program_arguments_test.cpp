@@ -47,7 +47,7 @@ TEST(ProgramArguments, ProcessesAreForTraining) {
   EXPECT_EQ(one.world_size, 1) << "the ranks that are checked for";
   EXPECT_EQ(files.parse({}).nproc, std::nullopt);
   EXPECT_EQ(files.problems({"--check", "--nproc=1"}),
-            "  --nproc=1: only goes with training; --check has --world-size");
+            "  --nproc=1: only goes with training and profile; --check has --world-size");
   EXPECT_EQ(files.problems({"--nproc", "0"}), "  --nproc=0: must be in [1, 1e+06], got 0");
   EXPECT_EQ(files.problems({"--nproc"}), "  --nproc=: needs a value");
 }
@@ -59,7 +59,7 @@ TEST(ProgramArguments, AnEstimateIsForAnyNumberOfRanks) {
   EXPECT_EQ(line.output, "x.json");
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable"}).action, Action::kEstimate);
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable", "--check"}).action, Action::kCheck);
-  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate and generate");
+  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate, generate and profile");
   EXPECT_EQ(ConfigFiles().problems({"--estimate", "--check"}),
             "  --estimate: does not go with --check, --print-config or --show-lr");
 }
@@ -78,11 +78,11 @@ TEST(ProgramArguments, APlanIsShownForAnyNumberOfRanks) {
               "  --show-plan: does not go with --check, --print-config, --show-lr or --estimate");
   }
   EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--json"}),
-            "  --json: only goes with --estimate and generate");
+            "  --json: only goes with --estimate, generate and profile");
   EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--output=x"}),
-            "  --output=x: only goes with plot, tokenize and --estimate");
+            "  --output=x: only goes with plot, tokenize, profile and --estimate");
   EXPECT_EQ(ConfigFiles().problems({"--show-plan", "--nproc=2"}),
-            "  --nproc=2: only goes with training; --check has --world-size");
+            "  --nproc=2: only goes with training and profile; --check has --world-size");
 }
 
 TEST(ProgramArguments, CommandsStandInFront) {
@@ -96,13 +96,17 @@ TEST(ProgramArguments, CommandsStandInFront) {
   EXPECT_EQ(plot.action, Action::kPlot);
   EXPECT_EQ(plot.inputs, (std::vector<std::string>{"a", "b/metrics.jsonl"}));
   EXPECT_EQ(plot.output, "x.svg");
+  const CommandLine profile = ConfigFiles().parse({"profile", "--json", "--nproc=2"});
+  EXPECT_EQ(profile.action, Action::kProfile);
+  EXPECT_TRUE(profile.json);
+  EXPECT_EQ(profile.nproc, 2);
   EXPECT_EQ(ConfigFiles().parse({"--show-lr"}).action, Action::kShowLr);
   EXPECT_EQ(ConfigFiles().parse({"plot", "--help"}).action, Action::kHelp);
 }
 
 TEST(ProgramArguments, OptionsOfACommandGoWithItOnly) {
   EXPECT_EQ(ConfigFiles().problems({"--output=x"}),
-            "  --output=x: only goes with plot, tokenize and --estimate");
+            "  --output=x: only goes with plot, tokenize, profile and --estimate");
   EXPECT_EQ(ConfigFiles().problems({"--threads=2"}), "  --threads=2: only goes with tokenize");
   EXPECT_EQ(ConfigFiles().problems({"tokenize"}),
             "  tokenize: needs --output PATH: it writes PATH.bin and PATH.idx");

@@ -109,6 +109,32 @@ TEST(Forecast, CheckpointingTradesActivations) {
   EXPECT_GT(forecast.memory[0].activations, forecast.memory[2].activations);
 }
 
+TEST(Forecast, AMemoryBudgetLeadsFromFullToNone) {
+  config::JobConfig config = test::debug_job();
+  config.compile.enable = true;
+  for (const auto device : {config::Device::kCpu, config::Device::kAuto}) {
+    config.training.device = device;
+    config.activation_checkpoint.mode = ActivationCheckpointMode::kNone;
+    const Forecast modes = make_forecast(config, 1, true);
+    ASSERT_EQ(modes.memory.size(), 4u);
+    EXPECT_EQ(modes.memory[2].activation_checkpoint, "full");
+    EXPECT_EQ(modes.memory[3].activation_checkpoint, "memory_budget");
+    const std::int64_t none = modes.memory[0].activations;
+    const std::int64_t full = modes.memory[2].activations;
+    config.activation_checkpoint.mode = ActivationCheckpointMode::kMemoryBudget;
+    std::int64_t last = full;
+    for (const double budget : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+      config.activation_checkpoint.memory_budget = budget;
+      const std::int64_t activations = make_forecast(config, 1, false).memory.front().activations;
+      const double straight = static_cast<double>(full) + budget * static_cast<double>(none - full);
+      EXPECT_GE(activations, last) << budget;
+      EXPECT_LE(static_cast<double>(activations), 1.05 * straight) << budget;
+      last = activations;
+    }
+    EXPECT_EQ(last, none);
+  }
+}
+
 TEST(Forecast, AlternativesSaveMemoryAndTheBestComesFirst) {
   const Forecast forecast = make_forecast(test::debug_job(), 4, true);
   ASSERT_FALSE(forecast.alternatives.empty());

@@ -101,6 +101,12 @@ config::ActivationCheckpoint early_stopping() {
   return config;
 }
 
+config::ActivationCheckpoint budget(double share) {
+  auto config = mode(ActivationCheckpointMode::kMemoryBudget);
+  config.memory_budget = share;
+  return config;
+}
+
 class EveryMode : public ::testing::TestWithParam<Case> {};
 
 TEST_P(EveryMode, GivesTheBitsOfAPlainRun) {
@@ -122,7 +128,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"early_stop", early_stopping()},
                       Case{"every_second", mode(ActivationCheckpointMode::kSelective, "2")},
                       Case{"every", mode(ActivationCheckpointMode::kSelective, "0")},
-                      Case{"op", mode(ActivationCheckpointMode::kSelective, "op")}),
+                      Case{"op", mode(ActivationCheckpointMode::kSelective, "op")},
+                      Case{"budget_0", budget(0)}, Case{"budget_20", budget(0.2)},
+                      Case{"budget_50", budget(0.5)}, Case{"budget_80", budget(0.8)},
+                      Case{"budget_100", budget(1)}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 /// A dispatch mode that only counts.
@@ -158,6 +167,32 @@ TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
   EXPECT_EQ(matrix_products(config) - plain, 4 * (2 + 2));
 }
 
+/// Products that are run again in the second of two steps: the first makes the plan.
+int products_again(double share) {
+  const auto model = small_llama();
+  apply_ac(*model, "layers.*", budget(share), default_save_policy());
+  model->call(tokens()).square().mean().backward();
+  CountingMode counting;
+  const at::Tensor loss = model->call(tokens()).square().mean();
+  const autograd::DispatchModeScope scope(counting);
+  loss.backward();
+  return counting.counts["aten::mm"];
+}
+
+TEST(ActivationCheckpoint, ABudgetIsSpentOnProducts) {
+  const int plain = matrix_products(mode(ActivationCheckpointMode::kNone));
+  // What is behind the last tensor that autograd saves, w2, is never run again.
+  EXPECT_EQ(products_again(0) - plain, 4 * 6);
+  EXPECT_EQ(products_again(1), plain);
+  int last = products_again(0);
+  for (const double share : {0.2, 0.4, 0.6, 0.8}) {
+    const int products = products_again(share);
+    EXPECT_LE(products, last) << share;
+    last = products;
+  }
+  EXPECT_EQ(last, plain) << "they are worth their memory before all else";
+}
+
 TEST(ActivationCheckpoint, HoldsLessBetweenForwardAndBackward) {
   const auto held = [](const config::ActivationCheckpoint& config) {
     const auto model = small_llama();
@@ -185,7 +220,7 @@ config::ActivationCheckpoint early_stopping_by_operator() {
 TEST(ActivationCheckpoint, ASecondBackwardThroughTheSameGraphRunsForwardAgain) {
   for (const auto& config :
        {mode(ActivationCheckpointMode::kFull), mode(ActivationCheckpointMode::kSelective, "op"),
-        early_stopping_by_operator()}) {
+        early_stopping_by_operator(), budget(0.5)}) {
     const auto model = small_llama();
     apply_ac(*model, "layers.*", config, default_save_policy());
     const at::Tensor loss = model->call(tokens()).square().mean();
@@ -239,8 +274,8 @@ TEST(ActivationCheckpoint, AModuleThatChangesItsMindIsCaught) {
 }
 
 TEST(ActivationCheckpoint, HalvesOfABackwardRunForwardAgainOnce) {
-  for (const auto& config :
-       {mode(ActivationCheckpointMode::kFull), mode(ActivationCheckpointMode::kSelective, "op")}) {
+  for (const auto& config : {mode(ActivationCheckpointMode::kFull),
+                             mode(ActivationCheckpointMode::kSelective, "op"), budget(0.5)}) {
     const auto whole = small_llama();
     const auto split = small_llama();
     int runs = 0;

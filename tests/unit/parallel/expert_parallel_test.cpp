@@ -64,7 +64,7 @@ struct Result {
   std::map<std::string, at::Tensor> gradients;
 };
 
-Result run(ActivationCheckpointMode mode) {
+Result run(ActivationCheckpointMode mode, double budget = 0) {
   constexpr std::int64_t kRanks = 2;
   comm::LocalWorld world(kRanks);
   std::vector<Result> results(kRanks);
@@ -82,6 +82,7 @@ Result run(ActivationCheckpointMode mode) {
     config::ActivationCheckpoint config;
     config.mode = mode;
     config.selective_ac_option = "op";
+    config.memory_budget = budget;
     config.per_op_sac_force_recompute_mm_shapes_by_fqns = {};
     apply_ac(model, "moe", config, expert_save_policy(context.dims));
     model.to_empty(at::kCPU);
@@ -119,6 +120,19 @@ Result run(ActivationCheckpointMode mode) {
   });
   EXPECT_EQ(results[0].both, results[1].both);
   return results[1];
+}
+
+/// Ranks with other rows in their experts' hands, and so other sizes, must not wait for each other for ever.
+TEST(ExpertParallel, ByAMemoryBudgetRanksSendTheSame) {
+  const Result plain = run(ActivationCheckpointMode::kNone);
+  const Result little = run(ActivationCheckpointMode::kMemoryBudget, 0.2);
+  const Result much = run(ActivationCheckpointMode::kMemoryBudget, 0.8);
+  EXPECT_EQ(little.both, (Counts{{"all_to_all", 7}}));
+  EXPECT_EQ(much.both, (Counts{{"all_to_all", 5}}));
+  for (const auto& [name, gradient] : plain.gradients) {
+    EXPECT_TRUE(little.gradients.at(name).equal(gradient)) << name;
+    EXPECT_TRUE(much.gradients.at(name).equal(gradient)) << name;
+  }
 }
 
 TEST(ExpertParallel, CountsTravelOnceWhateverRunsAgain) {

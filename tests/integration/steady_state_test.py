@@ -1,0 +1,37 @@
+"""After its first steps a run takes nothing from the system that it has had before."""
+import os
+import subprocess
+import unittest
+
+from titan import ROOT, TitanTest, environment
+
+# As large as blocks are that a C library likes to give back: 6 MiB for the widest activations.
+SIZE = ["--model.flavor=debugmodel", "--training.seq_len=2048", "--training.local_batch_size=1"]
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def is_sanitized():
+    with open(os.environ["TITAN_TRAIN"], "rb") as program:
+        text = program.read()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
+@unittest.skipIf(is_sanitized(), "sanitizers manage memory their own way")
+class SteadyStateTest(TitanTest):
+    def faults(self, steps, **env):
+        """Pages that the system has handed out to a run."""
+        with subprocess.Popen(self.arguments(*SIZE, f"--training.steps={steps}", "--compile.enable=true", small=False), cwd=ROOT,
+                              env=environment(env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0)
+        return usage.ru_minflt
+
+    def test_steps_after_the_third_are_handed_out_no_memory(self):
+        of_a_step = (self.faults(5) - self.faults(3)) / 2
+        self.assertLess(of_a_step * PAGE, 6e6, "bytes; 30 MB where freed memory goes back")
+
+    def test_the_choice_is_the_users(self):
+        of_a_step = (self.faults(5, GLIBC_TUNABLES="glibc.malloc.arena_max=8") -
+                     self.faults(3, GLIBC_TUNABLES="glibc.malloc.arena_max=8")) / 2
+        self.assertGreater(of_a_step * PAGE, 1e7, "this machine takes it back: the test above says something")
