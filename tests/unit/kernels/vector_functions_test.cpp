@@ -21,7 +21,7 @@ const volatile std::int32_t* remembered_processor() {
   return reinterpret_cast<const volatile std::int32_t*>(behind + distance);
 }
 
-/// Threads that were to ask at the same time would compute with half of the digits, on a busy machine in one run of fifty.
+/// Threads that were to ask at the same time would compute with half of the digits, now and then on a busy machine.
 TEST(VectorFunctions, HaveBeenCalledWhenTheProgramStarts) {
   const volatile std::int32_t* processor = remembered_processor();
   if (processor == nullptr) GTEST_SKIP() << "not the MKL that is known";
