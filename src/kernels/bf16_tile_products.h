@@ -8,6 +8,8 @@
 // What attention in bf16 does forward and backward. Scores are held as [key, query], as in attention_tiles.cpp, and so are
 // outputs and the gradient of the queries, as [feature, query], until they are whole.
 
+#ifdef __AMX_BF16__  // else it is only read: its vectors have other sizes
+
 namespace titan::kernels::TITAN_ISA {
 namespace {
 
@@ -186,3 +188,5 @@ class Cutter {
 
 }  // namespace
 }  // namespace titan::kernels::TITAN_ISA
+
+#endif

@@ -76,8 +76,12 @@ class Compiler:
             if source.is_relative_to(ROOT / "src"):
                 folder, words = source.parent.relative_to(ROOT / "src"), shlex.split(entry["command"])
                 # A folder of two libraries: the flags of the one that sees more.
-                if len(words) > len(self.commands.get(folder, [])):
+                if self.sees(words) > self.sees(self.commands.get(folder, [])):
                     self.commands[folder] = words
+
+    @staticmethod
+    def sees(words):
+        return sum(word.startswith(("-I", "-isystem")) for word in words)
 
     def command_for(self, header):
         """The flags of the folder named like the header, else of its own, else of the first one within, else of its parent."""
