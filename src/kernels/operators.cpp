@@ -7,6 +7,7 @@ namespace titan::kernels {
 TORCH_LIBRARY(titan_kernels, library) {
   define_attention(library);
   define_cross_entropy(library);
+  define_experts(library);
   define_linear(library);
   define_rms_norm(library);
   define_rotate(library);

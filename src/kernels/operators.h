@@ -14,6 +14,7 @@ namespace titan::kernels {
 
 void define_attention(torch::Library& library);
 void define_cross_entropy(torch::Library& library);
+void define_experts(torch::Library& library);
 void define_linear(torch::Library& library);
 void define_rms_norm(torch::Library& library);
 void define_rotate(torch::Library& library);

@@ -33,6 +33,7 @@ CASES = {
     "88m": ("llama3", "bench100m", "bench100m", 512, 2),
     "88m2048": ("llama3", "bench100m", "bench100m", 2048, 1),
     "qwen3": ("qwen3", "debugmodel", "debugmodel", 2048, 1),
+    "qwen3_moe": ("qwen3", "debugmodel_moe", "debugmodel_moe", 2048, 1),
     "deepseek_v3": ("deepseek_v3", "debugmodel", "debugmodel", 2048, 1),
 }
 FAST = ["--compile.enable", "--compile.components=model,loss,optimizer"]

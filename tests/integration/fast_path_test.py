@@ -46,6 +46,21 @@ class FastPathTest(RanksCase):
                 many, _, _ = self.on_threads(2, "--training.dataset_path", rows, *degrees, *more)
                 self.assert_same_training(many, one)
 
+    def test_experts(self):
+        for model in (["--model.name=deepseek_v3", "--model.flavor=tiny"], ["--model.name=qwen3", "--model.flavor=tiny_moe"]):
+            with self.subTest(model[0]):
+                windows = self.windows(2 * ROWS_PER_RANK)
+                data = ["--training.dataset_path", self.tokens("in_turn.u16", self.windows_in_turn(windows, 2)),
+                        "--training.global_batch_size=4"]
+                steps = ["--training.steps=4", "--optimizer.eps=1e-6", *model]
+                slow, _, _ = self.figures(*steps, *data)
+                fast, _, _ = self.figures(*steps, *data, *FAST)
+                self.assertNotEqual(slow, fast)
+                self.assert_same_training(fast, slow)
+                shared, _, _ = self.on_threads(2, "--training.dataset_path", self.tokens("rows.u16", windows), *steps,
+                                               *layout(shard=2, experts=2), *FAST)
+                self.assert_same_training(shared, fast)
+
     def test_activations_that_are_computed_again_are_the_same(self):
         steps = ["--training.steps=3", *self.data(), *TINY, *FAST]
         expected = self.figures(*steps)[2]

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/silu.h>
 
+#include "titan/kernels/experts.h"
 #include "titan/nn/init.h"
 #include "titan/nn/moe/grouped_product.h"
 
@@ -32,6 +33,10 @@ void GroupedExperts::init_weights(double output_std, at::Generator generator) {
 Tensors GroupedExperts::forward(const Inputs& inputs) {
   const at::Tensor& rows = inputs.at(0);
   const at::Tensor& counts = inputs.at(1);
+  const kernels::ExpertWeights weights = {w1_->tensor, w2_->tensor, w3_->tensor};
+  if (is_fast() && kernels::takes_experts(rows, weights)) {
+    return {kernels::experts(rows, weights, counts)};
+  }
   const at::Tensor hidden = at::silu(grouped_product(rows, w1_->tensor, counts)) *
                             grouped_product(rows, w3_->tensor, counts);
   return {grouped_product(hidden, w2_->tensor, counts)};

@@ -22,7 +22,7 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
-                    Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
+    testing::Values(Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
                     Asked{{"--parallelism.context_parallel_degree=2",
                            "--parallelism.context_parallel_load_balancer=ptrr"},
                           "parallelism.context_parallel_load_balancer = \"ptrr\""},
