@@ -105,6 +105,9 @@ class ProcessGroup {
 
   /// Where the tensors of its collectives are.
   virtual at::Device device() const { return at::kCPU; }
+  /// Whether a wait makes the current stream wait and returns, so that what comes next can be ordered behind a
+  /// collective that has not ended.
+  virtual bool wait_returns_at_once() const { return false; }
 
   /// How long a wait may last from now on.
   virtual void set_timeout(std::chrono::milliseconds timeout) = 0;
