@@ -102,7 +102,7 @@ class ExpertParallelTest(RanksCase):
 
     def dual_pipe(self, dump, *args):
         """Figures of a pipeline whose forwards and backwards may overlap, and the traces of its third step."""
-        metrics = self.trained(dump, {"shard": 2, "pipeline": 2, "schedule": "DualPipeV", "experts": 2}, f"--training.steps={SAVED_AT}", "--profiling.enable_profiling",
+        metrics = self.trained(dump, MORE_LAYOUTS["pp2 ep2 DualPipeV"], f"--training.steps={SAVED_AT}", "--profiling.enable_profiling",
                                "--profiling.enable_pipeline_timeline", f"--profiling.profile_freq={SAVED_AT}",
                                "--profiling.profiler_active=1", "--profiling.profiler_warmup=1",
                                "--profiling.save_traces_folder=traces", *args, processes=True)
