@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/attention_tiles.h"
+#include "kernels/visible.h"
 
 namespace titan::kernels {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/attention_tiles.h"
+#include "kernels/visible.h"
 
 // What a tile of queries sees of a tile of keys. For the files that are compiled for several processors (vectors.h): each has
 // a copy of its own.
