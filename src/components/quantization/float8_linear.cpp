@@ -125,8 +125,9 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
                            sharing(ranks, casts.gradient, {Side::kN}, Side::kN));
     }
     at::Tensor of_x;
+    Float8Matrix gradient_by_row;
     if (needs_x) {
-      const Float8Matrix left =
+      gradient_by_row =
           to_float8(gradient, scale, casts.gradient.type, layout(products, Float8Layout::kByRow));
       const at::Tensor of_weights = saved[3].defined()
                                         ? saved[3]
@@ -137,7 +138,7 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
                                      ? Float8Matrix{saved[4].t(), of_weights}
                                      : to_float8(weight_t, of_weights, casts.weight_for_input.type,
                                                  layout(products, Float8Layout::kByRow));
-      of_x = multiply(left, right.t(), gradient.scalar_type(), products, /*fast=*/false)
+      of_x = multiply(gradient_by_row, right.t(), gradient.scalar_type(), products, /*fast=*/false)
                  .view(x.sizes());
     }
     at::Tensor of_weight;
@@ -147,8 +148,12 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
     } else if (needs_weight) {
       const at::Tensor by_token =
           one_scale ? scale : float8_scale(gradient, casts.gradient_for_weight);
-      const Float8Matrix left = to_float8(gradient, by_token, casts.gradient_for_weight.type,
-                                          layout(products, Float8Layout::kByColumn));
+      // Emulated, what one scale leaves lies as it did.
+      const bool again = one_scale && needs_x && products == Float8Products::kEmulated;
+      const Float8Matrix left = again
+                                    ? gradient_by_row
+                                    : to_float8(gradient, by_token, casts.gradient_for_weight.type,
+                                                layout(products, Float8Layout::kByColumn));
       const at::Tensor of_rows =
           saved[2].defined()
               ? saved[2]
