@@ -23,20 +23,6 @@ struct Missing {
 using C = JobConfig;
 
 constexpr Missing kMissing[] = {
-    {"model.converters",
-     [](const C& c) {
-       return std::ranges::any_of(c.model.converters, [](const std::string& name) {
-         return name.starts_with("quantize.grouped_mm.");
-       });
-     },
-     "experts in low precision"},
-    {"quantize.linear.float8.enable_fsdp_float8_all_gather",
-     [](const C& c) {
-       return std::ranges::count(c.model.converters, "quantize.linear.float8") > 0 &&
-              c.parallelism.data_parallel_shard_degree != 1 &&
-              c.quantize.linear.float8.enable_fsdp_float8_all_gather;
-     },
-     "gathering parameters in float8"},
     {"activation_checkpoint.mode",
      [](const C& c) {
        return c.activation_checkpoint.mode == ActivationCheckpointMode::kMemoryBudget;

@@ -58,7 +58,10 @@ void Float8Linear::describe(Describer<Float8Linear>& option) {
   option("precompute_float8_dynamic_scale_for_fsdp",
          &Float8Linear::precompute_float8_dynamic_scale_for_fsdp,
          "Compute the scales of all parameters at once after the optimizer step.");
-  option("recipe_name", &Float8Linear::recipe_name, "Recipe of the scales.");
+  option("recipe_name", &Float8Linear::recipe_name,
+         "Recipe of the scales. \"blockwise\" is DeepSeek V3's, with a scale for 128 activations "
+         "and for 128 x "
+         "128 weights.");
   option("filter_fqns", &Float8Linear::filter_fqns,
          "Layers whose name contains one of these keep their type; auto_filter_small_kn skips "
          "those too small to gain.");
@@ -70,6 +73,7 @@ void Float8GroupedMM::describe(Describer<Float8GroupedMM>& option) {
          "Modules whose experts multiply in float8: names contain one of these. In TOML also one "
          "comma-separated string.")
       .or_comma_separated();
+  option("emulate", &Float8GroupedMM::emulate, "Round to float8 but multiply in float32.");
 }
 
 void MXLinear::describe(Describer<MXLinear>& option) {

@@ -187,16 +187,6 @@ void float8_options_agree(const Rules& rules) {
   }
 }
 
-void float8_experts_fit(const Rules& rules) {
-  const Parallelism& parallelism = rules.config.parallelism;
-  if (contains(rules.config.model.converters, "quantize.grouped_mm.float8") &&
-      (parallelism.pipeline_parallel_degree > 1 || parallelism.context_parallel_degree > 1)) {
-    rules.broken({"model.converters"},
-                 "converter quantize.grouped_mm.float8 does not combine with pipeline or context "
-                 "parallelism");
-  }
-}
-
 void profiling_cycle_is_long_enough(const Rules& rules) {
   const Profiling& profiling = rules.config.profiling;
   const bool enough =
@@ -366,7 +356,6 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   early_step_is_not_skipped(rules);
   converters_agree(rules);
   float8_options_agree(rules);
-  float8_experts_fit(rules);
   profiling_cycle_is_long_enough(rules);
   datasets_have_places(rules);
   validation_fits_the_model(rules);

@@ -118,6 +118,29 @@ Results float8_scales(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), at::kFloat}};
 }
 
+/// (matrix, what shares a scale): of the whole, of rows or of columns.
+Results largest_entries(const Stack& arguments) {
+  const at::Tensor& matrix = arguments[0].toTensor();
+  switch (arguments[1].toInt()) {
+    case 0:
+      return {{{}, at::kFloat}};
+    case 1:
+      return {{{matrix.size(0), 1}, at::kFloat}};
+    default:
+      return {{{1, matrix.size(1)}, at::kFloat}};
+  }
+}
+
+/// (matrix, ...): what rounding leaves of it, in float32.
+Results through_float8(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), at::kFloat}};
+}
+
+/// (x, ..., type)
+Results through_mx(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), arguments.back().toScalarType()}};
+}
+
 /// (matrix, scale, type, ...)
 Results cast_to_float8(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), arguments[2].toScalarType()}};
@@ -128,6 +151,20 @@ Results scaled_mm(const Stack& arguments) {
   const at::Tensor& a = arguments[0].toTensor();
   const at::ScalarType type = arguments[6].isNone() ? a.scalar_type() : arguments[6].toScalarType();
   return {{{a.size(0), arguments[1].toTensor().size(1)}, type}};
+}
+
+/// (a `[M, K]`, b `[groups, K, N]` or, group by group, `[K, N]`, scales, ends of groups, bias, scale of the result, type, ...)
+Results scaled_grouped_mm(const Stack& arguments) {
+  const at::Tensor& a = arguments[0].toTensor();
+  const at::Tensor& b = arguments[1].toTensor();
+  const at::ScalarType type = arguments[7].toScalarType();
+  if (b.dim() == 3) return {{{a.size(0), b.size(2)}, type}};
+  return {{{arguments[4].toTensor().size(0), a.size(0), b.size(1)}, type}};
+}
+
+/// (ascending numbers, numbers, ...): a place for each of these.
+Results searchsorted(const Stack& arguments) {
+  return {{arguments[1].toTensor().sizes().vec(), at::kLong}};
 }
 
 /// (tensor): one place only. Where documents begin is asked so; it takes little memory however many there are.
@@ -173,7 +210,14 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::abs", like_first},
       {"titan::float8_scales", float8_scales},
       {"titan::cast_to_float8", cast_to_float8},
+      {"titan::largest_entries", largest_entries},
+      {"titan::through_float8", through_float8},
+      {"titan::through_float8_by_group", through_float8},
+      {"titan::through_mx", through_mx},
+      {"titan::through_mx_by_group", through_mx},
       {"aten::_scaled_mm", scaled_mm},
+      {"aten::_scaled_grouped_mm", scaled_grouped_mm},
+      {"aten::searchsorted", searchsorted},
       {"aten::_scaled_dot_product_flash_attention_for_cpu", attention},
       {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_backward},
       {"aten::_flash_attention_forward", packed_attention},

@@ -120,6 +120,10 @@ class Simulation {
         step::build_step_runner(spec, {model_.parts, context_, config_, std::move(loss), nullptr,
                                        [this](std::int64_t number) { begin_microbatch(number); }});
     optimizers_ = spec.build_optimizers(model_.parts, context_, config_);
+    for (const auto& converter : model_.converters) {
+      optimizers_->add_step_post_hook(
+          [this, &converter = *converter] { converter.after_optimizer_step(model_.parts); });
+    }
     if (config.optimizer.early_step_in_backward) {
       early_step_ = std::make_unique<step::EarlyStep>(model_.parts, *optimizers_);
     }

@@ -1,16 +1,20 @@
 #include "titan/parallel/fsdp_unit.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/accumulate.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "parallel/buffer_pool.h"
 #include "titan/base/errors.h"
 #include "titan/nn/chunk.h"
+#include "titan/parallel/fsdp_extension.h"
 #include "titan/parallel/host_memory.h"
 
 namespace titan::parallel {
@@ -19,9 +23,22 @@ namespace {
 
 /// Parameters begin at multiples of this in their common storage, as fresh tensors do.
 constexpr std::int64_t kAlignment = 64;
+/// Where types are mixed in what is sent, each parameter begins at a multiple of this.
+constexpr std::int64_t kPartAlignment = 16;
 
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::int64_t aligned(std::int64_t bytes, std::int64_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+c10::Stream current_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+}
+
+/// Behind what `stream` has to do so far.
+c10::Event event_on(const c10::Stream& stream) {
+  c10::Event event(stream.device_type());
+  event.record(stream);
+  return event;
 }
 
 }  // namespace
@@ -51,9 +68,32 @@ FsdpUnit::FsdpUnit(std::vector<nn::Parameter*> parameters, const UnitOptions& op
     member.sizes = parameter->tensor.sizes().vec();
     member.extent = extent_of(parameter->tensor, options_.cut_dim, parts);
     parameter->cut({options_.axis, options_.cut_dim, parts, options_.shard->rank()});
-    chunk_ += member.extent.chunk_elements();
     members_.push_back(std::move(member));
   }
+}
+
+void FsdpUnit::set_extension(std::shared_ptr<FsdpExtension> extension) {
+  TITAN_CHECK(!members_.front().full.defined(),
+              "an FSDP unit is extended that has gathered already");
+  extension_ = std::move(extension);
+  for (Member& member : members_) {
+    member.as_bytes = extension_ != nullptr && extension_->gathers_bytes(*member.parameter);
+  }
+}
+
+/// In the common storage, behind the parameters that are there.
+at::Tensor FsdpUnit::make_full_tensor(const Member& member, at::ScalarType type) const {
+  at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(type).device(device_));
+  const auto item = static_cast<std::int64_t>(tensor.itemsize());
+  std::vector<std::int64_t> strides(member.sizes.size(), 1);
+  for (std::size_t d = strides.size() - 1; d > 0; --d) {
+    strides[d - 1] = strides[d] * member.sizes[d];
+  }
+  // A storage that grows here would get memory; it is given its size only when it is filled.
+  tensor.unsafeGetTensorImpl()->set_storage_keep_dtype(storage_);
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(member.sizes, strides);
+  tensor.unsafeGetTensorImpl()->set_storage_offset(storage_bytes_ / item);
+  return tensor;
 }
 
 void FsdpUnit::make_full_tensors() {
@@ -62,57 +102,82 @@ void FsdpUnit::make_full_tensors() {
     member.shard = member.parameter->tensor;
     TITAN_CHECK(member.shard.scalar_type() == members_.front().shard.scalar_type(),
                 "parameters of several types in one FSDP unit");
-    const auto options = at::TensorOptions()
-                             .dtype(types_.param_dtype.value_or(member.shard.scalar_type()))
-                             .device(device_);
-    const auto make = [&] {
-      at::Tensor tensor = at::empty({0}, options);
-      const auto item = static_cast<std::int64_t>(tensor.itemsize());
-      std::vector<std::int64_t> strides(member.sizes.size(), 1);
-      for (std::size_t d = strides.size() - 1; d > 0; --d) {
-        strides[d - 1] = strides[d] * member.sizes[d];
-      }
-      // A storage that grows here would get memory; it is given its size only when it is filled.
-      tensor.unsafeGetTensorImpl()->set_storage_keep_dtype(storage_);
-      tensor.unsafeGetTensorImpl()->set_sizes_and_strides(member.sizes, strides);
-      tensor.unsafeGetTensorImpl()->set_storage_offset(storage_bytes_ / item);
-      return tensor;
-    };
-    member.full = make();
-    member.full_data = make();
+    const at::ScalarType type = types_.param_dtype.value_or(member.shard.scalar_type());
+    const at::ScalarType stored = member.as_bytes ? at::kByte : type;
+    member.full_data = make_full_tensor(member, stored);
+    if (member.as_bytes) {
+      extension_->post_all_gather(*member.parameter, make_full_tensor(member, stored));
+      // One number stands for all: it is there for gradients.
+      member.full =
+          at::zeros({}, at::TensorOptions().dtype(type).device(device_)).expand(member.sizes);
+    } else {
+      member.full = make_full_tensor(member, stored);
+    }
     member.full.set_requires_grad(member.shard.requires_grad());
-    storage_bytes_ += aligned(static_cast<std::int64_t>(member.full.nbytes()));
+    storage_bytes_ += aligned(static_cast<std::int64_t>(member.full_data.nbytes()), kAlignment);
   }
+  lay_out_chunk();
+}
+
+void FsdpUnit::lay_out_chunk() {
+  const bool mixed = std::ranges::any_of(members_, &Member::as_bytes);
+  gather_type_ = mixed ? at::kByte : members_.front().full_data.scalar_type();
+  for (Member& member : members_) {
+    member.gather_offset = gather_chunk_;
+    const std::int64_t elements = member.extent.chunk_elements();
+    gather_chunk_ +=
+        mixed ? aligned(elements * static_cast<std::int64_t>(member.full_data.itemsize()),
+                        kPartAlignment)
+              : elements;
+  }
+}
+
+/// One parameter's elements in `chunks` `[..., gather_chunk_]`: `[..., chunk_elements()]`.
+at::Tensor FsdpUnit::gathered_part(const at::Tensor& chunks, const Member& member) const {
+  const at::ScalarType type = member.full_data.scalar_type();
+  const std::int64_t elements = member.extent.chunk_elements();
+  if (type == gather_type_) return chunks.narrow(-1, member.gather_offset, elements);
+  const auto item = static_cast<std::int64_t>(member.full_data.itemsize());
+  return chunks.narrow(-1, member.gather_offset, elements * item).view(type);
 }
 
 void FsdpUnit::prefetch() {
   if (unsharded_ || gather_.pending()) return;
   const c10::NoGradGuard no_grad;
   if (!members_.front().full.defined()) make_full_tensors();
-  const at::ScalarType dtype = members_.front().full.scalar_type();
-  gathered_ = pool_->take(chunk_ * options_.shard->size(), dtype);
+  gathered_ = pool_->take(gather_chunk_ * options_.shard->size(), gather_type_);
   // Shards are laid where the all-gather wants them, so that it need not copy them.
-  const at::Tensor own = gathered_.narrow(0, chunk_ * options_.shard->rank(), chunk_);
-  std::int64_t offset = 0;
-  for (const Member& member : members_) {
-    const std::int64_t local = member.shard.numel();
-    const std::int64_t chunk = member.extent.chunk_elements();
-    // From an offloaded shard without waiting: it changes only when its gradient has come to the host, behind
-    // this copy.
-    own.narrow(0, offset, local).copy_(member.shard.detach().reshape(-1), /*non_blocking=*/true);
-    if (local < chunk) own.narrow(0, offset + local, chunk - local).zero_();
-    offset += chunk;
-  }
+  const at::Tensor own = gathered_.narrow(0, gather_chunk_ * options_.shard->rank(), gather_chunk_);
+  fill_chunk(own);
   gather_ = options_.shard->all_gather(gathered_, own);
 }
 
-/// Copies one parameter between the layout of a collective, `[ranks, chunk_]`, and its own: from
-/// `flat` into `full` when it is gathered, the other way when its gradient is scattered.
-void FsdpUnit::copy_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
-                           const at::Tensor& full, bool gather) const {
+void FsdpUnit::fill_chunk(const at::Tensor& own) {
+  std::vector<FsdpExtension::Part> as_bytes;
+  for (const Member& member : members_) {
+    const std::int64_t local = member.shard.numel();
+    const std::int64_t chunk = member.extent.chunk_elements();
+    const at::Tensor part = gathered_part(own, member);
+    // From an offloaded shard without waiting: it changes only when its gradient has come to the host, behind
+    // this copy.
+    if (member.as_bytes) {
+      as_bytes.push_back({member.parameter,
+                          member.shard.detach().to(device_, /*non_blocking=*/true),
+                          part.narrow(0, 0, local)});
+    } else {
+      part.narrow(0, 0, local).copy_(member.shard.detach().reshape(-1), /*non_blocking=*/true);
+    }
+    if (local < chunk) part.narrow(0, local, chunk - local).zero_();
+  }
+  if (!as_bytes.empty()) extension_->pre_all_gather(as_bytes);
+}
+
+/// Copies one parameter between the layout of a collective, `by_rank` `[ranks, chunk_elements()]`, and its own, `full`: to
+/// that when it is gathered, the other way when its gradient is scattered.
+void FsdpUnit::copy_chunks(const at::Tensor& by_rank, const Member& member, const at::Tensor& full,
+                           bool gather) const {
   const std::int64_t ranks = options_.shard->size();
   const Extent& extent = member.extent;
-  const at::Tensor by_rank = flat.view({ranks, -1}).narrow(1, offset, extent.chunk_elements());
   const auto copy = [gather](const at::Tensor& part_of_flat, const at::Tensor& part_of_full) {
     gather ? part_of_full.copy_(part_of_flat) : part_of_flat.copy_(part_of_full);
   };
@@ -140,10 +205,9 @@ void FsdpUnit::unshard() {
   const c10::NoGradGuard no_grad;
   gather_.wait();
   pool_->fill(storage_, storage_bytes_);
-  std::int64_t offset = 0;
+  const at::Tensor by_rank = gathered_.view({options_.shard->size(), gather_chunk_});
   for (Member& member : members_) {
-    copy_chunks(gathered_, offset, member, member.full_data, /*gather=*/true);
-    offset += member.extent.chunk_elements();
+    copy_chunks(gathered_part(by_rank, member), member, member.full_data, /*gather=*/true);
     member.parameter->tensor = member.full;
   }
   pool_->drain(gathered_.storage());
@@ -212,22 +276,43 @@ bool FsdpUnit::start_reduce() {
   scatter_input_ = pool_->take(chunk * options_.shard->size(), dtype);
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
-    copy_chunks(scatter_input_, offset, *member, take_gradient(*member), /*gather=*/false);
-    offset += member->extent.chunk_elements();
+    const std::int64_t elements = member->extent.chunk_elements();
+    copy_chunks(scatter_input_.view({options_.shard->size(), chunk}).narrow(1, offset, elements),
+                *member, take_gradient(*member), /*gather=*/false);
+    offset += elements;
   }
   reduced_ = at::empty({chunk}, scatter_input_.options());
   reduction_ = options_.shard->reduce_scatter(reduced_, scatter_input_);
   return true;
 }
 
+bool FsdpUnit::has_replicas() const {
+  return options_.replicate != nullptr && options_.replicate->size() > 1;
+}
+
+bool FsdpUnit::can_reduce_ahead() const {
+  return has_replicas() && options_.replicate->wait_returns_at_once();
+}
+
+void FsdpUnit::all_reduce_on(const c10::Stream& stream) {
+  event_on(current_stream(device_)).block(stream);
+  const c10::StreamGuard waits_meanwhile(stream);
+  reduction_.wait();
+  scattered_ = event_on(stream);
+  reduction_ = options_.replicate->all_reduce(reduced_);
+}
+
 void FsdpUnit::continue_reduce() {
   if (!scatter_input_.defined()) return;
-  reduction_.wait();
+  if (scattered_) {
+    scattered_->block(current_stream(device_));
+  } else {
+    reduction_.wait();
+  }
   pool_->drain(scatter_input_.storage());
   scatter_input_ = at::Tensor();
-  if (options_.replicate != nullptr && options_.replicate->size() > 1) {
-    reduction_ = options_.replicate->all_reduce(reduced_);
-  }
+  if (has_replicas() && !scattered_) reduction_ = options_.replicate->all_reduce(reduced_);
+  scattered_.reset();
 }
 
 std::vector<at::Tensor> FsdpUnit::finish_reduce() {
@@ -239,8 +324,7 @@ std::vector<at::Tensor> FsdpUnit::finish_reduce() {
   const at::Tensor on_device = std::exchange(
       reduced_, empty_page_locked(reduced_.sizes(), reduced_members_.front()->shard.scalar_type()));
   reduced_.copy_(on_device.to(reduced_.scalar_type()), /*non_blocking=*/true);
-  landed_.emplace(device_.type());
-  landed_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  landed_ = event_on(current_stream(device_));
   return {};
 }
 

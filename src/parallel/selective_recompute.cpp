@@ -18,7 +18,7 @@ bool is_copy_to_host(const std::string& name, const c10::OperatorHandle& op, con
   if (name != "aten::_to_copy") return false;
   const auto& arguments = op.schema().arguments();
   const c10::IValue& source = stack[stack.size() - arguments.size()];
-  if (!source.toTensor().is_cuda()) return false;
+  if (source.toTensor().is_cpu()) return false;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& value = stack[stack.size() - arguments.size() + i];
     if (arguments[i].name() == "device" && value.isDevice()) return value.toDevice().is_cpu();
@@ -103,15 +103,16 @@ class ReuseMode : public SelectiveMode {
 
 OperatorSavePolicy default_save_policy() {
   // Names have no overload: max over a dimension is kept too. The CPU's flash attention is not in
-  // the reference's list; it stands beside the GPU's because it is as costly to run again.
+  // the reference's list; it stands beside the GPU's because it is as costly to run again. Largest
+  // entries are what the reference means with max: scales of low precision follow from them.
   return {
       {"aten::mm", "titan_kernels::linear_product", "titan_kernels::attention",
        "aten::_scaled_dot_product_efficient_attention", "aten::_scaled_dot_product_flash_attention",
        "aten::_scaled_dot_product_flash_attention_for_cpu",
        "aten::_scaled_dot_product_cudnn_attention", "aten::_scaled_dot_product_attention_math",
        "aten::_scaled_dot_product_fused_attention_overrideable", "aten::_flash_attention_forward",
-       "aten::max", "titan::reduce_scatter", "titan::linear_reduce_scatter",
-       "titan::ring_attention"},
+       "aten::max", "titan::largest_entries", "titan::reduce_scatter",
+       "titan::linear_reduce_scatter", "titan::ring_attention"},
       {}};
 }
 

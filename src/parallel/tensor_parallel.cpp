@@ -15,6 +15,7 @@
 #include "titan/nn/embedding.h"
 #include "titan/nn/linear.h"
 #include "titan/parallel/layout.h"
+#include "titan/parallel/linear_extension.h"
 #include "titan/parallel/module_pattern.h"
 #include "titan/parallel/plan_observer.h"
 #include "titan/tools/logging.h"
@@ -53,6 +54,7 @@ struct NameOfStyle {
 };
 
 constexpr const char* kOverlapped = ", overlapped";
+constexpr const char* kOtherForm = ", in a form of its own";
 
 /// Applies styles to one module after the other.
 class Application {
@@ -61,6 +63,7 @@ class Application {
       : axis_(axis_of(mesh::MeshDim::kTp)),
         group_(context.group(mesh::MeshDim::kTp)),
         overlaps_(transfers == TransferMode::kOverlap),
+        extension_(LinearExtensionScope::current()),
         observer_(context.plan_observer) {}
 
   void apply(const std::string& name, nn::Module& module, const TensorPlanLine& line) {
@@ -69,6 +72,9 @@ class Application {
     std::visit([&](const auto& kind) { apply(module, kind); }, line.style);
     if (observer_ != nullptr && module.is_here()) observer_->styled(done_);
   }
+
+  /// Linear layers that would be overlapped but for who makes their products.
+  std::int64_t not_overlapped() const { return not_overlapped_; }
 
   /// Every module with parameters has got a style.
   void check_complete(nn::Module& model) const {
@@ -89,6 +95,8 @@ class Application {
     if (overlaps(module, before)) {
       note("in", {before}, kOverlapped);
       overlap_gather(module, {&module}, before.from.dim(), group_);
+    } else if (gathers_other_form({&module}, before)) {
+      gather_other_form(module, before);
     } else {
       move_input(module, before);
     }
@@ -130,6 +138,9 @@ class Application {
       note("in", {moves[0]}, kOverlapped);
       overlap_gather(module, fed, moves[0]->from.dim(), group_);
       moves[0].reset();
+    } else if (moves.at(0) && gathers_other_form(fed, *moves[0])) {
+      gather_other_form(module, *moves[0]);
+      moves[0].reset();
     }
     move_inputs(module, moves);
   }
@@ -160,12 +171,32 @@ class Application {
 
   /// Whether the module's product can go on while its input or its output is moved so: nothing but nn::Linear
   /// has that product.
-  bool overlaps(const nn::Module& module, const Move& move) const {
+  bool overlaps(const nn::Module& module, const Move& move) {
     const bool gathers =
         move.from.kind() == Placement::Kind::kCut && move.to == Placement::shared();
     const bool scatters =
         move.from == Placement::partial() && move.to.kind() == Placement::Kind::kCut;
-    return overlaps_ && (gathers || scatters) && typeid(module) == typeid(nn::Linear);
+    if (!overlaps_ || !(gathers || scatters) || typeid(module) != typeid(nn::Linear)) return false;
+    if (extension_ == nullptr || !extension_->multiplies(module)) return true;
+    ++not_overlapped_;
+    return false;
+  }
+
+  /// Whether all who take what a move gathers take it in another form.
+  bool gathers_other_form(const std::vector<nn::Module*>& fed, const Move& move) const {
+    return extension_ != nullptr && !fed.empty() && move.from.kind() == Placement::Kind::kCut &&
+           move.to == Placement::shared() &&
+           std::ranges::all_of(fed, [&](const nn::Module* linear) {
+             return extension_->takes_other_form(*linear);
+           });
+  }
+
+  void gather_other_form(nn::Module& module, const Move& move) {
+    note("in", {move}, kOtherForm);
+    module.add_pre_forward_hook([extension = extension_, dim = move.from.dim(), &group = group_](
+                                    nn::Module&, nn::Inputs& inputs) {
+      inputs.tensors.at(0) = extension->gather(inputs.at(0), dim, group);
+    });
   }
 
   /// Cuts a module's only parameter, a matrix, and returns the length of the dimension.
@@ -258,6 +289,8 @@ class Application {
   nn::Axis axis_;
   comm::ProcessGroup& group_;
   bool overlaps_;
+  std::shared_ptr<LinearExtension> extension_;
+  std::int64_t not_overlapped_ = 0;
   PlanObserver* observer_;
   std::string name_;
   StyledModule done_;
@@ -290,7 +323,13 @@ void apply_tensor_parallel(nn::Module& model, const TensorPlan& plan,
   }
   application.check_complete(model);
   tools::log_info("Applied Tensor Parallelism to the model");
-  if (transfers == TransferMode::kOverlap) tools::log_info("Async TP is enabled");
+  if (transfers != TransferMode::kOverlap) return;
+  tools::log_info("Async TP is enabled");
+  if (application.not_overlapped() > 0) {
+    tools::log_warning(
+        "Async TP: the products of ", application.not_overlapped(),
+        " linear layers are made in low precision, before or behind what is sent for them");
+  }
 }
 
 }  // namespace titan::parallel

@@ -8,6 +8,7 @@
 #include "titan/config/job_config.h"
 #include "titan/parallel/dtype.h"
 #include "titan/parallel/host_memory.h"
+#include "titan/parallel/linear_extension.h"
 
 namespace titan::step {
 
@@ -36,17 +37,23 @@ RankModel build_model_parts(const protocols::TrainSpec& spec, const protocols::M
     for (const auto& converter : result.converters) converter->convert(*model);
     return model;
   };
+  std::shared_ptr<parallel::LinearExtension> extension;
+  for (const auto& converter : result.converters) {
+    if (extension == nullptr) extension = converter->linear_extension();
+  }
+  const parallel::LinearExtensionScope scope(std::move(extension));
   if (context.dims.pp_enabled()) {
     if (!spec.pipelining) {
       throw ConfigError("parallelism.pipeline_parallel_degree: " + config.model.name +
                         " cannot be split into pipeline stages");
     }
     result.parts = spec.pipelining(build, context, config, spec.parallelize);
-    return result;
+  } else {
+    protocols::ModelPart whole{build(), nullptr};
+    whole.sharding = spec.parallelize(*whole.model, context, config);
+    result.parts.push_back(std::move(whole));
   }
-  protocols::ModelPart whole{build(), nullptr};
-  whole.sharding = spec.parallelize(*whole.model, context, config);
-  result.parts.push_back(std::move(whole));
+  for (const auto& converter : result.converters) converter->after_parallelize(result.parts);
   return result;
 }
 

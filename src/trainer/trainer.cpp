@@ -228,6 +228,7 @@ void Trainer::update(const at::Tensor& norm) {
 
 void Trainer::go_back() {
   checkpointer_->roll_back(step_);
+  for (const auto& converter : model_.converters) converter->after_optimizer_step(model_.parts);
   saved_step_ = step_;
 }
 

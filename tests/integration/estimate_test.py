@@ -115,6 +115,14 @@ class Estimate(TitanTest):
         parts, whole = memory(*full), memory(*full, "--parallelism.disable_loss_parallel")
         self.assertGreater(whole["activations"], 3 * parts["activations"])
 
+    def test_experts_and_texts_are_shared_out(self):
+        for model in ("deepseek_v3/debug_model_cpu", "llama4/debug_model_cpu", "qwen3/small_moe_cpu"):
+            with self.subTest(model):
+                text = self.estimate(f"--job.config_file=configs/{model}.toml", "--world-size=4", "--parallelism.context_parallel_degree=2",
+                                     "--parallelism.expert_parallel_degree=2")
+                self.assertRegex(text, r"\n +cp +all_gather +2 ")
+                self.assertRegex(text, r"\n +ep +all_to_all +2 ")
+
     def test_impossible_layouts_are_refused(self):
         result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--world-size=6",
                                  "--parallelism.data_parallel_shard_degree=4"], cwd=ROOT, text=True, capture_output=True)

@@ -3,9 +3,10 @@ import unittest
 
 from checkpoint_matrix import CheckpointMatrix
 
-# Experts on one, two and four ranks, sharded and not, cut within or not, in stages of pipelines.
+# Experts on one, two and four ranks, sharded and not, cut within or not, of parts of texts, in stages of pipelines.
 LAYOUTS = {"one": {}, "fsdp2": {"shard": 2}, "fsdp2_ep2": {"shard": 2, "experts": 2}, "fsdp4_ep2": {"shard": 4, "experts": 2},
            "fsdp4_ep4": {"shard": 4, "experts": 4}, "fsdp2_tp2_ep4": {"shard": 2, "tensor": 2, "experts": 4},
+           "cp2_ep2": {"context": 2, "experts": 2},
            "fsdp2_tp2_ep2_etp2": {"shard": 2, "tensor": 2, "experts": 2, "expert_tensor": 2},
            "pp2_fsdp2_ep2": {"shard": 2, "pipeline": 2, "schedule": "Interleaved1F1B", "experts": 2}}
 

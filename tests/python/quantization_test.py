@@ -1,4 +1,4 @@
-"""Linear layers in float8 and MXFP8: y, dx and dW bit for bit those of torchao, of its eager operators on a CPU.
+"""Linear layers and experts in float8 and MXFP8: y, dx and dW bit for bit those of torchao, of its eager operators on a CPU.
 
 torchao itself is asked where it is installed; where not, its arithmetic written down here, which was compared with it.
 
@@ -21,6 +21,7 @@ PROGRAM = sys.argv.pop(1)
 CASES = int(os.environ.get("TITAN_QUANTIZATION_CASES", "1000"))
 FLOAT8 = ("tensorwise", "rowwise", "rowwise_with_gw_hp")
 MX = ("floor", "rceil")
+GROUPED = ("grouped_float8", "grouped_mx")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 BLOCK = 32
@@ -92,7 +93,53 @@ def mx_results(mode, x, weight, gradient):
     return of(x, weight), of(gradient, weight.t()), of(gradient.t(), x.t())
 
 
-def written_down(recipe, x, weight, gradient):
+def blockwise(x, rows):
+    """What is left of x, blocks of 128 columns and so many rows with a scale each."""
+    result = torch.empty(x.shape)
+    for i in range(0, x.shape[0], rows):
+        for j in range(0, x.shape[1], 128):
+            block = x[i : i + rows, j : j + 128]
+            values, scale = float8(block, E4M3, None, False)
+            result[i : i + rows, j : j + 128] = values.float() / scale
+    return result
+
+
+def blockwise_results(x, weight, gradient):
+    w = blockwise(weight, 128)
+    dw = torch.mm(blockwise(gradient.t(), 1), blockwise(x.t(), 1).t())
+    return torch.mm(blockwise(x, 1), w.t()).to(x.dtype), torch.mm(blockwise(gradient, 1), w).to(x.dtype), dw.to(x.dtype)
+
+
+def padded(rows):
+    """Of one group: filled up to whole blocks of 32."""
+    return torch.nn.functional.pad(rows, (0, 0, 0, -rows.shape[0] % BLOCK))
+
+
+def grouped_results(recipe, x, weight, gradient, counts):
+    y, dx, dw = torch.empty(gradient.shape, dtype=torch.bfloat16), torch.empty_like(x), torch.zeros_like(weight)
+    begin = 0
+    for w, count, of_weight in zip(weight, counts, dw):
+        rows = slice(begin, begin + count)
+        begin += count
+        if count == 0:
+            continue
+        if recipe == "grouped_mx":
+            y[rows] = torch.mm(through_mx(x[rows], "rceil").bfloat16(), through_mx(w, "rceil").bfloat16().t())
+            dx[rows] = torch.mm(through_mx(gradient[rows], "rceil").bfloat16(), through_mx(w.t(), "rceil").bfloat16().t())
+            left, right = (through_mx(padded(part[rows]).t(), "rceil").bfloat16()[:, :count] for part in (gradient, x))
+            of_weight.copy_(torch.mm(left, right.t()))
+        else:
+            y[rows] = product(float8(x[rows], E4M3, -1, True), transposed(float8(w, E4M3, -1, True)), torch.bfloat16)
+            dx[rows] = product(float8(gradient[rows], E4M3, -1, True), transposed(float8(w.t(), E4M3, -1, True)), torch.bfloat16)
+            of_weight.copy_(product(transposed(float8(gradient[rows], E4M3, 0, True)), float8(x[rows], E4M3, 0, True), torch.bfloat16))
+    return y, dx, dw
+
+
+def written_down(recipe, x, weight, gradient, counts=None):
+    if recipe in GROUPED:
+        return grouped_results(recipe, x, weight, gradient, counts)
+    if recipe == "blockwise":
+        return blockwise_results(x, weight, gradient)
     if recipe in MX:
         return mx_results(recipe, x, weight, gradient)
     return float8_results(recipe, x, weight, gradient)
@@ -120,6 +167,20 @@ def of_torchao(recipe, x, weight, gradient):
     return y.detach(), x.grad, linear.weight.grad
 
 
+def grouped_of_torchao(recipe, x, weight, gradient, counts):
+    """Its emulation of MXFP8; of float8 it has none."""
+    from torchao.prototype.moe_training.scaled_grouped_mm import _to_mxfp8_then_scaled_grouped_mm
+    from torchao.prototype.mx_formats.config import ScaleCalculationMode
+    from torchao.quantization.quantize_.common import KernelPreference
+
+    x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    offsets = torch.tensor(counts).cumsum(0).to(torch.int32)
+    y = _to_mxfp8_then_scaled_grouped_mm(x, weight.transpose(-2, -1), offsets, BLOCK, torch.bfloat16, KernelPreference.EMULATED, False,
+                                         ScaleCalculationMode.RCEIL)
+    y.backward(gradient)
+    return y.detach(), x.grad, weight.grad
+
+
 # Cases ---------------------------------------------------------------------------------------------------------------
 
 
@@ -130,21 +191,32 @@ def matrix(rows, columns, dtype, spread, special, generator):
     return x.to(dtype)
 
 
-def random_case(seed):
+def random_case(seed, recipes=FLOAT8 + MX, whole_blocks=False):
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
-    recipe = rng.choice(FLOAT8 + MX)
-    step = BLOCK if recipe in MX else 16
-    m, k, n = (step * rng.randint(1, 3) for _ in range(3))
+    recipe = rng.choice(recipes)
+    step = {"blockwise": 48}.get(recipe, BLOCK if recipe in MX + GROUPED else 16)
+    m, k, n = (step * rng.randint(1, 5 if recipe == "blockwise" else 3) for _ in range(3))
+    counts = None
+    if recipe in GROUPED:  # some of no row
+        counts = [rng.choice((0, 1, rng.randint(1, 100), BLOCK)) * (BLOCK if whole_blocks else 1) // (4 if whole_blocks else 1)
+                  for _ in range(rng.randint(1, 5))]
+        counts = [count // BLOCK * BLOCK for count in counts] if whole_blocks else counts
+        counts[-1] = counts[-1] or BLOCK
+        m = sum(counts)
     special = rng.choices(
         (0.0, -0.0, 1e-40, 1e-44, 448.0, 449.0, 464.0, 465.0, 57344.0, 3e38, 2.0**-118, 1 + 2.0**-7, 2 - 2.0**-7), k=rng.randint(0, 4))
     if rng.random() < 0.05:
         special.append(rng.choice((float("inf"), float("-inf"), float("nan"))))
     dtype = rng.choice(tuple(DTYPES))
     x, weight, dy = ((m, k), (n, k), (m, n))
+    if counts:
+        weight = (len(counts) * n, k)
     tensors = [matrix(*sizes, DTYPES[dtype], rng.choice((-30, -8, 0, 0, 0, 6)), special, generator) for sizes in (x, weight, dy)]
     if rng.random() < 0.1:
         rng.choice(tensors).zero_()
+    if counts:
+        tensors = [tensors[0], tensors[1].view(len(counts), n, k), tensors[2].bfloat16(), counts]
     return recipe, dtype, tensors
 
 
@@ -156,17 +228,18 @@ def ours(cases):
     with tempfile.TemporaryDirectory() as folder:
         source, results = Path(folder, "in"), Path(folder, "out")
         with source.open("wb") as file:
-            for recipe, dtype, (x, weight, gradient) in cases:
-                file.write(f"{recipe} {dtype} {x.shape[0]} {x.shape[1]} {weight.shape[0]}\n".encode())
+            for recipe, dtype, (x, weight, gradient, *groups) in cases:
+                numbers = [len(groups[0]), *groups[0]] if groups else []
+                file.write(" ".join(map(str, [recipe, dtype, *x.shape, weight.shape[-2], *numbers])).encode() + b"\n")
                 file.write(raw(x) + raw(weight) + raw(gradient))
         subprocess.run([PROGRAM, source, results], check=True)
         data, place, answers = results.read_bytes(), 0, []
-        for _, dtype, (x, weight, gradient) in cases:
+        for _, _, (x, weight, gradient, *_) in cases:
             answer = []
             for like in (gradient, x, weight):
                 size = like.numel() * like.element_size()
                 piece = bytearray(data[place : place + size])
-                answer.append(torch.frombuffer(piece, dtype=DTYPES[dtype]).reshape(like.shape))
+                answer.append(torch.frombuffer(piece, dtype=like.dtype).reshape(like.shape))
                 place += size
             answers.append(answer)
         assert place == len(data)
@@ -179,7 +252,7 @@ class Quantization(unittest.TestCase):
             recipe, dtype, tensors = case
             for name, got, expected in zip(("y", "dx", "dW"), answer, reference(recipe, *tensors)):
                 same = torch.equal(got.nan_to_num(7.0), expected.nan_to_num(7.0)) and torch.equal(got.isnan(), expected.isnan())
-                self.assertTrue(same, f"{name} of {recipe} {dtype} {[tuple(t.shape) for t in tensors]} differs: {got} {expected}")
+                self.assertTrue(same, f"{name} of {recipe} {dtype} {[tuple(getattr(t, 'shape', t)) for t in tensors]} differs: {got} {expected}")
 
     def test_products_have_the_bits_that_are_written_down(self):
         self.compare(written_down, [random_case(seed) for seed in range(CASES)])
@@ -187,6 +260,16 @@ class Quantization(unittest.TestCase):
     @unittest.skipUnless(HAVE_TORCHAO, "torchao is not installed")
     def test_products_have_the_bits_of_torchao(self):
         self.compare(of_torchao, [random_case(seed) for seed in range(CASES)])
+
+    def test_blocks_have_the_bits_that_are_written_down(self):
+        self.compare(written_down, [random_case(seed, ("blockwise",)) for seed in range(CASES // 20)])
+
+    def test_grouped_products_have_the_bits_that_are_written_down(self):
+        self.compare(written_down, [random_case(seed, GROUPED) for seed in range(CASES // 4)])
+
+    @unittest.skipUnless(HAVE_TORCHAO, "torchao is not installed")
+    def test_grouped_products_have_the_bits_of_torchao(self):
+        self.compare(grouped_of_torchao, [random_case(seed, ("grouped_mx",), whole_blocks=True) for seed in range(CASES // 4)])
 
     def test_a_rounding_left_out_shows(self):
         recipe, dtype, (x, weight, gradient) = "tensorwise", "float32", [torch.randn(16, 16) for _ in range(3)]

@@ -45,9 +45,9 @@ struct Compile {
   bool operator==(const Compile&) const = default;
 };
 
-enum class Float8Recipe { kTensorwise, kRowwise, kRowwiseWithGwHp };
+enum class Float8Recipe { kTensorwise, kRowwise, kRowwiseWithGwHp, kBlockwise };
 constexpr auto words(Float8Recipe) {
-  return word_list("tensorwise", "rowwise", "rowwise_with_gw_hp");
+  return word_list("tensorwise", "rowwise", "rowwise_with_gw_hp", "blockwise");
 }
 
 /// [quantize.linear.float8]
@@ -65,6 +65,7 @@ struct Float8Linear {
 /// [quantize.grouped_mm.float8]
 struct Float8GroupedMM {
   std::vector<std::string> fqns;
+  bool emulate = false;
 
   static void describe(Describer<Float8GroupedMM>& option);
   bool operator==(const Float8GroupedMM&) const = default;
@@ -83,8 +84,8 @@ struct MXLinear {
   bool operator==(const MXLinear&) const = default;
 };
 
-enum class MXGroupedMMRecipe { kMxfp8 };
-constexpr auto words(MXGroupedMMRecipe) { return word_list("mxfp8"); }
+enum class MXGroupedMMRecipe { kMxfp8, kMxfp8Emulated };
+constexpr auto words(MXGroupedMMRecipe) { return word_list("mxfp8", "mxfp8_emulated"); }
 
 /// [quantize.grouped_mm.mx]
 struct MXGroupedMM {

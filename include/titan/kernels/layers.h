@@ -13,7 +13,8 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
 /// x · rsqrt(mean(x²) + eps) · weight over the last dimension.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
-/// Turns adjacent pairs of the last dimension of `[B, S, heads, D]` by complex64 `[B or 1, S, 1, D / 2]`.
+/// Turns adjacent pairs of the last dimension of `[B, S, heads, D]` by complex64 `[B or 1, S, 1, D / 2]`. The fast one
+/// leaves each head's tokens one behind the other in memory, as attention takes them.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& rotations);
 
 /// silu(a) · b

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,7 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
     on_summed_ = std::move(hook);
     return true;
   }
+  bool extend(std::shared_ptr<FsdpExtension> extension) override;
 
   /// The most bytes of full parameters that were held at once since the last call.
   std::int64_t take_peak_unsharded_bytes();
@@ -87,6 +89,8 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   std::vector<Wrapped> units_;  // as they were wrapped
   std::unordered_set<const nn::Parameter*> taken_;
   bool prefetches_ordered_ = false;
+  std::optional<c10::Stream>
+      all_reduces_;                  // where those of replicas wait for their reduce-scatters
   std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
   std::vector<FsdpUnit*> landing_;  // reduced; the gradients of offloaded parts may be on their way
   bool end_is_awaited_ = false;     // of the backward pass that runs

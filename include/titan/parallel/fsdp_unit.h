@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
 #include <c10/core/Storage.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,7 @@
 namespace titan::parallel {
 
 class BufferPool;
+class FsdpExtension;
 
 /// Over which ranks a unit's parameters are cut, and how.
 struct UnitOptions {
@@ -44,6 +46,9 @@ class FsdpUnit {
   FsdpUnit(std::vector<nn::Parameter*> parameters, const UnitOptions& options,
            const UnitTypes& types, at::Device device, std::shared_ptr<BufferPool> pool);
 
+  /// What is gathered in the place of some parameters; before the first all-gather.
+  void set_extension(std::shared_ptr<FsdpExtension> extension);
+
   /// Starts the all-gather.
   void prefetch();
   /// The same, and waits for it.
@@ -63,7 +68,11 @@ class FsdpUnit {
   /// The steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
   /// nothing to sum.
   bool start_reduce();
-  /// Between the reduce-scatter and, with replicas, the all-reduce.
+  /// Whether the all-reduce over replicas may be started at once, on another stream. On a CPU there is none to wait there.
+  bool can_reduce_ahead() const;
+  /// Starts it: `stream` waits for the reduce-scatter, while the current one and the host go on.
+  void all_reduce_on(const c10::Stream& stream);
+  /// Behind the reduce-scatter: its memory is given back, and the all-reduce over replicas started unless it is already.
   void continue_reduce();
   /// Returns the parts whose gradients have changed; those of offloaded parts are on their way to the host.
   std::vector<at::Tensor> finish_reduce();
@@ -97,16 +106,23 @@ class FsdpUnit {
     nn::Parameter* parameter;
     std::vector<std::int64_t> sizes;  // before this unit's cut
     Extent extent;
-    at::Tensor shard;      // what the optimizer sees; known once the model has memory
-    at::Tensor full;       // what the modules see; its memory comes and goes
-    at::Tensor full_data;  // the same without gradients, to be written
+    at::Tensor shard;                // what the optimizer sees; known once the model has memory
+    bool as_bytes = false;           // FsdpExtension
+    std::int64_t gather_offset = 0;  // in what a rank contributes to the all-gather
+    at::Tensor full;                 // what the modules see; its memory comes and goes
+    at::Tensor full_data;  // the same without gradients, to be written; or the bytes in its place
     at::Tensor kept;       // gradients of the whole that are not summed yet, in the reduce type
   };
 
   static Extent extent_of(const at::Tensor& whole, std::int64_t dim, std::int64_t parts);
   void make_full_tensors();
-  void copy_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
-                   const at::Tensor& full, bool gather) const;
+  bool has_replicas() const;
+  at::Tensor make_full_tensor(const Member& member, at::ScalarType type) const;
+  void lay_out_chunk();
+  at::Tensor gathered_part(const at::Tensor& chunks, const Member& member) const;
+  void fill_chunk(const at::Tensor& own);
+  void copy_chunks(const at::Tensor& by_rank, const Member& member, const at::Tensor& full,
+                   bool gather) const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
   std::vector<at::Tensor> add_gradients();
@@ -116,7 +132,9 @@ class FsdpUnit {
   at::Device device_;
   std::shared_ptr<BufferPool> pool_;
   std::vector<Member> members_;
-  std::int64_t chunk_ = 0;  // elements that a rank contributes in all
+  std::shared_ptr<FsdpExtension> extension_;
+  at::ScalarType gather_type_ = at::kFloat;
+  std::int64_t gather_chunk_ = 0;  // elements of that type that a rank contributes
   std::optional<std::vector<FsdpUnit*>> forward_prefetch_;
   std::optional<std::vector<FsdpUnit*>> backward_prefetch_;
 
@@ -130,6 +148,8 @@ class FsdpUnit {
   std::vector<Member*> reduced_members_;
   at::Tensor scatter_input_;
   at::Tensor reduced_;
+  std::optional<c10::Event>
+      scattered_;  // behind the reduce-scatter, where the all-reduce is under way
   std::optional<c10::Event> landed_;  // gradients of offloaded parts
 };
 

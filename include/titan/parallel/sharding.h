@@ -3,9 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace titan::parallel {
+
+class FsdpExtension;
 
 /// How a model's parameters lie on the data-parallel ranks, and when their gradients are summed. This one
 /// does nothing: a single rank has all.
@@ -38,6 +41,9 @@ class Sharding {
   /// Calls `hook` in backward, some parameters at a time, as soon as their sums are there; it may change the
   /// parameters and let go of the gradients. False: nothing is summed here, and the hook is not kept.
   virtual bool on_summed_gradients(SummedHook hook) { return false; }
+
+  /// Has what `extension` says gathered in the place of parameters, from the first all-gather on. False: nothing is gathered here.
+  virtual bool extend(std::shared_ptr<FsdpExtension> extension) { return false; }
 };
 
 }  // namespace titan::parallel

@@ -11,6 +11,9 @@
 namespace titan::config {
 struct JobConfig;
 }
+namespace titan::parallel {
+class LinearExtension;
+}
 
 namespace titan::protocols {
 
@@ -22,7 +25,11 @@ class ModelConverter {
   /// Exchanges or wraps modules of a whole model on the meta device. Names of parameters stay, or
   /// checkpoints do not fit any more.
   virtual void convert(ModelProtocol& model) = 0;
-  /// Runs behind every optimizer step, with all parts of this rank.
+  /// What tensor parallelism is to know of the linear layers that it has converted; null: nothing.
+  virtual std::shared_ptr<parallel::LinearExtension> linear_extension() { return nullptr; }
+  /// Once the model is split and parallelized, still without memory, with all parts of this rank.
+  virtual void after_parallelize(const ModelParts& parts) {}
+  /// Runs behind every optimizer step, and when weights were exchanged for older ones, with all parts of this rank.
   virtual void after_optimizer_step(const ModelParts& parts) {}
 };
 

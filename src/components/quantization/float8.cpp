@@ -2,28 +2,15 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_scaled_mm.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 
-#include <limits>
-
+#include "components/quantization/emulated_operators.h"
 #include "components/quantization/float8_operators.h"
 
 namespace titan::components {
 
 namespace {
-
-at::Tensor largest_entries(const at::Tensor& matrix, Granularity granularity) {
-  const std::int64_t dim = granularity == Granularity::kRow ? 1 : 0;
-  if (matrix.is_cuda()) {  // the same in one pass
-    constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    if (granularity == Granularity::kTensor) return at::linalg_vector_norm(matrix, kInfinity);
-    return at::linalg_vector_norm(matrix, kInfinity, dim, /*keepdim=*/true);
-  }
-  if (granularity == Granularity::kTensor) return matrix.abs().amax();
-  return matrix.abs().amax(dim, /*keepdim=*/true);
-}
 
 /// One scale for the whole as one for each row (`[rows, 1]`) or column, for products that take both
 /// sides alike.
@@ -31,8 +18,12 @@ at::Tensor repeated(const at::Tensor& scale, at::IntArrayRef sizes) {
   return scale.dim() == 0 ? scale.expand(sizes).contiguous() : scale.contiguous();
 }
 
+at::Tensor what_is_left(const Float8Matrix& matrix) {
+  return matrix.scale.defined() ? matrix.values.to(at::kFloat) / matrix.scale : matrix.values;
+}
+
 at::Tensor emulated(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType type) {
-  return at::mm(a.values.to(at::kFloat) / a.scale, b.values.to(at::kFloat) / b.scale).to(type);
+  return at::mm(what_is_left(a), what_is_left(b)).to(type);
 }
 
 at::Tensor scaled(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType type, bool fast) {
@@ -61,13 +52,14 @@ at::Tensor scaled(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType t
 
 }  // namespace
 
-Float8Matrix Float8Matrix::t() const { return {values.t(), scale.dim() == 2 ? scale.t() : scale}; }
+Float8Matrix Float8Matrix::t() const {
+  return {values.t(), scale.defined() && scale.dim() == 2 ? scale.t() : scale};
+}
 
 at::Tensor float8_scale(const at::Tensor& matrix, const Float8Cast& cast,
                         comm::ProcessGroup* ranks) {
   at::Tensor entries = largest_entries(matrix, cast.granularity);
   if (ranks != nullptr && ranks->size() > 1) {
-    entries = entries.to(at::kFloat);  // exact, and every back end can compare it
     ranks->all_reduce(entries, comm::ReduceOp::kMax).wait();
   }
   return float8_scales(entries, cast.type, cast.power_of_two);
@@ -75,17 +67,8 @@ at::Tensor float8_scale(const at::Tensor& matrix, const Float8Cast& cast,
 
 Float8Matrix to_float8(const at::Tensor& matrix, const at::Tensor& scale, at::ScalarType type,
                        Float8Layout layout) {
-  if (layout != Float8Layout::kAsItLies) {
-    return {cast_to_float8(matrix, scale, type, layout == Float8Layout::kByColumn), scale};
-  }
-  const double largest = largest_float8(type);
-  // The cast does not saturate by itself.
-  return {(matrix.to(at::kFloat) * scale).clamp_(-largest, largest).to(type), scale};
-}
-
-Float8Matrix to_float8(const at::Tensor& matrix, const Float8Cast& cast, comm::ProcessGroup* ranks,
-                       Float8Layout layout) {
-  return to_float8(matrix, float8_scale(matrix, cast, ranks), cast.type, layout);
+  if (layout == Float8Layout::kEmulated) return {through_float8(matrix, scale, type), {}};
+  return {cast_to_float8(matrix, scale, type, layout == Float8Layout::kByColumn), scale};
 }
 
 at::Tensor multiply(const Float8Matrix& a, const Float8Matrix& b, at::ScalarType type,

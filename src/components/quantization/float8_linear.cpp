@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <optional>
 
+#include "components/quantization/blockwise_linear.h"
 #include "titan/components/quantization/without_autocast.h"
 
 namespace titan::components {
@@ -62,28 +63,37 @@ comm::ProcessGroup* sharing(const WeightRanks& ranks, const Float8Cast& cast,
   return summed == cut ? ranks.group : nullptr;
 }
 
-/// Emulated products take matrices as they lie: a copy would change how float32 sums are taken.
 Float8Layout layout(Float8Products products, Float8Layout wanted) {
-  return products == Float8Products::kScaled ? wanted : Float8Layout::kAsItLies;
+  return products == Float8Products::kScaled ? wanted : Float8Layout::kEmulated;
 }
 
 struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            Float8Recipe recipe, Float8Products products, WeightRanks ranks) {
+                            const Float8LinearOptions& options) {
     const WithoutAutocast guard;
+    const auto& [recipe, products, ranks, weight_values, x_values] = options;
     const Casts casts = casts_of(recipe);
     const at::Tensor rows = x.reshape({-1, x.size(-1)});
+    const at::Tensor of_x =
+        x_values ? x_values->scale
+                 : float8_scale(rows, casts.x, sharing(ranks, casts.x, {Side::kK}, Side::kK));
     const Float8Matrix left =
-        to_float8(rows, casts.x, sharing(ranks, casts.x, {Side::kK}, Side::kK),
-                  layout(products, Float8Layout::kByRow));
-    const Float8Matrix right = to_float8(
-        weight.t(), casts.weight, sharing(ranks, casts.weight, {Side::kK, Side::kN}, Side::kK),
-        layout(products, Float8Layout::kByColumn));
+        x_values ? *x_values
+                 : to_float8(rows, of_x, casts.x.type, layout(products, Float8Layout::kByRow));
+    const at::Tensor of_weight =
+        weight_values ? weight_values->scale
+                      : float8_scale(weight.t(), casts.weight,
+                                     sharing(ranks, casts.weight, {Side::kK, Side::kN}, Side::kK));
+    const Float8Matrix right = weight_values ? weight_values->t()
+                                             : to_float8(weight.t(), of_weight, casts.weight.type,
+                                                         layout(products, Float8Layout::kByColumn));
     at::Tensor y = multiply(left, right, x.scalar_type(), products, /*fast=*/true);
     // One scale of a whole matrix is good for backward too.
     const bool same = casts.x_again.granularity == Granularity::kTensor;
-    context->save_for_backward(
-        {x, weight, same ? left.scale : at::Tensor(), same ? right.scale : at::Tensor()});
+    context->save_for_backward({x, weight, same ? of_x : at::Tensor(),
+                                same ? of_weight : at::Tensor(),
+                                weight_values ? weight_values->values : at::Tensor(),
+                                x_values ? x_values->values : at::Tensor()});
     context->saved_data["recipe"] = static_cast<std::int64_t>(recipe);
     context->saved_data["products"] = static_cast<std::int64_t>(products);
     context->saved_data["group"] = reinterpret_cast<std::int64_t>(ranks.group);
@@ -123,8 +133,10 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
                                         : float8_scale(weight_t, casts.weight_for_input,
                                                        sharing(ranks, casts.weight_for_input,
                                                                {Side::kK, Side::kN}, Side::kN));
-      const Float8Matrix right = to_float8(weight_t, of_weights, casts.weight_for_input.type,
-                                           layout(products, Float8Layout::kByRow));
+      const Float8Matrix right = saved[4].defined()
+                                     ? Float8Matrix{saved[4].t(), of_weights}
+                                     : to_float8(weight_t, of_weights, casts.weight_for_input.type,
+                                                 layout(products, Float8Layout::kByRow));
       of_x = multiply(left, right.t(), gradient.scalar_type(), products, /*fast=*/false)
                  .view(x.sizes());
     }
@@ -142,19 +154,24 @@ struct Float8LinearFunction : public torch::autograd::Function<Float8LinearFunct
               ? saved[2]
               : float8_scale(rows, casts.x_again,
                              sharing(ranks, casts.x_again, {Side::kK}, std::nullopt));
-      const Float8Matrix right =
-          to_float8(rows, of_rows, casts.x_again.type, layout(products, Float8Layout::kByColumn));
+      const Float8Matrix right = saved[5].defined()
+                                     ? Float8Matrix{saved[5], of_rows}
+                                     : to_float8(rows, of_rows, casts.x_again.type,
+                                                 layout(products, Float8Layout::kByColumn));
       of_weight = multiply(left.t(), right, gradient.scalar_type(), products, /*fast=*/false);
     }
-    return {of_x, of_weight, {}, {}, {}};
+    return {of_x, of_weight, {}};
   }
 };
 
 }  // namespace
 
-at::Tensor float8_linear(const at::Tensor& x, const at::Tensor& weight, config::Float8Recipe recipe,
-                         Float8Products products, const WeightRanks& ranks) {
-  return Float8LinearFunction::apply(in_autocast_type(x), weight, recipe, products, ranks);
+at::Tensor float8_linear(const at::Tensor& x, const at::Tensor& weight,
+                         const Float8LinearOptions& options) {
+  if (options.recipe == Float8Recipe::kBlockwise) {
+    return blockwise_linear(x, weight, options.ranks);
+  }
+  return Float8LinearFunction::apply(in_autocast_type(x), weight, options);
 }
 
 }  // namespace titan::components

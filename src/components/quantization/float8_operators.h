@@ -2,9 +2,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "titan/components/quantization/granularity.h"
+
 namespace titan::components {
 
 double largest_float8(at::ScalarType type);
+
+/// "titan::largest_entries": the largest absolute values of what shares a scale, float32, of the scale's sizes.
+at::Tensor largest_entries(const at::Tensor& matrix, Granularity granularity);
 
 /// "titan::float8_scales": what moves entries (absolute values, of any sizes) to the largest number
 /// of `type`, in float32.

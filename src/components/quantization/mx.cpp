@@ -34,23 +34,25 @@ at::Tensor rceil_exponents(const at::Tensor& largest) {
 
 }  // namespace
 
+at::Tensor mx_exponents(const at::Tensor& largest, MXScaling scaling) {
+  return scaling == MXScaling::kFloor ? floor_exponents(largest) : rceil_exponents(largest);
+}
+
 MXTensor to_mx(const at::Tensor& x, MXScaling scaling) {
   auto blocks = x.sizes().vec();
   blocks.back() /= kMXBlock;
   blocks.push_back(kMXBlock);
   const at::Tensor of_blocks = x.reshape(blocks);
   const at::Tensor largest = of_blocks.abs().amax(-1, /*keepdim=*/true).to(at::kFloat);
-  at::Tensor exponents;
+  const at::Tensor exponents = mx_exponents(largest, scaling);
   at::Tensor scaled;
   if (scaling == MXScaling::kFloor) {
-    exponents = floor_exponents(largest);
     // The smallest power of two that is no subnormal number.
     const at::Tensor scale = exponents.bitwise_left_shift(23)
                                  .view(at::kFloat)
                                  .clamp_min(std::numeric_limits<float>::min());
     scaled = of_blocks.to(at::kFloat) / scale;
   } else {
-    exponents = rceil_exponents(largest);
     const at::Tensor inverse =
         at::exp2(kBias - exponents.to(at::kFloat)).masked_fill(exponents == 0, 1.0);
     scaled = of_blocks.to(at::kFloat) * inverse;

@@ -3,6 +3,7 @@
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "components/quantization/emulated_operators.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/without_autocast.h"
 
@@ -14,7 +15,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 at::Tensor rounded(const at::Tensor& matrix, MXScaling scaling) {
-  return to_mx(matrix.contiguous(), scaling).dequantized(matrix.scalar_type());
+  return through_mx(matrix, scaling, matrix.scalar_type());
 }
 
 /// left rightᵀ: both sum over their last dimension.

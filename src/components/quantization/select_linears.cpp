@@ -20,17 +20,18 @@ bool is_small(std::int64_t out, std::int64_t in, Float8Recipe recipe) {
 }  // namespace
 
 LinearSelection select_linears(nn::Module& model, const std::vector<std::string>& filters,
-                               Float8Recipe recipe) {
+                               Float8Recipe recipe, std::int64_t multiple) {
   const bool leaves_small = std::ranges::find(filters, kSmall) != filters.end();
-  if (leaves_small && recipe == Float8Recipe::kRowwiseWithGwHp) {
+  const bool has_rule = recipe == Float8Recipe::kTensorwise || recipe == Float8Recipe::kRowwise;
+  if (leaves_small && !has_rule) {
     throw ConfigError(concat("quantize.linear.float8.filter_fqns: there is no ", kSmall,
-                             " for the recipe rowwise_with_gw_hp; name the layers"));
+                             " for the recipe ", config::to_string(recipe), "; name the layers"));
   }
   const auto reason_to_leave = [&](const std::string& name,
                                    const nn::Linear& linear) -> std::string {
     const auto& sizes = linear.weight().full_sizes;
-    if (sizes[0] % 16 != 0 || sizes[1] % 16 != 0) {
-      return concat("its weight is ", sizes[0], " x ", sizes[1], ", not multiples of 16");
+    if (sizes[0] % multiple != 0 || sizes[1] % multiple != 0) {
+      return concat("its weight is ", sizes[0], " x ", sizes[1], ", not multiples of ", multiple);
     }
     for (const std::string& filter : filters) {
       if (filter != kSmall && name.find(filter) != std::string::npos) {

@@ -190,4 +190,9 @@ Tensor grouped_product(const Tensor& rows, const Tensor& weights, const Tensor& 
   return product_operator().call(rows, weights, counts);
 }
 
+Tensor grouped_product_weights_gradient(const Tensor& gradient, const Tensor& rows,
+                                        const Tensor& counts) {
+  return weights_gradient_operator().call(gradient, rows, counts);
+}
+
 }  // namespace titan::nn

@@ -22,20 +22,14 @@ TEST_P(Unavailable, IsRefusedByNameAndOrigin) {
 
 INSTANTIATE_TEST_SUITE_P(
     Features, Unavailable,
-    testing::Values(
-        Asked{{"--model.converters=quantize.grouped_mm.float8"},
-              "model.converters = [\"quantize.grouped_mm.float8\"]"},
-        Asked{{"--model.converters=float8",
-               "--quantize.linear.float8.enable_fsdp_float8_all_gather"},
-              "quantize.linear.float8.enable_fsdp_float8_all_gather = true"},
-        Asked{{"--activation_checkpoint.mode=memory_budget"},
-              "activation_checkpoint.mode = \"memory_budget\""},
-        Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
-        Asked{{"--parallelism.context_parallel_degree=2",
-               "--parallelism.context_parallel_load_balancer=ptrr"},
-              "parallelism.context_parallel_load_balancer = \"ptrr\""},
-        Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
-              "parallelism.expert_parallel_comm_backend = \"deepep\""}));
+    testing::Values(Asked{{"--activation_checkpoint.mode=memory_budget"},
+                          "activation_checkpoint.mode = \"memory_budget\""},
+                    Asked{{"--fault_tolerance.enable"}, "fault_tolerance.enable = true"},
+                    Asked{{"--parallelism.context_parallel_degree=2",
+                           "--parallelism.context_parallel_load_balancer=ptrr"},
+                          "parallelism.context_parallel_load_balancer = \"ptrr\""},
+                    Asked{{"--parallelism.expert_parallel_comm_backend=deepep"},
+                          "parallelism.expert_parallel_comm_backend = \"deepep\""}));
 
 class Replaced : public testing::TestWithParam<Asked> {};
 

@@ -241,12 +241,6 @@ INSTANTIATE_TEST_SUITE_P(
                c.compile.enable = true;
              },
              [](JobConfig& c) { c.compile.components = {"loss"}; }},
-        Rule{"quantize.grouped_mm.float8 does not combine with pipeline", 2,
-             [](JobConfig& c) {
-               c.model.converters = {"quantize.grouped_mm.float8"};
-               c.parallelism.context_parallel_degree = 2;
-             },
-             [](JobConfig& c) { c.parallelism.context_parallel_degree = 1; }},
         Rule{"profile_freq (3) must be greater than or equal to profiler_warmup (3) + "
              "profiler_active (1)",
              1,

@@ -15,13 +15,15 @@ struct LinearSelection {
   std::vector<std::pair<std::string, std::string>> left;  // name, reason
 };
 
-/// Those with both dimensions multiples of 16 whose name contains none of `filters`. Among these
+/// Those with both dimensions multiples of `multiple` whose name contains none of `filters`. Among these
 /// "auto_filter_small_kn" stands for layers too small to gain from `recipe`, as torchao's rule has
 /// them. Throws ConfigError where it has no rule.
 LinearSelection select_linears(nn::Module& model, const std::vector<std::string>& filters,
-                               config::Float8Recipe recipe = config::Float8Recipe::kTensorwise);
+                               config::Float8Recipe recipe = config::Float8Recipe::kTensorwise,
+                               std::int64_t multiple = 16);
 
-/// Registers the converters "quantize.linear.float8" and "quantize.linear.mx".
+/// Registers the converters "quantize.linear.float8" and "quantize.linear.mx", and those of experts, "quantize.grouped_mm.float8"
+/// and "quantize.grouped_mm.mx".
 void register_quantization();
 
 }  // namespace titan::components

@@ -3,23 +3,18 @@
 #include <ATen/core/Tensor.h>
 
 #include "titan/comm/process_group.h"
+#include "titan/components/quantization/granularity.h"
 
 namespace titan::components {
 
 // Matrices in float8 with scales in float32, as torchao's dynamic scaling makes them. 8 bits hold
 // little: a scale moves the largest entry to the largest number of the type.
 
-/// What shares a scale.
-enum class Granularity {
-  kTensor,
-  kRow,     // entries along the last dimension: scale `[rows, 1]`
-  kColumn,  // entries along the first dimension: scale `[1, columns]`
-};
-
 /// A matrix x, of which `values / scale` is left.
 struct Float8Matrix {
-  at::Tensor values;  // float8
-  at::Tensor scale;   // float32; one number, `[rows, 1]` or `[1, columns]`
+  at::Tensor values;  // float8; or float32, what is left itself
+  at::Tensor
+      scale;  // float32; one number, `[rows, 1]` or `[1, columns]`; undefined: what is left is there already
 
   Float8Matrix t() const;
 };
@@ -31,8 +26,9 @@ struct Float8Cast {
   bool power_of_two = false;
 };
 
-/// How what was rounded lies in memory: as the matrix does, or as the GPU's units want it.
-enum class Float8Layout { kAsItLies, kByRow, kByColumn };
+/// How what was rounded lies in memory: in float8, as the GPU's units want it; or, where products are emulated, in float32, as
+/// the matrix does: a copy in another order would change how sums are taken.
+enum class Float8Layout { kEmulated, kByRow, kByColumn };
 
 /// The scale of a matrix, bfloat16 or float32. `ranks`: those that have other parts of what shares a
 /// scale; all take the largest of their entries together. Null: there are none.
@@ -41,11 +37,7 @@ at::Tensor float8_scale(const at::Tensor& matrix, const Float8Cast& cast,
 
 /// Rounds to nearest, and to the largest number of the type where it would overflow.
 Float8Matrix to_float8(const at::Tensor& matrix, const at::Tensor& scale, at::ScalarType type,
-                       Float8Layout layout = Float8Layout::kAsItLies);
-/// The same with the matrix's own scale.
-Float8Matrix to_float8(const at::Tensor& matrix, const Float8Cast& cast,
-                       comm::ProcessGroup* ranks = nullptr,
-                       Float8Layout layout = Float8Layout::kAsItLies);
+                       Float8Layout layout = Float8Layout::kByRow);
 
 /// How matrices in float8 are multiplied.
 enum class Float8Products {

@@ -24,6 +24,9 @@ struct MXTensor {
   at::Tensor dequantized(at::ScalarType type) const;
 };
 
+/// Of blocks whose largest absolute values are `largest` (float32): int32 of the same sizes, as MXTensor has them.
+at::Tensor mx_exponents(const at::Tensor& largest, MXScaling scaling);
+
 /// Of bfloat16 or float32; the last dimension is a multiple of 32.
 MXTensor to_mx(const at::Tensor& x, MXScaling scaling);
 

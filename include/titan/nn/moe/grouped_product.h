@@ -13,4 +13,8 @@ namespace titan::nn {
 at::Tensor grouped_product(const at::Tensor& rows, const at::Tensor& weights,
                            const at::Tensor& counts);
 
+/// The gradient of the weights `[groups, out, in]`, from that of the result `[R, out]`: dyᵀ x, group by group.
+at::Tensor grouped_product_weights_gradient(const at::Tensor& gradient, const at::Tensor& rows,
+                                            const at::Tensor& counts);
+
 }  // namespace titan::nn

@@ -83,7 +83,7 @@ TEST_F(Float8OnGpu, ProductsOfTheUnitsAreNearEmulatedOnes) {
     const auto results = [&](Float8Products products) {
       const at::Tensor input = x.detach().clone().requires_grad_();
       const at::Tensor parameter = weight.detach().clone().requires_grad_();
-      const at::Tensor y = float8_linear(input, parameter, recipe, products);
+      const at::Tensor y = float8_linear(input, parameter, {recipe, products});
       y.backward(gradient);
       return std::vector<at::Tensor>{y.detach(), input.grad(), parameter.grad()};
     };

@@ -52,7 +52,7 @@ double distance(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(Float8, TheLargestEntryBecomesTheLargestNumberAndTheOthersAreNearest) {
   const at::Tensor x = at::tensor({1.0F, -2.0F, 0.3F, 0.0F, 0.01F, 1e-6F}).view({2, 3});
-  const Float8Matrix rounded = to_float8(x, {});
+  const Float8Matrix rounded = to_float8(x, float8_scale(x, {}), at::kFloat8_e4m3fn);
   EXPECT_EQ(rounded.scale.item<float>(), 224.0F);
   EXPECT_EQ(rounded.values[0][1].to(at::kFloat).item<float>(), -448.0F);
   // 0.3 * 224 = 67.2; between 64 and 128 numbers of this type are 8 apart.
@@ -61,7 +61,9 @@ TEST(Float8, TheLargestEntryBecomesTheLargestNumberAndTheOthersAreNearest) {
 }
 
 TEST(Float8, ZerosStayZeros) {
-  const Float8Matrix rounded = to_float8(at::zeros({2, 3}), {.granularity = Granularity::kRow});
+  const at::Tensor x = at::zeros({2, 3});
+  const Float8Matrix rounded =
+      to_float8(x, float8_scale(x, {.granularity = Granularity::kRow}), at::kFloat8_e4m3fn);
   EXPECT_EQ(rounded.values.to(at::kFloat).abs().max().item<float>(), 0.0F);
   EXPECT_TRUE((rounded.values.to(at::kFloat) / rounded.scale).isfinite().all().item<bool>());
 }
@@ -74,7 +76,7 @@ TEST(Float8Linear, IsNearTheLayerInFullPrecision) {
       through(x, weight, gradient, [](const auto& a, const auto& b) { return at::linear(a, b); });
   for (const Float8Recipe recipe : kRecipes) {
     const Results rounded = through(x, weight, gradient, [&](const auto& a, const auto& b) {
-      return float8_linear(a, b, recipe, Float8Products::kEmulated);
+      return float8_linear(a, b, {recipe});
     });
     EXPECT_EQ(rounded.y.sizes(), exact.y.sizes());
     EXPECT_LT(distance(rounded.y, exact.y), 0.05) << config::to_string(recipe);
@@ -97,7 +99,7 @@ TEST(Float8Linear, PartsOfAWeightHaveTheScalesOfTheWhole) {
       random({24, 48}, 3) * at::cat({at::ones({1, 24}), at::full({1, 24}, 7.0)}, 1);
   for (const Float8Recipe recipe : kRecipes) {
     const Results whole = through(x, weight, gradient, [&](const auto& a, const auto& b) {
-      return float8_linear(a, b, recipe, Float8Products::kEmulated);
+      return float8_linear(a, b, {recipe});
     });
     for (const int dim : {0, 1}) {
       std::array<Results, kRanks> parts;
@@ -108,7 +110,7 @@ TEST(Float8Linear, PartsOfAWeightHaveTheScalesOfTheWhole) {
             through(dim == 0 ? x : x.chunk(kRanks, 1)[rank], weight.chunk(kRanks, dim)[rank],
                     dim == 0 ? gradient.chunk(kRanks, 1)[rank] : gradient,
                     [&](const auto& a, const auto& b) {
-                      return float8_linear(a, b, recipe, Float8Products::kEmulated, ranks);
+                      return float8_linear(a, b, {recipe, Float8Products::kEmulated, ranks});
                     });
       });
       const Results& a = parts[0];

@@ -1,0 +1,51 @@
+// What a model does not let a job do with it, said before anything is built.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "app/engine_commands.h"
+#include "titan/config/job_config.h"
+#include "titan/models/llama3/args.h"
+#include "titan/models/llama3/train_spec.h"
+#include "titan/protocols/train_spec.h"
+
+namespace titan::app {
+namespace {
+
+/// A model of one's own whose layers do not ask which tokens of a text they have.
+struct OfWholeTexts : public models::llama3::TransformerModelArgs {
+  bool allows_cut_texts() const override { return false; }
+  std::unique_ptr<protocols::ModelArgs> clone() const override {
+    return std::make_unique<OfWholeTexts>(*this);
+  }
+};
+
+/// Builders that are there but never called.
+protocols::TextBuilders builders() {
+  protocols::TextBuilders result;
+  result.build_optimizers = [](const auto&...) { return nullptr; };
+  result.build_lr_schedulers = [](auto&, const auto&) { return nullptr; };
+  result.build_dataloader = [](const auto&...) { return nullptr; };
+  result.build_loss = [](const auto&...) { return protocols::LossFunction(); };
+  result.build_metrics_processor = [](const auto&...) { return nullptr; };
+  return result;
+}
+
+TEST(ModelProblems, TextsThatAModelDoesNotLetBeCut) {
+  protocols::TrainSpec spec = models::llama3::train_spec(builders());
+  spec.model_args = {{"only", std::make_shared<const OfWholeTexts>()}};
+  protocols::register_train_spec("whole_texts", spec);
+  config::JobConfig config;
+  config.model.name = "whole_texts";
+  config.model.flavor = "only";
+  EXPECT_TRUE(model_problems(config, {}, 2).empty());
+  config.parallelism.context_parallel_degree = 2;
+  const config::Problems problems = model_problems(config, {}, 2);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_THAT(problems[0].what,
+              testing::AllOf(testing::HasSubstr("attends to whole texts only, which cannot be cut"),
+                             testing::HasSubstr("nearest valid layouts: {"),
+                             testing::Not(testing::HasSubstr("{context_parallel_degree"))));
+}
+
+}  // namespace
+}  // namespace titan::app
