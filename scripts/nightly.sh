@@ -41,8 +41,9 @@ run() {
         methods context_parallel_test
       ;;
     experts)
-      export TITAN_EXPERT_MATRIX=full
-      program deepseek_v3_test && program expert_step_test && methods expert_parallel_test expert_checkpoint_test
+      export TITAN_EXPERT_MATRIX=full TITAN_CHECKPOINT_MATRIX=full
+      program deepseek_v3_test && program expert_step_test && program forecast_test '--gtest_filter=*Experts*' &&
+        methods expert_parallel_test expert_checkpoint_test
       ;;
     *)
       echo "nightly: there is no part '$1'"

@@ -73,7 +73,8 @@ TEST_P(Experts, AreThoseOfTheLoopAndHaveTheSameBitsOnAnyNumberOfThreads) {
   for (const Tensor& x : inputs) doubles.push_back(x.to(at::kDouble));
   const Tensors expected = differentiate(reference, doubles, counts, gradient);
   const int threads = at::get_num_threads();
-  for (const Products choice : {Products::kBlas, Products::kOneDnn}) {
+  for (const Products choice : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(choice)) continue;
     const ProductsScope scope(choice);
     at::set_num_threads(1);
     const Tensors results = differentiate(fast, inputs, counts, gradient);
