@@ -12,6 +12,7 @@
 #include "titan/base/file_system.h"
 #include "titan/components/metrics/progress.h"
 #include "titan/components/weights/adapted_weights.h"
+#include "titan/components/weights/dequantized_weights.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
 #include "titan/parallel/dtype.h"
@@ -57,7 +58,11 @@ class Source {
     adapter_ = hf_adapter(config, *args, from_hf ? command.convert.source : "");
     if (from_hf) {
       components::check_hf_config(files, command.convert.source, *adapter_);
-      translated_ = components::as_model_weights(*stored_, *adapter_, shapes);
+      if (components::first_in_float8(*stored_)) {
+        dequantized_ = components::as_dequantized_weights(*stored_);
+      }
+      translated_ =
+          components::as_model_weights(dequantized_ ? *dequantized_ : *stored_, *adapter_, shapes);
     } else {
       components::check_same_tensors(*stored_, shapes);
       translated_ = components::as_hf_weights(*stored_, *adapter_);
@@ -71,6 +76,7 @@ class Source {
  private:
   WeightsFormat format_;
   std::unique_ptr<WeightsReader> stored_;
+  std::unique_ptr<WeightsReader> dequantized_;  // null: they are not in float8
   std::unique_ptr<StateDictAdapter> adapter_;
   std::unique_ptr<WeightsReader> translated_;
 };

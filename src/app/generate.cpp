@@ -15,6 +15,7 @@
 #include "titan/base/file_system.h"
 #include "titan/components/generate/decode_continuation.h"
 #include "titan/components/generate/generate.h"
+#include "titan/components/weights/dequantized_weights.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
 #include "titan/parallel/dtype.h"
@@ -73,7 +74,10 @@ std::unique_ptr<protocols::ModelProtocol> load_model(const config::CommandLine& 
                    .build_model(args, parallel::torch_dtype(config.training.dtype));
   model->to_empty(device);
   model->init_buffers(device);
-  components::load_model_weights(*model, *weights, adapter.get());
+  const auto dequantized = components::first_in_float8(*weights)
+                               ? components::as_dequantized_weights(*weights)
+                               : nullptr;
+  components::load_model_weights(*model, dequantized ? *dequantized : *weights, adapter.get());
   tools::log_info("Loaded ", config.model.name, " ", config.model.flavor, " from ", path, " in ",
                   tools::fixed(base::monotonic_seconds() - start, 2), " s");
   return model;

@@ -46,18 +46,32 @@ void forget_blind_queries(const AttentionBlock& block, const BlockOutput& result
 
 namespace cpu {
 
+/// As wide as queries, which the kernel wants: what is added is zero, and so is what comes of it.
+Tensor widened(const Tensor& values, const AttentionBlock& block) {
+  const std::int64_t missing = block.query.size(-1) - values.size(-1);
+  return missing == 0 ? values : at::constant_pad_nd(values, {0, missing});
+}
+/// Back again, token by token in memory.
+Tensor narrowed(const Tensor& wide, const AttentionBlock& block) {
+  const std::int64_t width = block.value.size(-1);
+  if (width == wide.size(-1)) return wide;
+  return wide.narrow(-1, 0, width).transpose(1, 2).contiguous().transpose(1, 2);
+}
+
 BlockOutput attend(const AttentionBlock& block) {
-  auto [output, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(
-      block.query, block.key, block.value, /*dropout_p=*/0.0, block.causal, bias_of(block));
-  return {output, log_sum_exp};
+  const auto [output, log_sum_exp] = at::_scaled_dot_product_flash_attention_for_cpu(
+      block.query, block.key, widened(block.value, block), /*dropout_p=*/0.0, block.causal,
+      bias_of(block), block.scale);
+  return {narrowed(output, block), log_sum_exp};
 }
 
 BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& block,
                                const BlockOutput& whole) {
-  auto [query, key, value] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-      gradient, block.query, block.key, block.value, whole.output, whole.log_sum_exp,
-      /*dropout_p=*/0.0, block.causal, bias_of(block));
-  return {query, key, value};
+  const auto [query, key, value] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+      widened(gradient, block), block.query, block.key, widened(block.value, block),
+      widened(whole.output, block), whole.log_sum_exp, /*dropout_p=*/0.0, block.causal,
+      bias_of(block), block.scale);
+  return {query, key, narrowed(value, block)};
 }
 
 }  // namespace cpu
@@ -80,15 +94,15 @@ Tensor grouped(const Tensor& gradient, std::int64_t heads) {
 }
 
 at::SDPBackend kernel_for(const AttentionBlock& block, const std::optional<Tensor>& bias) {
-  const auto choice = static_cast<at::SDPBackend>(
-      at::_fused_sdp_choice(block.query, block.key, block.value, bias, 0.0, block.causal));
+  const auto choice = static_cast<at::SDPBackend>(at::_fused_sdp_choice(
+      block.query, block.key, block.value, bias, 0.0, block.causal, block.scale));
   if (choice == at::SDPBackend::flash_attention || choice == at::SDPBackend::efficient_attention ||
       choice == at::SDPBackend::cudnn_attention) {
     return choice;
   }
   throw RunError(concat(
       "context parallelism: none of the flash, memory-efficient and cuDNN attention kernels takes ",
-      block.query.size(1), " heads of ", block.query.size(3), " in ",
+      block.query.size(1), " heads of ", block.query.size(3), " and ", block.value.size(3), " in ",
       c10::toString(block.query.scalar_type()), " on this device"));
 }
 
@@ -104,22 +118,22 @@ Tensor no_seed(const Tensor& like) { return at::zeros({}, like.options().dtype(a
 
 BlockOutput attend(const AttentionBlock& shared) {
   const AttentionBlock block = ungrouped(shared);
-  const auto& [query, key, value, causal, allowed] = block;
+  const auto& [query, key, value, causal, allowed, scale] = block;
   const std::optional<Tensor> bias = bias_of(block);
   switch (kernel_for(block, bias)) {
     case at::SDPBackend::flash_attention: {
       const auto result =
-          at::_scaled_dot_product_flash_attention(query, key, value, 0.0, causal, false);
+          at::_scaled_dot_product_flash_attention(query, key, value, 0.0, causal, false, scale);
       return {std::get<0>(result), std::get<1>(result)};
     }
     case at::SDPBackend::efficient_attention: {
       const auto result = at::_scaled_dot_product_efficient_attention(
-          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal);
+          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal, scale);
       return {std::get<0>(result), std::get<1>(result).narrow(2, 0, query.size(2))};
     }
     default: {
       const auto result = at::_scaled_dot_product_cudnn_attention(
-          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal, false);
+          query, key, value, bias, /*compute_log_sumexp=*/true, 0.0, causal, false, scale);
       return {std::get<0>(result), std::get<1>(result).view(query.sizes().slice(0, 3))};
     }
   }
@@ -128,7 +142,7 @@ BlockOutput attend(const AttentionBlock& shared) {
 BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& shared,
                                const BlockOutput& whole) {
   const AttentionBlock block = ungrouped(shared);
-  const auto& [query, key, value, causal, allowed] = block;
+  const auto& [query, key, value, causal, allowed, scale] = block;
   const auto& [output, log_sum_exp] = whole;
   const std::optional<Tensor> bias = bias_of(block);
   const Tensor seed = no_seed(query);
@@ -139,12 +153,12 @@ BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& sha
       std::tie(result.query, result.key, result.value) =
           at::_scaled_dot_product_flash_attention_backward(
               gradient, query, key, value, output, log_sum_exp.contiguous(), none, none,
-              query.size(2), key.size(2), 0.0, causal, seed, seed);
+              query.size(2), key.size(2), 0.0, causal, seed, seed, scale);
       break;
     case at::SDPBackend::efficient_attention: {
       const auto gradients = at::_scaled_dot_product_efficient_attention_backward(
           gradient, query, key, value, bias.value_or(none), output, padded(log_sum_exp), seed, seed,
-          0.0, {true, true, true, false}, causal);
+          0.0, {true, true, true, false}, causal, scale);
       result = {std::get<0>(gradients), std::get<1>(gradients), std::get<2>(gradients)};
       break;
     }
@@ -152,7 +166,8 @@ BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& sha
       std::tie(result.query, result.key, result.value) =
           at::_scaled_dot_product_cudnn_attention_backward(
               gradient, query, key, value, output, log_sum_exp.contiguous().unsqueeze(-1), seed,
-              seed, bias.value_or(none), none, none, query.size(2), key.size(2), 0.0, causal);
+              seed, bias.value_or(none), none, none, query.size(2), key.size(2), 0.0, causal,
+              scale);
       break;
   }
   const std::int64_t heads = shared.key.size(1);

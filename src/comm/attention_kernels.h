@@ -2,12 +2,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 namespace titan::comm {
 
 // The fused attention kernels of the device at hand, and what ring attention needs of them beside their
 // result: the log-sum-exp. Autograd sees none of it.
 
-/// Queries `[B, H, Q, d]` and the keys and values `[B, Hk, K, d]` that they see.
+/// Queries `[B, H, Q, d]` and the keys `[B, Hk, K, d]` and values `[B, Hk, K, dv]` that they see; dv is at most d.
 struct AttentionBlock {
   at::Tensor query;
   at::Tensor key;
@@ -16,10 +18,12 @@ struct AttentionBlock {
   bool causal = false;
   /// Bool `[B or 1, 1, Q, K]`, in place of `causal`; undefined: all keys.
   at::Tensor allowed;
+  /// What scores are multiplied by; nothing: 1 / √d.
+  std::optional<double> scale = std::nullopt;
 };
 
 struct BlockOutput {
-  at::Tensor output;       // [B, H, Q, d]
+  at::Tensor output;       // [B, H, Q, dv]
   at::Tensor log_sum_exp;  // [B, H, Q], at least fp32; -inf where a query sees no key
 };
 BlockOutput attend(const AttentionBlock& block);

@@ -1,10 +1,12 @@
 #include "titan/comm/autograd_collectives.h"
 
+#include <ATen/ops/alias.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <numeric>
+#include <utility>
 
 #include "comm/operators.h"
 #include "titan/base/errors.h"
@@ -47,14 +49,29 @@ Tensor sum_of_all(const Tensor& part, const Group& group) {
   return total;
 }
 
-Tensor exchange_rows(const Tensor& rows, at::IntArrayRef output_splits,
-                     at::IntArrayRef input_splits, const Group& group) {
+/// Starts an exchange, which stays in `group`; returns the rows that come.
+Tensor begin_exchange(const Tensor& rows, at::IntArrayRef output_splits,
+                      at::IntArrayRef input_splits, const Group& group) {
   std::vector<std::int64_t> sizes = rows.sizes().vec();
   sizes[0] = std::accumulate(output_splits.begin(), output_splits.end(), std::int64_t{0});
   const Tensor output = at::empty(sizes, rows.options());
-  group->group.all_to_all(output, rows.contiguous(), output_splits.vec(), input_splits.vec())
-      .wait();
+  group->started =
+      group->group.all_to_all(output, rows.contiguous(), output_splits.vec(), input_splits.vec());
   return output;
+}
+
+/// Nothing is waited for where a result that was kept stands for the exchange.
+Tensor end_exchange(const Tensor& rows, at::IntArrayRef, at::IntArrayRef, const Group& group) {
+  Work work = std::move(group->started);
+  if (work.pending() && group->group.meanwhile()) group->group.meanwhile()();
+  work.wait();
+  return at::alias(rows);
+}
+
+Tensor exchange_rows(const Tensor& rows, at::IntArrayRef output_splits,
+                     at::IntArrayRef input_splits, const Group& group) {
+  return end_exchange(begin_exchange(rows, output_splits, input_splits, group), output_splits,
+                      input_splits, group);
 }
 
 Tensor counts_of_both_sides(const Tensor& counts, const Group& group) {
@@ -86,10 +103,20 @@ const auto& all_reduce_operator() {
   return op;
 }
 
+using OfRows = Tensor(const Tensor&, at::IntArrayRef, at::IntArrayRef, const Group&);
+
 const auto& all_to_all_operator() {
-  static const auto op =
-      find_operator<Tensor(const Tensor&, at::IntArrayRef, at::IntArrayRef, const Group&)>(
-          "titan::all_to_all");
+  static const auto op = find_operator<OfRows>("titan::all_to_all");
+  return op;
+}
+
+const auto& begin_all_to_all_operator() {
+  static const auto op = find_operator<OfRows>("titan::begin_all_to_all");
+  return op;
+}
+
+const auto& end_all_to_all_operator() {
+  static const auto op = find_operator<OfRows>("titan::end_all_to_all");
   return op;
 }
 
@@ -138,21 +165,73 @@ struct AllReduce : public Function<AllReduce> {
   }
 };
 
+/// What the derivative of an exchange knows of it.
+struct Exchange {
+  std::vector<std::int64_t> output_splits;
+  std::vector<std::int64_t> input_splits;
+  Group group;
+
+  void save(AutogradContext* context) const {
+    context->saved_data["group"] = group;
+    context->saved_data["output_splits"] = output_splits;
+    context->saved_data["input_splits"] = input_splits;
+  }
+  static Exchange saved(AutogradContext* context) {
+    return {context->saved_data["output_splits"].toIntVector(),
+            context->saved_data["input_splits"].toIntVector(), group_of(context)};
+  }
+  /// The way back, or its beginning or end.
+  Tensor back(const c10::TypedOperatorHandle<OfRows>& op, const Tensor& gradient) const {
+    return op.call(gradient, input_splits, output_splits, group);
+  }
+};
+
 struct AllToAll : public Function<AllToAll> {
   static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& rows,
                         at::IntArrayRef output_splits, at::IntArrayRef input_splits,
                         const Group& group) {
-    context->saved_data["group"] = group;
-    context->saved_data["output_splits"] = output_splits.vec();
-    context->saved_data["input_splits"] = input_splits.vec();
+    Exchange{output_splits.vec(), input_splits.vec(), group}.save(context);
     return all_to_all_operator().redispatch(below_autograd(keys), rows, output_splits, input_splits,
                                             group);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const Tensor gradient = all_to_all_operator().call(
-        gradients[0], context->saved_data["input_splits"].toIntVector(),
-        context->saved_data["output_splits"].toIntVector(), group_of(context));
-    return {Tensor(), gradient, Tensor(), Tensor(), Tensor()};
+    return {Tensor(), Exchange::saved(context).back(all_to_all_operator(), gradients[0]), Tensor(),
+            Tensor(), Tensor()};
+  }
+};
+
+// Between the derivative of the end, which begins the way back, and that of the beginning, which ends it, autograd carries a
+// gradient of the size of the rows that came. That of the rows that were sent is under way, in the handle.
+
+struct BeginAllToAll : public Function<BeginAllToAll> {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& rows,
+                        at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                        const Group& group) {
+    Exchange{output_splits.vec(), input_splits.vec(), group}.save(context);
+    return begin_all_to_all_operator().redispatch(below_autograd(keys), rows, output_splits,
+                                                  input_splits, group);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list&) {
+    const Exchange exchange = Exchange::saved(context);
+    const Tensor arriving = std::exchange(exchange.group->arriving, Tensor());
+    TITAN_CHECK(arriving.defined(), "nothing is on its way back to where rows were sent");
+    return {Tensor(), exchange.back(end_all_to_all_operator(), arriving), Tensor(), Tensor(),
+            Tensor()};
+  }
+};
+
+struct EndAllToAll : public Function<EndAllToAll> {
+  static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& rows,
+                        at::IntArrayRef output_splits, at::IntArrayRef input_splits,
+                        const Group& group) {
+    Exchange{output_splits.vec(), input_splits.vec(), group}.save(context);
+    return end_all_to_all_operator().redispatch(below_autograd(keys), rows, output_splits,
+                                                input_splits, group);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const Exchange exchange = Exchange::saved(context);
+    exchange.group->arriving = exchange.back(begin_all_to_all_operator(), gradients[0]);
+    return {Tensor(), gradients[0], Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -188,8 +267,10 @@ void define_differentiable_operators(torch::Library& library) {
   define<AllGather>(library, "all_gather", "Tensor part, int dim", gather_parts);
   define<ReduceScatter>(library, "reduce_scatter", "Tensor whole, int dim", sum_of_parts);
   define<AllReduce>(library, "all_reduce", "Tensor part", sum_of_all);
-  define<AllToAll>(library, "all_to_all", "Tensor rows, int[] output_splits, int[] input_splits",
-                   exchange_rows);
+  const char* const of_rows = "Tensor rows, int[] output_splits, int[] input_splits";
+  define<AllToAll>(library, "all_to_all", of_rows, exchange_rows);
+  define<BeginAllToAll>(library, "begin_all_to_all", of_rows, begin_exchange);
+  define<EndAllToAll>(library, "end_all_to_all", of_rows, end_exchange);
   library.def(with_group("exchange_counts(Tensor counts", "Tensor").c_str(),
               torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, counts_of_both_sides));
 }
@@ -213,6 +294,19 @@ Tensor sum_gradients(const Tensor& tensor, ProcessGroup& group) {
 Tensor all_to_all(const Tensor& rows, const std::vector<std::int64_t>& output_splits,
                   const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
   return all_to_all_operator().call(rows, output_splits, input_splits, handle_of(group));
+}
+
+RowsUnderWay begin_all_to_all(const Tensor& rows, const std::vector<std::int64_t>& output_splits,
+                              const std::vector<std::int64_t>& input_splits, ProcessGroup& group) {
+  const Group exchange = handle_of(group);
+  return {begin_all_to_all_operator().call(rows, output_splits, input_splits, exchange),
+          output_splits, input_splits, exchange};
+}
+
+Tensor end_all_to_all(const RowsUnderWay& under_way) {
+  return end_all_to_all_operator().call(
+      under_way.rows, under_way.output_splits, under_way.input_splits,
+      c10::static_intrusive_pointer_cast<GroupHandle>(under_way.exchange));
 }
 
 Tensor exchange_counts(const Tensor& counts, ProcessGroup& group) {

@@ -28,6 +28,7 @@ class C10dGroup : public ProcessGroup {
   C10dGroup(Members members, c10::intrusive_ptr<c10d::Backend> backend, at::Device device,
             std::chrono::milliseconds timeout);
   at::Device device() const override { return device_; }
+  bool wait_returns_at_once() const override { return stream_timeout_.has_value(); }
   void set_timeout(std::chrono::milliseconds timeout) override;
   void shut_down() override;
 

@@ -24,7 +24,8 @@ class GroupHandle : public torch::CustomClassHolder {
   explicit GroupHandle(ProcessGroup& of) : group(of) {}
 
   ProcessGroup& group;
-  Work started;  // by an operator `titan::start_*`, for its caller to take
+  Work started;         // by an operator `titan::start_*`, for its caller to take
+  at::Tensor arriving;  // in backward: gradients of rows that were sent (`begin_all_to_all`)
 };
 
 using Group = c10::intrusive_ptr<GroupHandle>;

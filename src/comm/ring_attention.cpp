@@ -6,6 +6,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/log_sigmoid_forward.h>
 #include <ATen/ops/sigmoid.h>
+#include <c10/util/accumulate.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -47,33 +48,47 @@ Sight sight_of(std::int64_t rank, std::int64_t owner, std::int64_t length, bool 
   return owner < rank ? Sight{0, length / 2, false} : Sight{length / 2, length, false};
 }
 
-/// Keys and values, or their gradients: `[B, Hk, S, d]`.
+/// Keys and values, or their gradients: `[B, Hk, S, d]` and `[B, Hk, S, dv]`.
 struct KeysAndValues {
   Tensor keys;
   Tensor values;
 };
 
-std::vector<std::int64_t> packed_sizes(const Tensor& bhsd, std::int64_t length) {
-  return {2, bhsd.size(0), length, bhsd.size(1), bhsd.size(3)};
-}
+/// Both in one piece of memory, one behind the other, each token by token, as projections make them.
+class Packing {
+ public:
+  /// For the first `length` tokens of such.
+  Packing(const KeysAndValues& like, std::int64_t length)
+      : keys_{like.keys.size(0), length, like.keys.size(1), like.keys.size(3)},
+        values_{like.values.size(0), length, like.values.size(1), like.values.size(3)} {}
+  explicit Packing(const KeysAndValues& like) : Packing(like, like.keys.size(2)) {}
 
-/// Both in one piece of memory, token by token, as projections make them.
-Tensor packed(const KeysAndValues& both) {
-  const Tensor result = at::empty(packed_sizes(both.keys, both.keys.size(2)), both.keys.options());
-  result[0].copy_(both.keys.transpose(1, 2));
-  result[1].copy_(both.values.transpose(1, 2));
-  return result;
-}
+  std::int64_t size() const {
+    return c10::multiply_integers(keys_) + c10::multiply_integers(values_);
+  }
+  KeysAndValues unpacked(const Tensor& both) const {
+    const std::int64_t of_keys = c10::multiply_integers(keys_);
+    return {both.narrow(0, 0, of_keys).view(keys_).transpose(1, 2),
+            both.narrow(0, of_keys, size() - of_keys).view(values_).transpose(1, 2)};
+  }
+  Tensor packed(const KeysAndValues& both) const {
+    const Tensor result = at::empty({size()}, both.keys.options());
+    const KeysAndValues in_place = unpacked(result);
+    in_place.keys.copy_(both.keys);
+    in_place.values.copy_(both.values);
+    return result;
+  }
 
-KeysAndValues unpacked(const Tensor& both) {
-  return {both[0].transpose(1, 2), both[1].transpose(1, 2)};
-}
+ private:
+  std::vector<std::int64_t> keys_;
+  std::vector<std::int64_t> values_;
+};
 
 /// Every rank's keys and values that this rank has a use for, or has to pass on.
 class PassingKeys {
  public:
   PassingKeys(KeysAndValues own, const RingOptions& options, ProcessGroup& group)
-      : options_(options), group_(group), here_(std::move(own)) {}
+      : options_(options), group_(group), here_(std::move(own)), packing_(here_) {}
 
   /// Those of the rank that is `step` places before; asked for from 0 on, one step after the other. While they are
   /// used, the next are on their way.
@@ -83,19 +98,19 @@ class PassingKeys {
       return here_;
     }
     under_way_.wait();
-    if (options_.rotation == Rotation::kAllGather) return unpacked(all_[around(group_, -step)]);
+    if (options_.rotation == Rotation::kAllGather) {
+      return packing_.unpacked(all_[around(group_, -step)]);
+    }
     sent_ = std::exchange(arriving_, Tensor());
     if (step + 1 < group_.size()) pass_on(step);
-    return sent_.defined() ? unpacked(sent_) : KeysAndValues();
+    return sent_.defined() ? packing_.unpacked(sent_) : KeysAndValues();
   }
 
  private:
   void start() {
-    sent_ = packed(here_);
+    sent_ = packing_.packed(here_);
     if (options_.rotation == Rotation::kAllToAll) return pass_on(0);
-    std::vector<std::int64_t> sizes = sent_.sizes().vec();
-    sizes.insert(sizes.begin(), group_.size());
-    all_ = at::empty(sizes, sent_.options());
+    all_ = at::empty({group_.size(), packing_.size()}, sent_.options());
     under_way_ = group_.all_gather(all_, sent_);
   }
 
@@ -109,7 +124,7 @@ class PassingKeys {
       messages.push_back({sent_, around(group_, 1), Direction::kSend});
     }
     if (is_offered) {
-      arriving_ = at::empty(packed_sizes(here_.keys, here_.keys.size(2)), here_.keys.options());
+      arriving_ = at::empty({packing_.size()}, here_.keys.options());
       messages.push_back({arriving_, around(group_, -1), Direction::kReceive});
     }
     under_way_ = group_.exchange(messages);
@@ -118,6 +133,7 @@ class PassingKeys {
   RingOptions options_;
   ProcessGroup& group_;
   KeysAndValues here_;
+  Packing packing_;
   Tensor sent_;      // packed, of this step
   Tensor arriving_;  // packed, of the next
   Tensor all_;       // packed, by rank
@@ -139,12 +155,13 @@ class KeyGradients {
     add_arrived();
     std::vector<Message> messages;
     if (term.keys.defined()) {
-      messages.push_back({packed(term), around(group_, -step), Direction::kSend});
+      messages.push_back({Packing(term).packed(term), around(group_, -step), Direction::kSend});
     }
     const std::int64_t source = around(group_, step);
     const Sight theirs = sight_of(source, group_.rank(), sum_.keys.size(2), options_.head_tail);
     if (theirs.keys > 0) {
-      arriving_ = at::empty(packed_sizes(sum_.keys, theirs.keys), sum_.keys.options().dtype(type_));
+      arriving_length_ = theirs.keys;
+      arriving_ = at::empty({Packing(sum_, theirs.keys).size()}, sum_.keys.options().dtype(type_));
       messages.push_back({arriving_, source, Direction::kReceive});
     }
     under_way_ = group_.exchange(messages);
@@ -159,7 +176,8 @@ class KeyGradients {
   void add_arrived() {
     under_way_.wait();
     if (!arriving_.defined()) return;
-    const auto [keys, values] = unpacked(std::exchange(arriving_, Tensor()));
+    const auto [keys, values] =
+        Packing(sum_, arriving_length_).unpacked(std::exchange(arriving_, Tensor()));
     sum_.keys.narrow(2, 0, keys.size(2)).add_(keys);
     sum_.values.narrow(2, 0, values.size(2)).add_(values);
   }
@@ -169,6 +187,7 @@ class KeyGradients {
   at::ScalarType type_;
   KeysAndValues sum_;
   Tensor arriving_;
+  std::int64_t arriving_length_ = 0;  // in tokens
   Work under_way_;
 };
 
@@ -178,12 +197,13 @@ Tensor seeing(const Tensor& of_queries, const Sight& sight) {
 }
 
 AttentionBlock block_of(const Tensor& query, const KeysAndValues& theirs, const Sight& sight,
-                        const Tensor& allowed, std::int64_t owner) {
+                        const Tensor& allowed, std::int64_t owner, std::optional<double> scale) {
   AttentionBlock block{seeing(query, sight),
                        theirs.keys.narrow(2, 0, sight.keys),
                        theirs.values.narrow(2, 0, sight.keys),
                        sight.causal,
-                       {}};
+                       {},
+                       scale};
   if (allowed.defined()) {
     const std::int64_t length = query.size(2);
     block.causal = false;
@@ -204,9 +224,10 @@ using Outputs = std::tuple<Tensor, Tensor>;
 /// The kernel: output, and the log-sum-exp of each query.
 Outputs attend_around(const Tensor& query, const Tensor& key, const Tensor& value,
                       const std::optional<Tensor>& allowed, bool all_gather, bool head_tail,
-                      const Group& handle) {
+                      std::optional<double> scale, const Group& handle) {
   ProcessGroup& group = handle->group;
-  const RingOptions options{all_gather ? Rotation::kAllGather : Rotation::kAllToAll, head_tail};
+  const RingOptions options{all_gather ? Rotation::kAllGather : Rotation::kAllToAll, head_tail,
+                            scale};
   PassingKeys passing({key, value}, options, group);
   Tensor output;
   Tensor log_sum_exp;
@@ -216,7 +237,7 @@ Outputs attend_around(const Tensor& query, const Tensor& key, const Tensor& valu
     const Sight sight = sight_of(group.rank(), owner, query.size(2), head_tail);
     if (sight.keys == 0) continue;
     const BlockOutput block =
-        attend(block_of(query, theirs, sight, allowed.value_or(Tensor()), owner));
+        attend(block_of(query, theirs, sight, allowed.value_or(Tensor()), owner, scale));
     if (step == 0) {
       output = block.output.to(at::toOpMathType(query.scalar_type()));
       log_sum_exp = block.log_sum_exp;
@@ -241,7 +262,7 @@ BlockGradients attend_around_backward(const Tensor& gradient, const AttentionBlo
     KeysAndValues term;
     if (sight.keys > 0) {
       const BlockGradients block = attend_backward(
-          seeing(gradient, sight), block_of(query, theirs, sight, own.allowed, owner),
+          seeing(gradient, sight), block_of(query, theirs, sight, own.allowed, owner, own.scale),
           {seeing(whole.output, sight), seeing(whole.log_sum_exp, sight)});
       if (step == 0) {
         of_query = block.query.to(at::toOpMathType(query.scalar_type()));
@@ -258,10 +279,9 @@ BlockGradients attend_around_backward(const Tensor& gradient, const AttentionBlo
 }
 
 const auto& ring_attention_operator() {
-  static const auto op =
-      find_operator<Outputs(const Tensor&, const Tensor&, const Tensor&,
-                            const std::optional<Tensor>&, bool, bool, const Group&)>(
-          "titan::ring_attention");
+  static const auto op = find_operator<Outputs(
+      const Tensor&, const Tensor&, const Tensor&, const std::optional<Tensor>&, bool, bool,
+      std::optional<double>, const Group&)>("titan::ring_attention");
   return op;
 }
 
@@ -269,13 +289,14 @@ struct RingAttention : public Function<RingAttention> {
   static variable_list forward(AutogradContext* context, c10::DispatchKeySet keys,
                                const Tensor& query, const Tensor& key, const Tensor& value,
                                const std::optional<Tensor>& allowed, bool all_gather,
-                               bool head_tail, const Group& group) {
+                               bool head_tail, std::optional<double> scale, const Group& group) {
     auto [output, log_sum_exp] =
         ring_attention_operator().redispatch(keys & c10::after_ADInplaceOrView_keyset, query, key,
-                                             value, allowed, all_gather, head_tail, group);
+                                             value, allowed, all_gather, head_tail, scale, group);
     context->saved_data["group"] = group;
     context->saved_data["all_gather"] = all_gather;
     context->saved_data["head_tail"] = head_tail;
+    context->saved_data["scale"] = scale;
     context->save_for_backward(
         {query, key, value, allowed.value_or(Tensor()), output, log_sum_exp});
     context->mark_non_differentiable({log_sum_exp});
@@ -286,20 +307,21 @@ struct RingAttention : public Function<RingAttention> {
     const Group handle = context->saved_data["group"].toCustomClass<GroupHandle>();
     const RingOptions options{
         context->saved_data["all_gather"].toBool() ? Rotation::kAllGather : Rotation::kAllToAll,
-        context->saved_data["head_tail"].toBool()};
+        context->saved_data["head_tail"].toBool(),
+        context->saved_data["scale"].toOptional<double>()};
     const variable_list saved = context->get_saved_variables();
     const BlockGradients result = attend_around_backward(
-        gradients[0], {saved[0], saved[1], saved[2], /*causal=*/true, saved[3]},
+        gradients[0], {saved[0], saved[1], saved[2], /*causal=*/true, saved[3], options.scale},
         {saved[4], saved[5]}, options, handle->group);
-    return {{}, result.query, result.key, result.value, {}, {}, {}, {}};
+    return {{}, result.query, result.key, result.value, {}, {}, {}, {}, {}};
   }
 };
 
 Outputs differentiated(c10::DispatchKeySet keys, const Tensor& query, const Tensor& key,
                        const Tensor& value, const std::optional<Tensor>& allowed, bool all_gather,
-                       bool head_tail, const Group& group) {
+                       bool head_tail, std::optional<double> scale, const Group& group) {
   const variable_list results =
-      RingAttention::apply(keys, query, key, value, allowed, all_gather, head_tail, group);
+      RingAttention::apply(keys, query, key, value, allowed, all_gather, head_tail, scale, group);
   return {results[0], results[1]};
 }
 
@@ -307,7 +329,7 @@ Outputs differentiated(c10::DispatchKeySet keys, const Tensor& query, const Tens
 
 void define_ring_attention(torch::Library& library) {
   library.def(with_group("ring_attention(Tensor query, Tensor key, Tensor value, Tensor? allowed, "
-                         "bool all_gather, bool head_tail",
+                         "bool all_gather, bool head_tail, float? scale",
                          "(Tensor, Tensor)")
                   .c_str(),
               torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, attend_around));
@@ -317,13 +339,14 @@ void define_ring_attention(torch::Library& library) {
 Tensor ring_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                       const std::optional<Tensor>& allowed, const RingOptions& options,
                       ProcessGroup& group) {
-  TITAN_CHECK(key.sizes() == value.sizes() && key.size(2) == query.size(2),
-              "ring attention needs keys and values of one size, and as many as queries");
+  TITAN_CHECK(key.size(2) == query.size(2) && value.size(2) == query.size(2),
+              "ring attention needs as many keys and values as queries");
+  TITAN_CHECK(value.size(3) <= query.size(3), "values that are wider than queries");
   TITAN_CHECK(!options.head_tail || query.size(2) % 2 == 0, "two pieces of ", query.size(2),
               " tokens");
-  return std::get<0>(ring_attention_operator().call(query, key, value, allowed,
-                                                    options.rotation == Rotation::kAllGather,
-                                                    options.head_tail, handle_of(group)));
+  return std::get<0>(ring_attention_operator().call(
+      query, key, value, allowed, options.rotation == Rotation::kAllGather, options.head_tail,
+      options.scale, handle_of(group)));
 }
 
 }  // namespace titan::comm

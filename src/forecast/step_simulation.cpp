@@ -274,7 +274,7 @@ SimulatedStep simulate_step(const config::JobConfig& config, const mesh::Paralle
   context.dims = dims;
   context.groups =
       std::make_shared<comm::Groups>(*backend, dims, rank, std::chrono::seconds(1), &traffic);
-  if (gpu) context.pretended = at::kCUDA;
+  context.pretended = gpu ? at::kCUDA : at::kCPU;
   context.plan_observer = &plan;
 
   config::JobConfig changed = config;

@@ -11,9 +11,11 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/attention_bf16.h"
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
 #include "kernels/operators.h"
+#include "kernels/thread_room.h"
 #include "titan/base/errors.h"
 
 namespace titan::kernels {
@@ -47,11 +49,9 @@ Tensor in_tiles(const Tensor& x) {
   return missing == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, missing}).contiguous();
 }
 
-/// Room of this thread, kept from call to call.
 float* scratch(std::int64_t floats) {
-  thread_local std::vector<float> room;
-  if (room.size() < static_cast<std::size_t>(floats)) room.resize(static_cast<std::size_t>(floats));
-  return room.data();
+  return reinterpret_cast<float*>(
+      thread_room(Room::kAttention, floats * static_cast<std::int64_t>(sizeof(float))));
 }
 
 /// The tensors of a call as the kernels take them, and one head of them.
@@ -106,6 +106,9 @@ TwoTensors forward_shapes(const Tensor& query, const Tensor&, const Tensor& valu
 
 TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
                    const MaybeTensor& allowed, bool is_causal, double scale) {
+  if (takes_attention_bf16(query, scale)) {
+    return attention_bf16(query, key, value, allowed, is_causal, scale);
+  }
   const Heads all(query, key, value, allowed, is_causal, scale);
   const std::int64_t queries = query.size(2);
   const std::int64_t value_dim = all.v.size(3);
@@ -141,6 +144,10 @@ ThreeTensors backward_shapes(const Tensor&, const MaybeTensor&, const Tensor& qu
 ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, const Tensor& query,
                       const Tensor& key, const Tensor& value, const Tensor& output,
                       const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale) {
+  if (takes_attention_bf16(query, scale)) {
+    return attention_backward_bf16(gradient, lse_gradient, query, key, value, output, lse, allowed,
+                                   is_causal, scale);
+  }
   const Heads all(query, key, value, allowed, is_causal, scale);
   Tensor delta = (gradient.to(at::kFloat) * output.to(at::kFloat)).sum(-1).transpose(1, 2);
   if (lse_gradient) delta = delta - *lse_gradient;

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
@@ -18,6 +17,7 @@
 
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
+#include "kernels/linear_product.h"
 #include "kernels/operators.h"
 #include "titan/base/errors.h"
 #include "titan/kernels/layers.h"
@@ -140,7 +140,7 @@ Losses compute(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
     if (first == 0) {
       all.weight = kernels::linear(slopes.t(), some.t());
     } else {
-      all.weight.addmm_(slopes.t(), some);
+      add_linear_product(all.weight, slopes.t(), some.t());
     }
   }
   if (options.part.whole_sum) all.sum = options.part.whole_sum(all.sum);

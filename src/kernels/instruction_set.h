@@ -15,4 +15,16 @@ struct InstructionSet {
 /// What this processor has, and the environment's ATEN_CPU_CAPABILITY allows, as LibTorch decides it.
 const InstructionSet& instruction_set();
 
+/// Its kernels for tensors of fp32, and of bf16.
+template <class Number>
+const ElementKernels<Number>& element_kernels();
+template <>
+inline const ElementKernels<float>& element_kernels<float>() {
+  return instruction_set().rows.floats;
+}
+template <>
+inline const ElementKernels<Bf16Bits>& element_kernels<Bf16Bits>() {
+  return instruction_set().rows.bf16;
+}
+
 }  // namespace titan::kernels

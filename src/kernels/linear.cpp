@@ -2,12 +2,15 @@
 #include <ATen/core/stack.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 #include <vector>
 
 #include "kernels/define_operator.h"
+#include "kernels/linear_product.h"
+#include "kernels/matrix_product.h"
 #include "kernels/operators.h"
 #include "titan/kernels/layers.h"
 #include "titan/kernels/products.h"
@@ -18,11 +21,13 @@ using at::Tensor;
 
 namespace {
 
+constexpr std::int64_t kFewest = 32;
+
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 /// x wᵀ of `[M, K]` and `[N, K]`, of any strides. LibTorch's own operator for its compiler.
-Tensor multiply(const Tensor& x, const Tensor& weight) {
+Tensor multiply_on_onednn(const Tensor& x, const Tensor& weight) {
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "");
   torch::jit::Stack stack;
@@ -32,8 +37,33 @@ Tensor multiply(const Tensor& x, const Tensor& weight) {
   return torch::jit::pop(stack).toTensor();
 }
 
+/// Tiles are filled up with zeros: what is narrower than one is faster as it is.
+bool splits(const Tensor& x, const Tensor& weight) {
+  return products() == Products::kSplit && x.size(0) >= kFewest && x.size(1) >= kFewest &&
+         weight.size(0) >= kFewest;
+}
+
 Tensor shape(const Tensor& x, const Tensor& weight) {
   return at::empty({x.size(0), weight.size(0)}, x.options());
+}
+
+Tensor multiply(const Tensor& x, const Tensor& weight) {
+  if (splits(x, weight)) {
+    Tensor to = shape(x, weight);
+    multiply_split(x, weight, to, /*adds=*/false);
+    return to;
+  }
+  return products() == Products::kOneDnn ? multiply_on_onednn(x, weight) : at::mm(x, weight.t());
+}
+
+void add_shape(Tensor&, const Tensor&, const Tensor&) {}
+
+void add_product(Tensor& to, const Tensor& x, const Tensor& weight) {
+  if (splits(x, weight)) {
+    multiply_split(x, weight, to, /*adds=*/true);
+  } else {
+    to.addmm_(x, weight.t());
+  }
 }
 
 Tensor product(const Tensor& x, const Tensor& weight) {
@@ -68,14 +98,25 @@ struct Linear : public torch::autograd::Function<Linear> {
 
 void define_linear(torch::Library& library) {
   define_operator(library, "linear_product(Tensor x, Tensor weight) -> Tensor", multiply, shape);
+  define_operator(library, "linear_product_(Tensor(a!) to, Tensor x, Tensor weight) -> ()",
+                  add_product, add_shape);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight) {
   const bool takes = x.is_cpu() && x.scalar_type() == at::kFloat &&
                      weight.scalar_type() == at::kFloat && x.numel() > 0 && weight.numel() > 0 &&
-                     !at::autocast::is_autocast_enabled(at::kCPU) &&
-                     products() == Products::kOneDnn;
+                     !at::autocast::is_autocast_enabled(at::kCPU) && products() != Products::kBlas;
   return takes ? Linear::apply(x, weight) : at::linear(x, weight);
+}
+
+void add_linear_product(Tensor& to, const Tensor& x, const Tensor& weight) {
+  static const auto op =
+      find_operator<void(Tensor&, const Tensor&, const Tensor&)>("titan_kernels::linear_product_");
+  if (to.is_cpu() && to.scalar_type() == at::kFloat) {
+    op.call(to, x, weight);
+  } else {
+    to.addmm_(x, weight.t());
+  }
 }
 
 }  // namespace titan::kernels

@@ -7,6 +7,7 @@
 
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
+#include "kernels/numbers_of.h"
 #include "kernels/operators.h"
 #include "titan/kernels/layers.h"
 
@@ -23,26 +24,33 @@ constexpr std::int64_t kTokensAtOnce = 16;
 
 Tensor shape(const Tensor& x, const Tensor&, bool) { return at::empty(x.sizes(), x.options()); }
 
-/// `table`: fp32 `[B or 1, S, D]`
-Tensor turn(const Tensor& given, const Tensor& table, bool back) {
-  const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
-  const Tensor y = shape(x, table, back);
+template <class Number>
+void fill(const Tensor& x, const Tensor& table, float direction, const Tensor& y) {
   const std::int64_t length = x.size(1);
   const std::int64_t heads = x.size(2);
   const std::int64_t dim = x.size(3);
   const bool is_by_row = table.size(0) > 1;
-  const auto* from = x.const_data_ptr<float>();
+  const auto* from = numbers_of<Number>(x);
   const auto* turns = table.const_data_ptr<float>();
-  auto* to = y.data_ptr<float>();
+  auto* to = numbers_of<Number>(y);
   at::parallel_for(0, x.size(0) * length, kTokensAtOnce, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
       const std::int64_t row = token / length;
       const std::int64_t place = token % length;
-      instruction_set().rows.rotate(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
-                                    turns + (is_by_row ? token : place) * dim, heads, dim,
-                                    back ? -1.0F : 1.0F, to + token * heads * dim);
+      element_kernels<Number>().rotate(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
+                                       turns + (is_by_row ? token : place) * dim, heads, dim,
+                                       direction, to + token * heads * dim);
     }
   });
+}
+
+/// `table`: fp32 `[B or 1, S, D]`
+Tensor turn(const Tensor& given, const Tensor& table, bool back) {
+  const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
+  Tensor y = shape(x, table, back);
+  const float direction = back ? -1.0F : 1.0F;
+  x.scalar_type() == at::kFloat ? fill<float>(x, table, direction, y)
+                                : fill<Bf16Bits>(x, table, direction, y);
   return y;
 }
 
@@ -69,7 +77,7 @@ void define_rotate(torch::Library& library) {
 }
 
 Tensor rotate(const Tensor& x, const Tensor& rotations) {
-  if (x.is_cpu() && x.scalar_type() == at::kFloat) {
+  if (has_element_kernels(x)) {
     return Rotate::apply(x, at::view_as_real(rotations).flatten(2).contiguous());
   }
   auto pair_sizes = x.sizes().vec();

@@ -8,16 +8,24 @@ namespace {
 constexpr float kLog2e = 1.4426950408889634F;
 constexpr float kLn2 = 0.6931471805599453F;
 
-/// The last, incomplete vector of a row, filled up.
-inline Floats load_some(const float* from, std::int64_t count, float fill) {
-  float result[kLanes];
-  for (int i = 0; i < kLanes; ++i) result[i] = i < count ? from[i] : fill;
-  return load(result);
+/// Of the last, perhaps incomplete vector of a row what there is, filled up.
+template <class Number>
+inline Floats load_some(const Number* from, std::int64_t count, float fill) {
+  Number numbers[kLanes] = {};
+  for (int i = 0; i < kLanes; ++i) {
+    if (i < count) numbers[i] = from[i];
+  }
+  Floats result = load(numbers);
+  for (int i = 0; i < kLanes; ++i) result[i] = i < count ? result[i] : fill;
+  return result;
 }
-inline void store_some(float* to, std::int64_t count, Floats value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (int i = 0; i < count; ++i) to[i] = lanes[i];
+template <class Number>
+inline void store_some(Number* to, std::int64_t count, Floats value) {
+  Number numbers[kLanes];
+  store(numbers, value);
+  for (int i = 0; i < kLanes; ++i) {
+    if (i < count) to[i] = numbers[i];
+  }
 }
 
 void rms_norm(const float* x, const float* weight, std::int64_t rows, std::int64_t dim, float eps,
@@ -76,21 +84,44 @@ void rms_norm_backward(const float* dy, const float* x, const float* weight, con
   }
 }
 
-void rotate(const float* x, std::int64_t stride, const float* table, std::int64_t heads,
-            std::int64_t dim, float direction, float* y) {
-  for (std::int64_t head = 0; head < heads; ++head, x += stride, y += dim) {
-    for (std::int64_t i = 0; i < dim; i += 2) {
-      const float cosine = table[i];
-      const float sine = table[i + 1] * direction;
-      y[i] = x[i] * cosine - x[i + 1] * sine;
-      y[i + 1] = x[i + 1] * cosine + x[i] * sine;
+/// Lanes of a vector in another order: each takes that of lane f(lane).
+template <class Order>
+inline Floats reordered(Floats x, const Order& order) {
+  Ints lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = order(i);
+  return __builtin_shuffle(x, lanes);
+}
+
+template <class Number>
+void rotate(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+            std::int64_t dim, float direction, Number* y) {
+  Floats signs;
+  for (int i = 0; i < kLanes; ++i) signs[i] = i % 2 == 0 ? -direction : direction;
+  for (std::int64_t i = 0; i < dim; i += kLanes) {
+    const std::int64_t count = dim - i;
+    const bool is_whole = count >= kLanes;
+    const Floats turns = is_whole ? load(table + i) : load_some(table + i, count, 0);
+    const Floats cosines = reordered(turns, [](int lane) { return lane & ~1; });
+    const Floats sines = signs * reordered(turns, [](int lane) { return lane | 1; });
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const Number* from = x + head * stride + i;
+      const Floats pairs = is_whole ? load(from) : load_some(from, count, 0);
+      const Floats turned =
+          pairs * cosines + reordered(pairs, [](int lane) { return lane ^ 1; }) * sines;
+      Number* to = y + head * dim + i;
+      if (is_whole) {
+        store(to, turned);
+      } else {
+        store_some(to, count, turned);
+      }
     }
   }
 }
 
 inline Floats sigmoid(Floats x) { return 1.0F / (1.0F + exp2(x * -kLog2e)); }
 
-void swiglu(const float* a, const float* b, std::int64_t count, float* y) {
+template <class Number>
+void swiglu(const Number* a, const Number* b, std::int64_t count, Number* y) {
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const Floats gate = load(a + i);
@@ -113,8 +144,9 @@ inline SwigluSlopes slopes_of(Floats dy, Floats gate, Floats up) {
   return {dy * up * (open + silu * (1.0F - open)), dy * silu};
 }
 
-void swiglu_backward(const float* dy, const float* a, const float* b, std::int64_t count, float* da,
-                     float* db) {
+template <class Number>
+void swiglu_backward(const Number* dy, const Number* a, const Number* b, std::int64_t count,
+                     Number* da, Number* db) {
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const SwigluSlopes slopes = slopes_of(load(dy + i), load(a + i), load(b + i));
@@ -166,8 +198,30 @@ float log_sum_exp(float* logits, std::int64_t count, bool gradient) {
 
 }  // namespace
 
+namespace {
+
+Bf16* numbers(Bf16Bits* bits) { return reinterpret_cast<Bf16*>(bits); }
+const Bf16* numbers(const Bf16Bits* bits) { return reinterpret_cast<const Bf16*>(bits); }
+
+void rotate_bf16(const Bf16Bits* x, std::int64_t stride, const float* table, std::int64_t heads,
+                 std::int64_t dim, float direction, Bf16Bits* y) {
+  rotate(numbers(x), stride, table, heads, dim, direction, numbers(y));
+}
+void swiglu_bf16(const Bf16Bits* a, const Bf16Bits* b, std::int64_t count, Bf16Bits* y) {
+  swiglu(numbers(a), numbers(b), count, numbers(y));
+}
+void swiglu_backward_bf16(const Bf16Bits* dy, const Bf16Bits* a, const Bf16Bits* b,
+                          std::int64_t count, Bf16Bits* da, Bf16Bits* db) {
+  swiglu_backward(numbers(dy), numbers(a), numbers(b), count, numbers(da), numbers(db));
+}
+
+}  // namespace
+
 extern const RowKernels row_kernels;  // or it would be this file's own
-const RowKernels row_kernels = {rms_norm, rms_norm_backward, rotate,
-                                swiglu,   swiglu_backward,   log_sum_exp};
+const RowKernels row_kernels = {rms_norm,
+                                rms_norm_backward,
+                                {rotate<float>, swiglu<float>, swiglu_backward<float>},
+                                {rotate_bf16, swiglu_bf16, swiglu_backward_bf16},
+                                log_sum_exp};
 
 }  // namespace titan::kernels::TITAN_ISA

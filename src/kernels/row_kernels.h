@@ -4,6 +4,22 @@
 
 namespace titan::kernels {
 
+/// How LibTorch's tensors in bf16 are handed over.
+using Bf16Bits = std::uint16_t;
+
+/// For numbers of a type, computed in fp32.
+template <class Number>
+struct ElementKernels {
+  /// Turns adjacent pairs of `[heads, dim]`, which lie `stride` apart, by a row of the table: (cos, sin) of each
+  /// pair. `direction` -1 turns back. y `[heads, dim]`.
+  void (*rotate)(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                 std::int64_t dim, float direction, Number* y);
+  /// y = silu(a) · b
+  void (*swiglu)(const Number* a, const Number* b, std::int64_t count, Number* y);
+  void (*swiglu_backward)(const Number* dy, const Number* a, const Number* b, std::int64_t count,
+                          Number* da, Number* db);
+};
+
 /// Rows of one token's features, or of single numbers, in fp32; for one instruction set. Each row is by itself, so
 /// that it does not matter which thread has it.
 struct RowKernels {
@@ -14,14 +30,8 @@ struct RowKernels {
   void (*rms_norm_backward)(const float* dy, const float* x, const float* weight,
                             const float* factors, std::int64_t rows, std::int64_t dim, float* dx,
                             float* dweight);
-  /// Turns adjacent pairs of `[heads, dim]`, which lie `stride` apart, by a row of the table: (cos, sin) of each
-  /// pair. `direction` -1 turns back. y `[heads, dim]`.
-  void (*rotate)(const float* x, std::int64_t stride, const float* table, std::int64_t heads,
-                 std::int64_t dim, float direction, float* y);
-  /// y = silu(a) · b
-  void (*swiglu)(const float* a, const float* b, std::int64_t count, float* y);
-  void (*swiglu_backward)(const float* dy, const float* a, const float* b, std::int64_t count,
-                          float* da, float* db);
+  ElementKernels<float> floats;
+  ElementKernels<Bf16Bits> bf16;
   /// Of a row of logits its log-sum-exp; with `gradient` they become their softmax.
   float (*log_sum_exp)(float* logits, std::int64_t count, bool gradient);
 };

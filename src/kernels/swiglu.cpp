@@ -9,6 +9,7 @@
 
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
+#include "kernels/numbers_of.h"
 #include "kernels/operators.h"
 #include "titan/kernels/layers.h"
 
@@ -35,16 +36,21 @@ void by_blocks(std::int64_t count, const Work& work) {
 
 Tensor forward_shape(const Tensor& a, const Tensor&) { return at::empty(a.sizes(), a.options()); }
 
+template <class Number>
+void fill(const Tensor& a, const Tensor& b, const Tensor& y) {
+  const auto* from_a = numbers_of<Number>(a);
+  const auto* from_b = numbers_of<Number>(b);
+  auto* to = numbers_of<Number>(y);
+  by_blocks(a.numel(), [&](std::int64_t first, std::int64_t count) {
+    element_kernels<Number>().swiglu(from_a + first, from_b + first, count, to + first);
+  });
+}
+
 Tensor forward(const Tensor& gate, const Tensor& up) {
   const Tensor a = gate.contiguous();
   const Tensor b = up.contiguous();
-  const Tensor y = forward_shape(a, b);
-  const auto* from_a = a.const_data_ptr<float>();
-  const auto* from_b = b.const_data_ptr<float>();
-  auto* to = y.data_ptr<float>();
-  by_blocks(a.numel(), [&](std::int64_t first, std::int64_t count) {
-    instruction_set().rows.swiglu(from_a + first, from_b + first, count, to + first);
-  });
+  Tensor y = forward_shape(a, b);
+  a.scalar_type() == at::kFloat ? fill<float>(a, b, y) : fill<Bf16Bits>(a, b, y);
   return y;
 }
 
@@ -52,21 +58,27 @@ TwoTensors backward_shapes(const Tensor&, const Tensor& a, const Tensor& b) {
   return {at::empty(a.sizes(), a.options()), at::empty(b.sizes(), b.options())};
 }
 
+template <class Number>
+void fill_backward(const Tensor& dy, const Tensor& a, const Tensor& b, const TwoTensors& to) {
+  const auto* slopes = numbers_of<Number>(dy);
+  const auto* from_a = numbers_of<Number>(a);
+  const auto* from_b = numbers_of<Number>(b);
+  auto* to_a = numbers_of<Number>(std::get<0>(to));
+  auto* to_b = numbers_of<Number>(std::get<1>(to));
+  by_blocks(a.numel(), [&](std::int64_t first, std::int64_t count) {
+    element_kernels<Number>().swiglu_backward(slopes + first, from_a + first, from_b + first, count,
+                                              to_a + first, to_b + first);
+  });
+}
+
 TwoTensors backward(const Tensor& gradient, const Tensor& gate, const Tensor& up) {
   const Tensor dy = gradient.contiguous();
   const Tensor a = gate.contiguous();
   const Tensor b = up.contiguous();
-  auto [da, db] = backward_shapes(dy, a, b);
-  const auto* slopes = dy.const_data_ptr<float>();
-  const auto* from_a = a.const_data_ptr<float>();
-  const auto* from_b = b.const_data_ptr<float>();
-  auto* to_a = da.data_ptr<float>();
-  auto* to_b = db.data_ptr<float>();
-  by_blocks(a.numel(), [&](std::int64_t first, std::int64_t count) {
-    instruction_set().rows.swiglu_backward(slopes + first, from_a + first, from_b + first, count,
-                                           to_a + first, to_b + first);
-  });
-  return {da, db};
+  TwoTensors to = backward_shapes(dy, a, b);
+  a.scalar_type() == at::kFloat ? fill_backward<float>(dy, a, b, to)
+                                : fill_backward<Bf16Bits>(dy, a, b, to);
+  return to;
 }
 
 struct Swiglu : public torch::autograd::Function<Swiglu> {
@@ -85,8 +97,6 @@ struct Swiglu : public torch::autograd::Function<Swiglu> {
   }
 };
 
-bool takes(const Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
-
 }  // namespace
 
 void define_swiglu(torch::Library& library) {
@@ -97,7 +107,8 @@ void define_swiglu(torch::Library& library) {
 }
 
 Tensor swiglu(const Tensor& a, const Tensor& b) {
-  if (takes(a) && takes(b) && a.sizes() == b.sizes()) return Swiglu::apply(a, b);
+  if (has_element_kernels(a) && a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes())
+    return Swiglu::apply(a, b);
   return at::silu(a) * b;
 }
 

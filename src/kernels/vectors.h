@@ -28,6 +28,24 @@ inline void store(float* to, Floats value) { std::memcpy(to, &value, sizeof(valu
 inline Floats all(float value) { return value - Floats{}; }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
+/// A number in bf16: the upper half of one in fp32.
+enum class Bf16 : std::uint16_t {};
+typedef std::uint16_t Halves __attribute__((vector_size(TITAN_LANES * 2)));
+
+inline Floats load(const Bf16* from) {
+  Halves result;
+  std::memcpy(&result, from, sizeof(result));
+  return __builtin_bit_cast(Floats, __builtin_convertvector(result, Ints) << 16);
+}
+/// To the nearest, of two to the even one, as LibTorch rounds.
+inline void store(Bf16* to, Floats value) {
+  const Ints bits = __builtin_bit_cast(Ints, value);
+  const Ints rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  const Ints shown = value == value ? rounded : 0x7FC0 - Ints{};
+  const Halves result = __builtin_convertvector(shown, Halves);
+  std::memcpy(to, &result, sizeof(result));
+}
+
 /// The lanes' sum, always in the same order.
 inline float sum(Floats value) {
   float result[kLanes];

@@ -12,6 +12,7 @@
 #include "titan/base/errors.h"
 #include "titan/kernels/attention.h"
 #include "titan/kernels/layers.h"
+#include "titan/kernels/products.h"
 #include "titan/nn/init.h"
 #include "titan/nn/key_value_cache.h"
 #include "titan/nn/rope.h"
@@ -79,7 +80,9 @@ std::optional<kernels::AttentionOptions> options_of(const AttentionMask& mask,
 
 /// A single query, of a text that is being written, has no tiles to share keys in.
 bool gains(const Inputs& inputs) {
-  return inputs.at(0).size(2) > 1 && inputs.at(0).scalar_type() == at::kFloat &&
+  return inputs.at(0).size(2) > 1 &&
+         (inputs.at(0).scalar_type() == at::kFloat ||
+          kernels::products() == kernels::Products::kSplit) &&
          kernels::takes_attention(inputs.at(0), inputs.at(1), inputs.at(2));
 }
 

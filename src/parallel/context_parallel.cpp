@@ -1,5 +1,6 @@
 #include "titan/parallel/context_parallel.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 
 #include <variant>
@@ -7,6 +8,7 @@
 #include "titan/base/errors.h"
 #include "titan/comm/ring_attention.h"
 #include "titan/config/distributed.h"
+#include "titan/nn/attention.h"
 #include "titan/parallel/module_pattern.h"
 #include "titan/tools/logging.h"
 
@@ -42,6 +44,16 @@ at::Tensor TextCut::in_rank_order(const at::Tensor& whole, std::int64_t dim) con
     }
   }
   return at::cat(parts, dim);
+}
+
+std::shared_ptr<nn::SequenceInfo> TextCut::sequence(std::int64_t length, at::Device device) const {
+  auto result = std::make_shared<nn::SequenceInfo>();
+  if (!is_cut()) return result;
+  const at::Tensor positions =
+      at::arange(length, at::TensorOptions().dtype(at::kLong).device(device));
+  result->positions = part_of(positions, 0);
+  result->key_positions = in_rank_order(positions, 0);
+  return result;
 }
 
 TextCut text_cut(const comm::RankContext& context, const config::Parallelism& parallelism) {
@@ -82,9 +94,12 @@ void apply_context_parallel(nn::Module& model, const std::string& pattern,
   TITAN_CHECK(!modules.empty(), "no module fits '", pattern,
               "', where context parallelism attends");
   for (const auto& [name, module] : modules) {
+    const auto* attention = dynamic_cast<nn::InnerAttention*>(module);
+    TITAN_CHECK(attention != nullptr, name, " is not where attention is computed");
+    options.scale = attention->scale();
     module->wrap_forward(
         [options, &group](const nn::Module::Forward& attend_alone, const nn::Inputs& inputs) {
-          const bool is_part = inputs.sequence && inputs.sequence->is_part;
+          const bool is_part = inputs.sequence && inputs.sequence->is_part();
           return is_part ? nn::Tensors{attend(inputs, options, group)} : attend_alone(inputs);
         });
   }

@@ -1,5 +1,8 @@
 #include "titan/parallel/data_parallel.h"
 
+#include <algorithm>
+#include <map>
+
 #include "titan/base/errors.h"
 #include "titan/config/distributed.h"
 #include "titan/config/training.h"
@@ -43,13 +46,54 @@ std::int64_t cut_dim_of(const nn::Module& experts, const mesh::ParallelDims& dim
   return ranks > parameters.at(0).parameter->full_sizes.at(0) ? 1 : 0;
 }
 
+/// A unit of a model with experts on several ranks, in the model's order.
+struct Ordered {
+  FsdpUnit* unit;
+  FsdpUnit* experts;  // those within; null: none
+  bool is_block;      // of the kind that may have experts
+};
+
+/// As the reference has it where experts are on several ranks: the host waits in every mixture, so what is ahead is asked for a whole
+/// block ahead. A block asks for the next one and its experts; who is no block, for the next one; experts for nothing.
+void order_prefetches(const std::vector<Ordered>& units) {
+  const auto fetched_by = [](const Ordered& asking, const Ordered& next) {
+    std::vector<FsdpUnit*> result = {next.unit};
+    if (asking.is_block && next.experts != nullptr) result.push_back(next.experts);
+    return result;
+  };
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    if (i + 1 < units.size()) {
+      units[i].unit->set_forward_prefetch(fetched_by(units[i], units[i + 1]));
+      units[i + 1].unit->set_backward_prefetch(fetched_by(units[i + 1], units[i]));
+    }
+    if (units[i].experts == nullptr) continue;
+    units[i].experts->set_forward_prefetch({});
+    units[i].experts->set_backward_prefetch({});
+  }
+}
+
+/// Whether modules of `inner` are within those of `outer`, both patterns.
+bool is_within(const std::string& inner, const std::string& outer) {
+  return inner.starts_with(outer + ".");
+}
+
 void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp,
                 const comm::RankContext& context, ReshardAfterForward policy) {
   const bool pipelined = context.dims.pp_enabled();
+  std::map<std::string, FsdpUnit*> experts;  // by name
+  std::vector<Ordered> ordered;
+  const auto experts_of = [&](const std::string& block) -> FsdpUnit* {
+    const auto found = std::ranges::find_if(
+        experts, [&](const auto& named) { return is_within(named.first, block); });
+    return found == experts.end() ? nullptr : found->second;
+  };
   for (const UnitPattern& unit : units) {
     if (unit.of_experts && !context.dims.ep_enabled()) continue;
     UnitOptions options = ranks_of(context, unit.of_experts);
     options.reshard_after_forward = reshards(policy, unit.is_last, pipelined);
+    const bool is_block = std::ranges::any_of(units, [&](const UnitPattern& other) {
+      return other.of_experts && is_within(other.modules.front(), unit.modules.front());
+    });
     std::vector<nn::Module*> together;
     for (const std::string& pattern : unit.modules) {
       const auto modules = modules_matching(model, pattern);
@@ -57,12 +101,23 @@ void wrap_units(nn::Module& model, const UnitTable& units, Fsdp& fsdp,
       for (const auto& [name, module] : modules) {
         together.push_back(module);
         if (unit.of_experts) options.cut_dim = cut_dim_of(*module, context.dims);
-        if (unit.modules.size() == 1) fsdp.wrap({module}, options);
+        if (unit.modules.size() > 1) continue;
+        FsdpUnit* wrapped = fsdp.wrap({module}, options);
+        if (wrapped == nullptr) continue;
+        if (unit.of_experts) {
+          experts[name] = wrapped;
+        } else {
+          ordered.push_back({wrapped, experts_of(name), is_block});
+        }
       }
     }
-    if (unit.modules.size() > 1) fsdp.wrap(together, options);
+    if (unit.modules.size() == 1) continue;
+    if (FsdpUnit* wrapped = fsdp.wrap(together, options)) {
+      ordered.push_back({wrapped, nullptr, is_block});
+    }
   }
   fsdp.wrap_root(ranks_of(context, /*of_experts=*/false));
+  if (!experts.empty()) order_prefetches(ordered);
 }
 
 std::shared_ptr<Sharding> apply_fsdp(nn::Module& model, const UnitTable& units,

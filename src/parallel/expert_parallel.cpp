@@ -4,12 +4,15 @@
 #include <ATen/ops/tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <numeric>
+#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "titan/base/errors.h"
 #include "titan/comm/autograd_collectives.h"
 #include "titan/nn/moe/moe.h"
+#include "titan/parallel/host_memory.h"
 #include "titan/parallel/layout.h"
 #include "titan/parallel/module_pattern.h"
 #include "titan/tools/logging.h"
@@ -35,11 +38,9 @@ struct Permutation : public torch::autograd::Function<Permutation> {
   }
 };
 
-/// Who sends how many rows to whom, and how what arrives - rank by rank, of each expert by expert - becomes expert by expert.
+/// How rows that arrive - rank by rank, of each expert by expert - become expert by expert.
 struct Routes {
-  Numbers sent;       // to each rank
-  Numbers received;   // from each rank
-  at::Tensor counts;  // rows of each expert here, int64
+  at::Tensor counts;  // rows of each expert here, int64, on the host
   at::Tensor order;   // of the rows that arrive
   at::Tensor back;
 };
@@ -78,65 +79,110 @@ class CountTable {
   std::int64_t experts_;
 };
 
-/// On the device of the rows; in a forecast without contents.
-at::Tensor numbers_on(at::Device device, const Numbers& numbers, bool is_known) {
+/// Rows to each rank, and from each rank.
+std::pair<Numbers, Numbers> splits_of(const CountTable& table) {
+  std::pair<Numbers, Numbers> splits;
+  for (std::int64_t rank = 0; rank < table.ranks(); ++rank) {
+    std::int64_t sent = 0;
+    std::int64_t received = 0;
+    for (std::int64_t expert = 0; expert < table.experts(); ++expert) {
+      sent += table.sent(rank, expert);
+      received += table.received(rank, expert);
+    }
+    splits.first.push_back(sent);
+    splits.second.push_back(received);
+  }
+  return splits;
+}
+
+/// On the host; in a forecast without contents.
+at::Tensor to_tensor(const Numbers& numbers, bool is_known) {
   const auto whole = at::TensorOptions().dtype(at::kLong);
   if (!is_known) return at::empty({static_cast<std::int64_t>(numbers.size())}, whole);
-  return at::tensor(numbers, whole).to(device);
+  return at::tensor(numbers, whole);
+}
+
+/// In one copy that the host does not wait for.
+at::Tensor on_device(const at::Tensor& numbers, at::Device device) {
+  if (device.is_cpu()) return numbers;
+  const at::Tensor sent = empty_page_locked(numbers.sizes(), numbers.scalar_type());
+  sent.copy_(numbers);
+  return sent.to(device, /*non_blocking=*/true);
 }
 
 Routes routes_of(const CountTable& table, at::Device device) {
-  Routes routes;
   Numbers first;  // place among the rows that arrive, of each rank's part for each expert
   std::int64_t arrived = 0;
   for (std::int64_t rank = 0; rank < table.ranks(); ++rank) {
-    std::int64_t sent = 0;
-    const std::int64_t before = arrived;
     for (std::int64_t expert = 0; expert < table.experts(); ++expert) {
-      sent += table.sent(rank, expert);
       first.push_back(arrived);
       arrived += table.received(rank, expert);
     }
-    routes.sent.push_back(sent);
-    routes.received.push_back(arrived - before);
   }
   Numbers counts;
-  Numbers order;
-  order.reserve(static_cast<std::size_t>(arrived));
+  const auto rows = static_cast<std::size_t>(arrived);
+  Numbers both(2 * rows);  // the order, and the way back from it
+  std::size_t next = 0;
   for (std::int64_t expert = 0; expert < table.experts(); ++expert) {
-    const std::size_t before = order.size();
+    const std::size_t before = next;
     for (std::int64_t rank = 0; rank < table.ranks(); ++rank) {
       std::int64_t place = first[static_cast<std::size_t>(rank * table.experts() + expert)];
-      for (std::int64_t n = table.received(rank, expert); n > 0; --n) order.push_back(place++);
+      for (std::int64_t n = table.received(rank, expert); n > 0; --n, ++place, ++next) {
+        both[next] = place;
+        both[rows + static_cast<std::size_t>(place)] = static_cast<std::int64_t>(next);
+      }
     }
-    counts.push_back(static_cast<std::int64_t>(order.size() - before));
+    counts.push_back(static_cast<std::int64_t>(next - before));
   }
-  Numbers back(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    back[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  }
-  routes.counts = numbers_on(at::kCPU, counts, table.is_known());
-  routes.order = numbers_on(device, order, table.is_known());
-  routes.back = numbers_on(device, back, table.is_known());
-  return routes;
+  const at::Tensor there_and_back = on_device(to_tensor(both, table.is_known()), device);
+  return {to_tensor(counts, table.is_known()), there_and_back.narrow(0, 0, arrived),
+          there_and_back.narrow(0, arrived, arrived)};
 }
 
-/// The layer around the experts.
-nn::Tensors on_their_ranks(const nn::Module::Forward& experts, const nn::Inputs& inputs,
-                           comm::ProcessGroup& group, bool is_forecast) {
-  const at::Tensor& rows = inputs.at(0);
-  const at::Tensor& counts = inputs.at(1);
-  const at::Tensor exchanged = comm::exchange_counts(counts, group).to(at::kCPU);
-  const CountTable table = is_forecast ? CountTable(rows.size(0), counts.size(0), group.size())
-                                       : CountTable(exchanged, group.size());
-  const Routes routes = routes_of(table, rows.device());
-  const at::Tensor arrived = comm::all_to_all(rows, routes.received, routes.sent, group);
-  nn::Inputs own(inputs);
-  own.tensors = {Permutation::apply(arrived, routes.order, routes.back), routes.counts};
-  const at::Tensor done = experts(own).at(0);
-  return {comm::all_to_all(Permutation::apply(done, routes.back, routes.order), routes.sent,
-                           routes.received, group)};
-}
+/// The layers around a mixture's dispatcher and its experts, which share what is between them.
+class ExpertRanks {
+ public:
+  ExpertRanks(comm::ProcessGroup& group, bool is_forecast)
+      : group_(group), is_forecast_(is_forecast) {}
+
+  /// Around the dispatcher: sends rows to the ranks of their experts.
+  nn::Tensors send(const nn::Module::Forward& dispatch, const nn::Inputs& inputs) {
+    const at::Tensor& rows = inputs.at(0);
+    const at::Tensor& counts = inputs.at(1);
+    // How much a rank sends and receives is an argument of the exchange, and is needed on the host: the one wait of a layer.
+    const at::Tensor exchanged = comm::exchange_counts(counts, group_).to(at::kCPU);
+    const CountTable table = is_forecast_ ? CountTable(rows.size(0), counts.size(0), group_.size())
+                                          : CountTable(exchanged, group_.size());
+    const auto [sent, received] = splits_of(table);
+    under_way_ = comm::begin_all_to_all(rows, received, sent, group_);
+    // While they travel.
+    routes_ = routes_of(table, rows.device());
+    nn::Inputs arriving(inputs);
+    arriving.tensors = {under_way_->rows, routes_->counts};
+    return dispatch(arriving);
+  }
+
+  /// Around the experts: waits for rows, has those of each expert together, and sends them back.
+  nn::Tensors compute(const nn::Module::Forward& experts, const nn::Inputs& inputs) {
+    TITAN_CHECK(under_way_.has_value() && inputs.at(0).is_alias_of(under_way_->rows),
+                "experts are called with rows that were not dispatched, or were read on the way");
+    comm::RowsUnderWay under_way = *std::exchange(under_way_, std::nullopt);
+    const Routes routes = *std::exchange(routes_, std::nullopt);
+    under_way.rows = inputs.at(0);
+    const at::Tensor arrived = comm::end_all_to_all(under_way);
+    nn::Inputs own(inputs);
+    own.tensors = {Permutation::apply(arrived, routes.order, routes.back), routes.counts};
+    const at::Tensor done = experts(own).at(0);
+    return {comm::all_to_all(Permutation::apply(done, routes.back, routes.order),
+                             under_way.input_splits, under_way.output_splits, group_)};
+  }
+
+ private:
+  comm::ProcessGroup& group_;
+  bool is_forecast_;
+  std::optional<comm::RowsUnderWay> under_way_;
+  std::optional<Routes> routes_;
+};
 
 /// The layer around the reorderer: this rank's part of the tokens, by their places among all.
 nn::Tensors of_own_tokens(const nn::Module::Forward& reorder, const nn::Inputs& inputs,
@@ -177,11 +223,15 @@ void apply_expert_parallel(nn::Module& model, std::string_view mixtures,
   for (const auto& [name, mixture] : found) {
     nn::Module& experts = mixture->submodule("experts");
     cut_experts(experts, context);
-    experts.wrap_forward(
-        [&group = context.group(MeshDim::kEp), is_forecast = context.pretended.has_value()](
-            const nn::Module::Forward& forward, const nn::Inputs& inputs) {
-          return on_their_ranks(forward, inputs, group, is_forecast);
+    const auto ranks =
+        std::make_shared<ExpertRanks>(context.group(MeshDim::kEp), context.pretended.has_value());
+    mixture->submodule("dispatcher")
+        .wrap_forward([ranks](const nn::Module::Forward& dispatch, const nn::Inputs& inputs) {
+          return ranks->send(dispatch, inputs);
         });
+    experts.wrap_forward([ranks](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
+      return ranks->compute(forward, inputs);
+    });
     if (!context.dims.tp_enabled() || context.dims.etp_enabled()) continue;
     mixture->submodule("reorderer")
         .wrap_forward([&group = context.group(MeshDim::kTp)](const nn::Module::Forward& forward,
@@ -210,7 +260,7 @@ TensorPlan mixture_plan(const std::string& mixtures, const mesh::ParallelDims& d
 
 OperatorSavePolicy expert_save_policy(const mesh::ParallelDims& dims) {
   OperatorSavePolicy policy = default_save_policy();
-  policy.save_list.insert("titan::all_to_all");
+  policy.save_list.insert({"titan::all_to_all", "titan::begin_all_to_all"});
   if (dims.ep_enabled()) policy.always_kept.insert("titan::exchange_counts");
   return policy;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <numeric>
@@ -163,11 +164,18 @@ void Fsdp::start_reduce(FsdpUnit& unit) {
   // A unit has one reduction at a time, but may be told more than once in a backward pass that it is over.
   const bool is_reducing = !reducing_.empty() && reducing_.back() == &unit;
   settle_reductions(is_reducing ? 0 : 1);
-  if (unit.start_reduce()) reducing_.push_back(&unit);
+  if (!unit.start_reduce()) return;
+  reducing_.push_back(&unit);
+  if (!unit.can_reduce_ahead()) return;
+  if (!all_reduces_) {
+    const c10::impl::VirtualGuardImpl guard(options_.device.type());
+    all_reduces_ = guard.getStreamFromGlobalPool(options_.device);
+  }
+  unit.all_reduce_on(*all_reduces_);
 }
 
 void Fsdp::settle_reductions(std::size_t still_running) {
-  // The youngest has had a whole unit's time for its reduce-scatter, the one before for its all-reduce.
+  // The youngest has had a whole unit's time for its reduce-scatter, the one before another for its all-reduce.
   if (!reducing_.empty()) reducing_.back()->continue_reduce();
   while (reducing_.size() > still_running) {
     note_summed(reducing_.front()->finish_reduce());

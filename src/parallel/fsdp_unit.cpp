@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/accumulate.h>
 
@@ -22,6 +23,17 @@ constexpr std::int64_t kAlignment = 64;
 
 std::int64_t aligned(std::int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+c10::Stream current_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+}
+
+/// Behind what `stream` has to do so far.
+c10::Event event_on(const c10::Stream& stream) {
+  c10::Event event(stream.device_type());
+  event.record(stream);
+  return event;
 }
 
 }  // namespace
@@ -220,14 +232,33 @@ bool FsdpUnit::start_reduce() {
   return true;
 }
 
+bool FsdpUnit::has_replicas() const {
+  return options_.replicate != nullptr && options_.replicate->size() > 1;
+}
+
+bool FsdpUnit::can_reduce_ahead() const {
+  return has_replicas() && options_.replicate->wait_returns_at_once();
+}
+
+void FsdpUnit::all_reduce_on(const c10::Stream& stream) {
+  event_on(current_stream(device_)).block(stream);
+  const c10::StreamGuard waits_meanwhile(stream);
+  reduction_.wait();
+  scattered_ = event_on(stream);
+  reduction_ = options_.replicate->all_reduce(reduced_);
+}
+
 void FsdpUnit::continue_reduce() {
   if (!scatter_input_.defined()) return;
-  reduction_.wait();
+  if (scattered_) {
+    scattered_->block(current_stream(device_));
+  } else {
+    reduction_.wait();
+  }
   pool_->drain(scatter_input_.storage());
   scatter_input_ = at::Tensor();
-  if (options_.replicate != nullptr && options_.replicate->size() > 1) {
-    reduction_ = options_.replicate->all_reduce(reduced_);
-  }
+  if (has_replicas() && !scattered_) reduction_ = options_.replicate->all_reduce(reduced_);
+  scattered_.reset();
 }
 
 std::vector<at::Tensor> FsdpUnit::finish_reduce() {
@@ -239,8 +270,7 @@ std::vector<at::Tensor> FsdpUnit::finish_reduce() {
   const at::Tensor on_device = std::exchange(
       reduced_, empty_page_locked(reduced_.sizes(), reduced_members_.front()->shard.scalar_type()));
   reduced_.copy_(on_device.to(reduced_.scalar_type()), /*non_blocking=*/true);
-  landed_.emplace(device_.type());
-  landed_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  landed_ = event_on(current_stream(device_));
   return {};
 }
 

@@ -36,7 +36,7 @@ bool is_copy_to_host(const std::string& name, const c10::OperatorHandle& op, con
   if (name != "aten::_to_copy") return false;
   const auto& arguments = op.schema().arguments();
   const c10::IValue& source = stack[stack.size() - arguments.size()];
-  if (!source.toTensor().is_cuda()) return false;
+  if (source.toTensor().is_cpu()) return false;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& value = stack[stack.size() - arguments.size() + i];
     if (arguments[i].name() == "device" && value.isDevice()) return value.toDevice().is_cpu();

@@ -62,11 +62,7 @@ parallel::AutocastScope LanguageCalls::autocast() const {
 
 nn::SharedSequence LanguageCalls::sequence_of(protocols::Batch& batch, const at::Tensor& tokens,
                                               std::int64_t first, std::int64_t rows) const {
-  const auto sequence = std::make_shared<nn::SequenceInfo>();
-  if (cut_.is_cut()) {
-    sequence->is_part = true;
-    sequence->positions = part_of(at::arange(tokens.size(1), tokens.options()).unsqueeze(0))[0];
-  }
+  const auto sequence = cut_.sequence(tokens.size(1), tokens.device());
   if (model().attends_within_documents()) {
     const at::Tensor documents = documents_of(batch, tokens).narrow(0, first, rows);
     sequence->mask = cut_.is_cut() ? mask_of_part(documents) : mask_of(documents);

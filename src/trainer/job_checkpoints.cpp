@@ -58,6 +58,11 @@ void add_hugging_face(const CheckpointedJob& job, base::FileSystem& files,
                    is_quantized](const std::string& folder) {
     components::check_hf_config(files, folder, *adapter);
     const auto stored = components::open_weights(files, components::WeightsFormat::kHf, folder);
+    const std::optional<std::string> float8 = components::first_in_float8(*stored);
+    if (float8 && !is_quantized) {
+      throw ConfigError(concat("checkpoint.initial_load_in_hf: '", *float8, "' in '", folder,
+                               "' is float8; set checkpoint.initial_load_in_hf_quantized = true"));
+    }
     const auto dequantized = is_quantized ? components::as_dequantized_weights(*stored) : nullptr;
     for (const protocols::ModelPart& part : parts) {
       components::load_model_weights(*part.model, dequantized ? *dequantized : *stored,

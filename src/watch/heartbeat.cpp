@@ -6,11 +6,10 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "titan/base/errors.h"
-#include "titan/base/printable.h"
+#include "watch/job_end.h"
 #include "watch/peers.h"
 #include "watch/process_state.h"
 
@@ -20,9 +19,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr const char* kAbortKey = "titan/watch/abort";
-constexpr const char* kClaimsKey = "titan/watch/abort_claims";
-constexpr const char* kDumpedKey = "titan/watch/dumped";
 constexpr milliseconds kPoll{100};
 
 /// Every rank writes once and reads twice a period, rank 0 reads of all: the store of a large job
@@ -31,22 +27,6 @@ milliseconds period_of(const WatchSetup& setup) {
   constexpr std::int64_t kRanksPerSecond = 512;
   if (setup.period.count() > 0) return setup.period;
   return milliseconds(std::max<std::int64_t>(1'000, setup.world_size * 1'000 / kRanksPerSecond));
-}
-
-/// Who gave up and why, in text that can be shown; nothing where the store holds something else.
-struct Abort {
-  std::int64_t rank = 0;
-  std::string reason;
-};
-
-std::optional<Abort> parse_abort(const std::string& text) {
-  try {
-    const auto json = nlohmann::json::parse(text);
-    return Abort{json.at("rank").get<std::int64_t>(),
-                 base::printable_lines(json.at("reason").get<std::string>())};
-  } catch (const nlohmann::json::exception&) {
-    return std::nullopt;
-  }
 }
 
 std::int64_t unix_milliseconds() {
@@ -67,6 +47,7 @@ class Heartbeat::Loop {
         followed_(std::move(followed)),
         events_(std::move(events)),
         own_(first_report(setup)),
+        job_end_(setup.store, setup.rank),
         peers_(*setup.store, own_, patience_),
         silence_log_(std::max(setup.silence, period_ * 4)) {
     publish();
@@ -188,7 +169,7 @@ class Heartbeat::Loop {
   }
 
   void look_around() {
-    if (const auto abort = find_abort()) obey(*abort);
+    if (const auto abort = job_end_.find()) obey(*abort);
     const bool watches_all = setup_.rank == 0;
     const std::int64_t first = watches_all ? 1 : 0;
     const std::int64_t last = watches_all ? setup_.world_size : 1;
@@ -198,11 +179,6 @@ class Heartbeat::Loop {
       if (rank == setup_.store_rank) remember_holder(peer);
     }
     silence_log_.finish_round();
-  }
-
-  std::optional<Abort> find_abort() {
-    const std::optional<std::string> text = setup_.store->find(kAbortKey);
-    return text ? parse_abort(*text) : std::nullopt;
   }
 
   /// Another rank has given up (or this one, which knows already).
@@ -221,7 +197,7 @@ class Heartbeat::Loop {
 
   void dump_for(const std::string& reason) {
     if (events_.on_abort) events_.on_abort(reason);
-    attempt([this] { setup_.store->add(kDumpedKey, 1); });
+    attempt([this] { job_end_.note_dump(); });
   }
 
   void end_when_overdue() {
@@ -248,7 +224,7 @@ class Heartbeat::Loop {
     try {
       peers = investigate(question);
       if (aborted_) return;
-      sentence = claim(describe_failure(question.failed, peers));
+      sentence = job_end_.claim(describe_failure(question.failed, peers));
     } catch (const std::exception& error) {
       sentence = without_store(question.failed, milliseconds(0));
     }
@@ -287,7 +263,7 @@ class Heartbeat::Loop {
     const Clock::time_point deadline = Clock::now() + patience_ + kPoll;
     std::map<std::int64_t, std::uint64_t> first_beats;
     for (;;) {
-      if (const auto abort = find_abort()) {
+      if (const auto abort = job_end_.find()) {
         obey(*abort);  // those who left after it are no cause
         return {};
       }
@@ -312,25 +288,12 @@ class Heartbeat::Loop {
     }
   }
 
-  /// Makes this rank's sentence that of the job; another's, where one was first.
-  std::string claim(std::string sentence) {
-    if (setup_.store->add(kClaimsKey, 1) == 1) {
-      const nlohmann::json abort = {{"rank", setup_.rank}, {"reason", sentence}};
-      setup_.store->set(kAbortKey,
-                        abort.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-      return sentence;
-    }
-    const auto first = parse_abort(setup_.store->wait(kAbortKey, milliseconds(1'000)));
-    return first ? first->reason : sentence;
-  }
-
   /// Gives the other ranks time to dump before the end of this one takes the store or the job away.
   void await_dumps(const std::vector<PeerView>& peers) {
     const auto absent = std::ranges::count_if(
         peers, [](const PeerView& peer) { return !absence_of(peer).empty(); });
     const Clock::time_point deadline = Clock::now() + acknowledgements();
-    while (Clock::now() < deadline &&
-           setup_.store->add(kDumpedKey, 0) < setup_.world_size - absent) {
+    while (Clock::now() < deadline && job_end_.dumps() < setup_.world_size - absent) {
       std::this_thread::sleep_for(kPoll);
     }
   }
@@ -369,6 +332,7 @@ class Heartbeat::Loop {
 
   // The thread's own.
   RankReport own_;
+  JobEnd job_end_;
   Peers peers_;
   SilenceLog silence_log_;
   bool aborted_ = false;

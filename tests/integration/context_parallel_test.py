@@ -124,16 +124,19 @@ class ContextParallelTest(RanksCase):
 
     def test_documents_that_are_cut_are_those_of_one_process(self):
         lines = [json.dumps({"text": "word " * (7 + 13 * i % 50)}) for i in range(400)]
-        text = ["--training.dataset_path", self.write("text.jsonl", "\n".join(lines)), "--model.flavor=debugmodel_flex_attn",
-                "--data.document_mask", f"--training.seq_len={SEQ_LEN}", f"--training.global_batch_size={ROWS}"]
-        expected, _, _ = self.on_threads(1, *text, f"--training.local_batch_size={ROWS}")
-        unmasked, _, _ = self.on_threads(1, *text, f"--training.local_batch_size={ROWS}", "--model.flavor=debugmodel",
-                                         "--data.no-document_mask")
-        self.assertNotEqual(expected, unmasked)
-        for job in (CP2, CP4_IN_TURN):
-            with self.subTest(job=job):
-                metrics, _, _ = self.on_threads(ranks_of(job), *text, *arguments(job))
-                self.assert_same_training(metrics, expected)
+        text = ["--training.dataset_path", self.write("text.jsonl", "\n".join(lines)), f"--training.seq_len={SEQ_LEN}",
+                f"--training.global_batch_size={ROWS}"]
+        # Llama 4's layers attend in blocks of 8 tokens, or to whole documents.
+        for masked, plain in ((["--model.flavor=debugmodel_flex_attn"], ["--model.flavor=debugmodel"]),
+                              (["--model.name=llama4", "--model.flavor=tiny_irope"], ["--model.name=llama4", "--model.flavor=tiny"])):
+            whole = f"--training.local_batch_size={ROWS}"
+            expected, _, _ = self.on_threads(1, *text, whole, *masked, "--data.document_mask")
+            unmasked, _, _ = self.on_threads(1, *text, whole, *plain)
+            self.assertNotEqual(expected, unmasked)
+            for job in (CP2, CP4_IN_TURN):
+                with self.subTest(masked=masked, job=job):
+                    metrics, _, _ = self.on_threads(ranks_of(job), *text, *arguments(job), *masked, "--data.document_mask")
+                    self.assert_same_training(metrics, expected)
 
     def test_validation_losses_and_samples_are_those_of_one_process(self):
         validation = ["--validation.enable", "--validation.dataset=c4_validation", "--validation.dataset_path",

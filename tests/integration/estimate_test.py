@@ -45,6 +45,24 @@ class Estimate(TitanTest):
         self.assertEqual(forecast["bytes_per_rank"]["peak"], max(peaks))
         self.assertAlmostEqual(sum(rank["bytes"]["gradients"] for rank in ranks) * 1024 / (4 * 405_853_388_800), 1, 1)
 
+    def test_the_largest_models_with_experts(self):
+        """In less than ten seconds each, of a core."""
+        pipeline = ["--world-size=2048", "--parallelism.pipeline_parallel_degree=8", "--parallelism.expert_parallel_degree=64",
+                    "--training.local_batch_size=8", "--json"]
+        for model, parameters, args in (("deepseek_v3", 671_026_404_352, ["--job.config_file=configs/deepseek_v3/deepseek_v3_671b.toml"]),
+                                        ("qwen3", 235_093_634_560, ["--model.name=qwen3", "--model.flavor=235B-A22B"])):
+            with self.subTest(model):
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                forecast = json.loads(self.estimate(*args, *pipeline))
+                usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+                self.assertLess(usage.ru_utime - before.ru_utime, 10)
+                self.assertLess(usage.ru_maxrss, 2 * 1024 * 1024, "KiB")
+                self.assertEqual(forecast["parameters"], parameters)
+                self.assertEqual({axis: forecast["layout"][axis] for axis in ("pp", "dp_shard", "ep")}, {"pp": 8, "dp_shard": 256, "ep": 64})
+                held = sum(rank["bytes"]["gradients"] for rank in forecast["pipeline"]) * 256 / 4
+                self.assertAlmostEqual(held / parameters, 1, 2, "every parameter is on one rank of a pipeline's shards")
+                self.assertIn("all_to_all", {collective["operation"] for collective in forecast["communication_per_step"]})
+
     def test_a_shipped_config_needs_no_data_to_be_estimated(self):
         self.assertIn("8,030,261,248 parameters",
                       self.estimate("--job.config_file=configs/llama3/llama3_8b.toml", "--world-size=8"))
@@ -96,6 +114,14 @@ class Estimate(TitanTest):
                 "--training.local_batch_size=2"]
         parts, whole = memory(*full), memory(*full, "--parallelism.disable_loss_parallel")
         self.assertGreater(whole["activations"], 3 * parts["activations"])
+
+    def test_experts_and_texts_are_shared_out(self):
+        for model in ("deepseek_v3/debug_model_cpu", "llama4/debug_model_cpu", "qwen3/small_moe_cpu"):
+            with self.subTest(model):
+                text = self.estimate(f"--job.config_file=configs/{model}.toml", "--world-size=4", "--parallelism.context_parallel_degree=2",
+                                     "--parallelism.expert_parallel_degree=2")
+                self.assertRegex(text, r"\n +cp +all_gather +2 ")
+                self.assertRegex(text, r"\n +ep +all_to_all +2 ")
 
     def test_impossible_layouts_are_refused(self):
         result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--world-size=6",

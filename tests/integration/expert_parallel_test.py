@@ -1,10 +1,9 @@
 """Mixtures of experts on ranks: every layout trains as one process does, and goes on from every other's checkpoint."""
-import math
 import os
 import shutil
 import unittest
 
-from ranks import RanksCase, layout
+from ranks import RanksCase, layout, ranks_of
 from titan import ROOT
 
 DEEPSEEK = os.path.join(ROOT, "configs/deepseek_v3/debug_model_cpu.toml")
@@ -13,34 +12,34 @@ SAVED_AT = 3
 STEPS = 6
 
 
-def ranks_of(layout_of):
-    return math.prod(layout_of[0][:4])
-
-
-# ((replicate, shard, tensor, pipeline, schedule), ep, etp)
-ONE = ((1, 1, 1), 1, 1)
-LAYOUTS = {"fsdp2": ((1, 2, 1), 1, 1), "fsdp2 ep2": ((1, 2, 1), 2, 1), "fsdp4 ep2": ((1, 4, 1), 2, 1), "ep4": ((1, 4, 1), 4, 1),
-           "tp2 ep2": ((1, 1, 2), 2, 1), "fsdp2 tp2 ep2 etp1": ((1, 2, 2), 2, 1), "fsdp2 tp2 ep2 etp2": ((1, 2, 2), 2, 2),
-           "pp2 ep2 1F1B": ((1, 2, 1, 2, "1F1B"), 2, 1), "pp2 ep2 Interleaved1F1B": ((1, 2, 1, 2, "Interleaved1F1B"), 2, 1)}
+# Arguments of ranks.layout, by name.
+ONE = {}
+LAYOUTS = {"fsdp2": {"shard": 2}, "fsdp2 ep2": {"shard": 2, "experts": 2}, "fsdp4 ep2": {"shard": 4, "experts": 2},
+           "ep4": {"shard": 4, "experts": 4}, "tp2 ep2": {"tensor": 2, "experts": 2},
+           "fsdp2 tp2 ep2 etp1": {"shard": 2, "tensor": 2, "experts": 2},
+           "fsdp2 tp2 ep2 etp2": {"shard": 2, "tensor": 2, "experts": 2, "expert_tensor": 2},
+           "fsdp2 cp2 ep2": {"shard": 2, "context": 2, "experts": 2},
+           "pp2 ep2 1F1B": {"shard": 2, "pipeline": 2, "schedule": "1F1B", "experts": 2},
+           "pp2 ep2 Interleaved1F1B": {"shard": 2, "pipeline": 2, "schedule": "Interleaved1F1B", "experts": 2}}
 # With TITAN_EXPERT_MATRIX.
-MORE_LAYOUTS = {"pp2 ep2 DualPipeV": ((1, 2, 1, 2, "DualPipeV"), 2, 1), "pp2 ep2 ZBVZeroBubble": ((1, 2, 1, 2, "ZBVZeroBubble"), 2, 1),
-                "pp2 fsdp2 tp2 ep4": ((1, 2, 2, 2, "1F1B"), 4, 1), "hsdp2x2 ep2": ((2, 2, 1), 2, 1),
-                "fsdp4 tp2 ep8": ((1, 4, 2), 8, 1)}
+MORE_LAYOUTS = {"pp2 ep2 DualPipeV": {"shard": 2, "pipeline": 2, "schedule": "DualPipeV", "experts": 2},
+                "pp2 ep2 ZBVZeroBubble": {"shard": 2, "pipeline": 2, "schedule": "ZBVZeroBubble", "experts": 2},
+                "pp2 fsdp2 tp2 ep4": {"shard": 2, "tensor": 2, "pipeline": 2, "experts": 4},
+                "hsdp2x2 ep2": {"replicate": 2, "shard": 2, "experts": 2}, "fsdp4 tp2 ep8": {"shard": 4, "tensor": 2, "experts": 8},
+                "cp4 ep4": {"context": 4, "experts": 4}, "fsdp2 tp2 cp2 ep4": {"shard": 2, "tensor": 2, "context": 2, "experts": 4},
+                "pp2 cp2 ep2": {"pipeline": 2, "context": 2, "experts": 2}}
 if os.environ.get("TITAN_EXPERT_MATRIX"):
     LAYOUTS |= MORE_LAYOUTS
 
 
 class ExpertParallelTest(RanksCase):
     def trained(self, dump, layout_of, *args):
-        degrees, ep, etp = layout_of
         # The rows of a step are the whole of the data, so that a step has the same tokens however many ranks read them.
         data = self.tokens("data.u16", self.windows(ROWS))
         self.train("--model.flavor=tiny", "--training.dataset_path", data, f"--training.global_batch_size={ROWS}",
                    "--training.local_batch_size=4", "--lr_scheduler.warmup_steps=1", f"--lr_scheduler.total_steps={STEPS}",
                    "--optimizer.eps=1e-6", "--metrics.log_freq=1", "--comm.mode=local_tensor", "--job.dump_folder", self.path(dump),
-                   *layout(*degrees), f"--parallelism.expert_parallel_degree={ep}",
-                   f"--parallelism.expert_tensor_parallel_degree={etp}", "--checkpoint.enable", *args,
-                   env={"NGPU": str(ranks_of(layout_of))}, config=DEEPSEEK)
+                   *layout(**layout_of), "--checkpoint.enable", *args, env={"NGPU": str(ranks_of(**layout_of))}, config=DEEPSEEK)
         return [(r["loss"], r["grad_norm"]) for r in self.records(dump=dump)]
 
     def tensors(self, dump, step):

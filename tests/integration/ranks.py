@@ -11,12 +11,21 @@ LOSS_TOLERANCE = 1e-6
 NORM_TOLERANCE = 1e-4
 
 
-def layout(replicate=1, shard=1, tensor=1, pipeline=1, schedule="1F1B"):
+def layout(replicate=1, shard=1, tensor=1, pipeline=1, schedule="1F1B", context=1, experts=1, expert_tensor=1):
     degrees = [f"--parallelism.data_parallel_replicate_degree={replicate}", f"--parallelism.data_parallel_shard_degree={shard}",
                f"--parallelism.tensor_parallel_degree={tensor}"]
     if pipeline > 1:
         degrees += [f"--parallelism.pipeline_parallel_degree={pipeline}", f"--parallelism.pipeline_parallel_schedule={schedule}"]
+    if context > 1:
+        degrees += [f"--parallelism.context_parallel_degree={context}"]
+    if experts > 1:
+        degrees += [f"--parallelism.expert_parallel_degree={experts}", f"--parallelism.expert_tensor_parallel_degree={expert_tensor}"]
     return degrees
+
+
+def ranks_of(replicate=1, shard=1, tensor=1, pipeline=1, context=1, **_):
+    """How many ranks a layout has. Those that share out the experts are among them."""
+    return replicate * shard * tensor * pipeline * context
 
 
 class RanksCase(TitanTest):

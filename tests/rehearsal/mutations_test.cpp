@@ -9,6 +9,7 @@ namespace {
 
 const Case kFsdp{"Fsdp2", {1, 2}, 2, ActivationCheckpointMode::kFull};
 const Case kDdp{"Ddp2", {2, 1}, 2, ActivationCheckpointMode::kNone};
+const Case kHsdp{"Hsdp4", {2, 2}, 4, ActivationCheckpointMode::kNone};
 
 class Mutations : public ::testing::TestWithParam<Case> {
  protected:
@@ -32,6 +33,18 @@ TEST_P(Mutations, AForgottenWaitChangesTheGradients) {
 
 INSTANTIATE_TEST_SUITE_P(All, Mutations, ::testing::Values(kFsdp, kDdp),
                          [](const auto& test) { return test.param.name; });
+
+/// The stream of all-reduces waits for reduce-scatters; the memory of these is used again behind an event.
+TEST(MutationsOfReplicas, WhatIsForgottenBehindAReduceScatterChangesTheGradients) {
+  const auto expected = outcomes_on_cpu(kHsdp);
+  EXPECT_LT(difference(outcomes_on_devices(kHsdp), expected), 1e-5);
+  faults().side_streams_forget = true;
+  EXPECT_GT(difference(outcomes_on_devices(kHsdp), expected), 1e-5);
+  faults().side_streams_forget = false;
+  faults().events_order_nothing = true;
+  EXPECT_GT(difference(outcomes_on_devices(kHsdp), expected), 1e-5);
+  faults().events_order_nothing = false;
+}
 
 /// Who reads a number where the device has it, instead of asking an operator.
 TEST(HostAccess, ToDeviceMemoryEndsTheProcess) {

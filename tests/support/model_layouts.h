@@ -20,6 +20,7 @@
 #include "titan/components/loss/vocabulary_parallel_loss.h"
 #include "titan/config/job_config.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/layout.h"
 #include "titan/parallel/tensor_parallel.h"
 #include "titan/protocols/train_spec.h"
@@ -37,6 +38,7 @@ struct LayoutJob {
   std::string selective = "op";
   std::int64_t microbatches = 1;
   bool async = false;
+  bool head_tail = true;
 
   /// The same model on one rank.
   LayoutJob alone() const {
@@ -78,13 +80,14 @@ inline config::JobConfig config_of(const LayoutJob& job) {
   config::JobConfig config;
   config.parallelism.disable_loss_parallel = !job.loss_in_parts;
   config.parallelism.enable_async_tensor_parallel = job.async;
+  if (!job.head_tail) config.parallelism.context_parallel_load_balancer.reset();
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = job.selective;
   return config;
 }
 
-/// Forward and backward of this rank's rows; returns its part of the mean loss.
+/// Forward and backward of this rank's part of its rows; returns its part of the mean loss.
 inline double step(const LayoutModel& tested, protocols::ModelProtocol& model,
                    parallel::Sharding& sharding, const LayoutJob& job,
                    const comm::RankContext& context) {
@@ -92,13 +95,18 @@ inline double step(const LayoutModel& tested, protocols::ModelProtocol& model,
   const std::int64_t data_ranks = context.dims.size(mesh::MeshDim::kBatch);
   const std::int64_t data_rank = context.dims.coordinate(mesh::MeshDim::kBatch, context.rank);
   const std::int64_t rows = kRows / data_ranks / job.microbatches;
+  const parallel::TextCut cut = parallel::text_cut(context, config_of(job).parallelism);
   double total = 0;
   for (std::int64_t m = 0; m < job.microbatches; ++m) {
     const std::int64_t first = (data_rank * job.microbatches + m) * rows;
     sharding.set_requires_gradient_sync(m + 1 == job.microbatches ||
                                         sharding.sums_every_microbatch());
-    const at::Tensor logits = model.call(tokens(tested, 1).narrow(0, first, rows));
-    const at::Tensor labels = tokens(tested, 2).narrow(0, first, rows);
+    const auto part_of_rows = [&](const at::Tensor& all) {
+      return cut.part_of(all.narrow(0, first, rows), 1);
+    };
+    const at::Tensor logits =
+        model.call(part_of_rows(tokens(tested, 1)), cut.sequence(tested.length, at::kCPU));
+    const at::Tensor labels = part_of_rows(tokens(tested, 2));
     const at::Tensor sum =
         in_parts ? components::vocabulary_parallel_cross_entropy_loss(
                        logits, labels, tested.vocabulary, context.group(mesh::MeshDim::kTp))

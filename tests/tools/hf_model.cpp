@@ -18,6 +18,7 @@
 #include "titan/base/errors.h"
 #include "titan/base/file_system.h"
 #include "titan/comm/rank_context.h"
+#include "titan/components/weights/dequantized_weights.h"
 #include "titan/components/weights/model_weights.h"
 #include "titan/components/weights/open_weights.h"
 #include "titan/models/deepseek_v3/train_spec.h"
@@ -59,7 +60,10 @@ struct Family {
     const auto translator = adapter();
     components::check_hf_config(disk(), folder, *translator);
     const auto weights = components::open_weights(disk(), components::WeightsFormat::kHf, folder);
-    components::load_model_weights(*model, *weights, translator.get());
+    const auto dequantized = components::first_in_float8(*weights)
+                                 ? components::as_dequantized_weights(*weights)
+                                 : nullptr;
+    components::load_model_weights(*model, dequantized ? *dequantized : *weights, translator.get());
     return model;
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/intrusive_ptr.h>
 
 #include <cstdint>
 #include <vector>
@@ -30,6 +31,22 @@ at::Tensor sum_gradients(const at::Tensor& tensor, ProcessGroup& group);
 /// Rows to and from every rank, as ProcessGroup::all_to_all. Backward: the other way round.
 at::Tensor all_to_all(const at::Tensor& rows, const std::vector<std::int64_t>& output_splits,
                       const std::vector<std::int64_t>& input_splits, ProcessGroup& group);
+
+/// Rows that are under way to this rank. `rows` has their sizes; their values are there behind `end_all_to_all`.
+struct RowsUnderWay {
+  at::Tensor rows;
+  std::vector<std::int64_t> output_splits;
+  std::vector<std::int64_t> input_splits;
+  c10::intrusive_ptr<c10::intrusive_ptr_target>
+      exchange;  // this one's; autograd's graph holds it, too
+};
+
+/// `all_to_all` in two calls, for who has something to compute that needs none of the rows. So it is in backward: the way back
+/// begins where forward ended the exchange and is waited for where it began, behind what was computed between the two.
+RowsUnderWay begin_all_to_all(const at::Tensor& rows,
+                              const std::vector<std::int64_t>& output_splits,
+                              const std::vector<std::int64_t>& input_splits, ProcessGroup& group);
+at::Tensor end_all_to_all(const RowsUnderWay& under_way);
 
 /// Of rows for everybody's experts: `counts` int64 `[ranks · n]`, those that this rank sends, rank by rank. Returns `[2, ranks · n]`:
 /// these, and those that it receives, by the rank that sends them. Not differentiable.

@@ -98,8 +98,16 @@ class ProcessGroup {
   /// Returns when all ranks have come.
   void barrier();
 
+  /// What is done by who waits for rows (`all_to_all` of autograd_collectives.h), in forward and backward, while they travel;
+  /// null: nothing.
+  void do_meanwhile(std::function<void()> what) { meanwhile_ = std::move(what); }
+  const std::function<void()>& meanwhile() const { return meanwhile_; }
+
   /// Where the tensors of its collectives are.
   virtual at::Device device() const { return at::kCPU; }
+  /// Whether a wait makes the current stream wait and returns, so that what comes next can be ordered behind a
+  /// collective that has not ended.
+  virtual bool wait_returns_at_once() const { return false; }
 
   /// How long a wait may last from now on.
   virtual void set_timeout(std::chrono::milliseconds timeout) = 0;
@@ -145,6 +153,7 @@ class ProcessGroup {
   CollectiveObserver* observer_;
   std::uint64_t sequence_ = 0;   // of collectives
   std::uint64_t exchanges_ = 0;  // of messages
+  std::function<void()> meanwhile_;
 };
 
 /// Makes groups of one kind. One object per rank.

@@ -19,11 +19,13 @@ struct RingOptions {
   /// A rank has two pieces of a text, equally far from its two ends, so that all have as much to compute:
   /// of 2·ranks pieces rank r has r and the one that is as far from the end. Else the r-th of `ranks` pieces.
   bool head_tail = true;
+  /// What scores are multiplied by; nothing: 1 / √d.
+  std::optional<double> scale = std::nullopt;
 };
 
-/// softmax(Q Kᵀ / √d, causal) V of texts that are cut over the ranks of a group. query `[B, H, S, d]`, key and value
-/// `[B, Hk, S, d]` are those of this rank's S tokens, Hk divides H; the result is `[B, H, S, d]`, with heads next to
-/// each other in memory. `allowed`, bool `[B or 1, 1, S, ranks·S]`: what this rank's queries may see of the keys of all
+/// softmax(scale · Q Kᵀ, causal) V of texts that are cut over the ranks of a group. query `[B, H, S, d]`, key `[B, Hk, S, d]` and
+/// value `[B, Hk, S, dv]` are those of this rank's S tokens, Hk divides H and dv is at most d; the result is `[B, H, S, dv]`, with
+/// heads next to each other in memory. `allowed`, bool `[B or 1, 1, S, ranks·S]`: what this rank's queries may see of the keys of all
 /// ranks, in rank order; it allows nothing later than a query, and each query its own key. Without it everything earlier is seen.
 ///
 /// Blocks of keys are attended to one after the other, this rank's own first, while the next are on their way; blocks that are

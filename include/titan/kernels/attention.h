@@ -27,9 +27,10 @@ struct AttentionResult {
 bool takes_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value);
 
 /// softmax(scale · Q Kᵀ, masked) V of query `[B, H, Q, D]`, key `[B, Hk, K, D]` and value `[B, Hk, K, E]`; query head h uses
-/// key head h / (H / Hk). Computed in fp32, tile by tile; hidden tiles cost nothing. Both results are differentiable: parts
-/// of the keys can be attended to one after the other, and a sink is output · sigmoid(lse - sink). The same bits
-/// for any number of threads.
+/// key head h / (H / Hk). Computed in fp32, tile by tile; hidden tiles cost nothing. In bf16 the factors of products are
+/// rounded to it where the processor has a unit for that (products.h). Both results are differentiable: parts of the keys can
+/// be attended to one after the other, and a sink is output · sigmoid(lse - sink). The same bits for any number of
+/// threads.
 AttentionResult attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                           const AttentionOptions& options);
 

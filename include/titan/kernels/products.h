@@ -2,14 +2,18 @@
 
 namespace titan::kernels {
 
-/// Who multiplies matrices in fp32 on the CPU. LibTorch has both inside: MKL behind at::mm, which is slow on
-/// processors that are not Intel's, and oneDNN.
-enum class Products { kBlas, kOneDnn };
+/// Who multiplies matrices in fp32 on the CPU. LibTorch has two inside: MKL behind at::mm, which is slow on
+/// processors that are not Intel's, and oneDNN. The third is our own: each number split into three of bf16, for processors with a
+/// unit for tiles of those (src/kernels/split_product.h); its errors are not larger. With it attention in bf16 is our own, too.
+enum class Products { kBlas, kOneDnn, kSplit };
 
-/// oneDNN where the processor is not Intel's, else MKL: a rule and no measurement, so that a run has the same bits
-/// as the last one and its ranks have those of each other. The environment's TITAN_PRODUCTS ("blas", "onednn") decides instead where it is
-/// set.
+/// Our own where the processor has the unit, else oneDNN where it is not Intel's, else MKL: a rule and no measurement, so
+/// that a run has the same bits as the last one and its ranks have those of each other. The environment's TITAN_PRODUCTS
+/// ("blas", "onednn", "split") decides instead where it is set.
 Products products();
+
+/// Whether this processor can.
+bool can_multiply(Products choice);
 
 /// For the time of a test: another choice.
 class ProductsScope {

@@ -18,6 +18,7 @@ class InnerAttention : public Module, public FastPath {
  public:
   /// Without a scale it is 1 / √d.
   explicit InnerAttention(std::optional<double> scale = std::nullopt) : scale_(scale) {}
+  std::optional<double> scale() const { return scale_; }
 
  protected:
   Tensors forward(const Inputs& inputs) override;
@@ -45,14 +46,21 @@ struct AttentionArgs {
   std::shared_ptr<BlockMasks> blocks = nullptr;
 };
 
+/// Attention with its projections, as a decoder's layer has it. Called with {x `[B, S, dim]`, a table of rotations (rope.h)} and
+/// the sequence; returns {`[B, S, dim]`}.
+class AttentionLayer : public Module {
+ public:
+  /// All projections get `std` 0.02, the output projection `output_std`.
+  virtual void init_weights(double output_std, at::Generator generator) = 0;
+};
+
 /// Grouped-query attention with rotary position embedding. Called with {x `[B, S, dim]`, a table of rotations
 /// (rope.h), undefined: none} and the sequence; returns {`[B, S, dim]`}. The number of heads follows from the
 /// projections' sizes, so that they may be sharded from outside.
-class Attention : public Module, public FastPath {
+class Attention : public AttentionLayer, public FastPath {
  public:
   explicit Attention(const AttentionArgs& args);
-  /// Query, key and value projections get `std` 0.02, the output projection `output_std`.
-  void init_weights(double output_std, at::Generator generator);
+  void init_weights(double output_std, at::Generator generator) override;
 
  protected:
   Tensors forward(const Inputs& inputs) override;

@@ -35,9 +35,12 @@ struct SequenceInfo {
   at::Tensor positions;
   /// Keys and values of the tokens before these; null: there are none. Not for training.
   std::shared_ptr<KeyValueCaches> caches;
-  /// Whether these tokens are this rank's part of texts of which other ranks have the rest (context parallelism).
-  /// Then `positions` says which tokens they are, and a mask has their queries, and the keys of all ranks in rank order.
-  bool is_part = false;
+  /// int64 `[keys]`, defined where these tokens are this rank's part of texts of which other ranks have the rest (context
+  /// parallelism): the positions of all ranks' tokens, in rank order. Then `positions` is `[S]` and says which of them
+  /// these are, and a mask has their queries, and the keys of all ranks in rank order.
+  at::Tensor key_positions;
+
+  bool is_part() const { return key_positions.defined(); }
 };
 
 using SharedSequence = std::shared_ptr<const SequenceInfo>;

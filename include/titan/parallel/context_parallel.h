@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,11 +31,13 @@ struct TextCut {
   at::Tensor part_of(const at::Tensor& whole, std::int64_t dim) const;
   /// The parts of all ranks, one behind the other.
   at::Tensor in_rank_order(const at::Tensor& whole, std::int64_t dim) const;
+  /// What this rank's part of texts of `length` tokens is to a model. Nothing is said where texts are not cut.
+  std::shared_ptr<nn::SequenceInfo> sequence(std::int64_t length, at::Device device) const;
 };
 TextCut text_cut(const comm::RankContext& context, const config::Parallelism& parallelism);
 
-/// Lets attention modules (`pattern`: module_pattern.h; called as nn::InnerAttention is) see the keys of all ranks of
-/// `cp` when their sequence is a part of a text (nn::SequenceInfo::is_part): by ring attention. Nothing is done without
+/// Lets attention modules (`pattern`: module_pattern.h; each an nn::InnerAttention) see the keys of all ranks of
+/// `cp` when their sequence is a part of a text (nn::SequenceInfo::key_positions): by ring attention. Nothing is done without
 /// context parallelism. Apply it where tensor parallelism is applied, before anything is put around the blocks.
 void apply_context_parallel(nn::Module& model, const std::string& pattern,
                             const comm::RankContext& context,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <memory>
@@ -87,6 +88,8 @@ class Fsdp : public Sharding, public std::enable_shared_from_this<Fsdp> {
   std::vector<Wrapped> units_;  // as they were wrapped
   std::unordered_set<const nn::Parameter*> taken_;
   bool prefetches_ordered_ = false;
+  std::optional<c10::Stream>
+      all_reduces_;                  // where those of replicas wait for their reduce-scatters
   std::vector<FsdpUnit*> reducing_;  // units whose gradients are on their way, oldest first
   std::vector<FsdpUnit*> landing_;  // reduced; the gradients of offloaded parts may be on their way
   bool end_is_awaited_ = false;     // of the backward pass that runs

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
 #include <c10/core/Storage.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <memory>
@@ -63,7 +64,11 @@ class FsdpUnit {
   /// The steps of `reduce_gradients`, so that others may run meanwhile. Returns false when there is
   /// nothing to sum.
   bool start_reduce();
-  /// Between the reduce-scatter and, with replicas, the all-reduce.
+  /// Whether the all-reduce over replicas may be started at once, on another stream. On a CPU there is none to wait there.
+  bool can_reduce_ahead() const;
+  /// Starts it: `stream` waits for the reduce-scatter, while the current one and the host go on.
+  void all_reduce_on(const c10::Stream& stream);
+  /// Behind the reduce-scatter: its memory is given back, and the all-reduce over replicas started unless it is already.
   void continue_reduce();
   /// Returns the parts whose gradients have changed; those of offloaded parts are on their way to the host.
   std::vector<at::Tensor> finish_reduce();
@@ -107,6 +112,7 @@ class FsdpUnit {
   void make_full_tensors();
   void copy_chunks(const at::Tensor& flat, std::int64_t offset, const Member& member,
                    const at::Tensor& full, bool gather) const;
+  bool has_replicas() const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
   std::vector<at::Tensor> add_gradients();
@@ -130,6 +136,8 @@ class FsdpUnit {
   std::vector<Member*> reduced_members_;
   at::Tensor scatter_input_;
   at::Tensor reduced_;
+  std::optional<c10::Event>
+      scattered_;  // behind the reduce-scatter, where the all-reduce is under way
   std::optional<c10::Event> landed_;  // gradients of offloaded parts
 };
 

@@ -6,7 +6,9 @@
 
 #include <map>
 #include <set>
+#include <utility>
 
+#include "components/weights/name_list.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
@@ -17,24 +19,56 @@ constexpr std::string_view kSuffix = "_scale_inv";
 
 std::int64_t blocks_of(std::int64_t size) { return (size + kBlock - 1) / kBlock; }
 
+bool is_float8(at::ScalarType type) {
+  return type == at::kFloat8_e4m3fn || type == at::kFloat8_e5m2;
+}
+
+/// Of a matrix and the tensor beside it: what is wrong; empty: they go together.
+std::string problem_of(const WeightInfo& matrix, const WeightInfo& scales) {
+  if (!is_float8(matrix.dtype)) {
+    return concat(matrix.name, " has scales, but is ", at::toString(matrix.dtype),
+                  " and not float8");
+  }
+  if (!at::isFloatingType(scales.dtype) || is_float8(scales.dtype)) {
+    return concat(scales.name, " is ", at::toString(scales.dtype));
+  }
+  const bool fits = matrix.sizes.size() == 2 && scales.sizes.size() == 2 &&
+                    scales.sizes[0] == blocks_of(matrix.sizes[0]) &&
+                    scales.sizes[1] == blocks_of(matrix.sizes[1]);
+  if (fits) return {};
+  return concat(scales.name, " has sizes ", c10::IntArrayRef(scales.sizes),
+                ": no scales for blocks of ", kBlock, " x ", kBlock, " of a matrix ",
+                c10::IntArrayRef(matrix.sizes));
+}
+
 class DequantizedWeights final : public WeightsReader {
  public:
   explicit DequantizedWeights(const WeightsReader& quantized) : quantized_(quantized) {
     std::map<std::string, const WeightInfo*> there;
     for (const WeightInfo& info : quantized.tensors()) there[info.name] = &info;
+    std::vector<std::string> problems;
     for (const WeightInfo& info : quantized.tensors()) {
-      const auto scales = there.find(info.name + std::string(kSuffix));
-      if (scales == there.end()) {
-        const bool is_scale =
-            info.name.ends_with(kSuffix) &&
-            there.contains(info.name.substr(0, info.name.size() - kSuffix.size()));
-        if (!is_scale) tensors_.push_back(info);
+      if (info.name.ends_with(kSuffix)) {
+        const std::string matrix = info.name.substr(0, info.name.size() - kSuffix.size());
+        if (!there.contains(matrix)) problems.push_back(info.name + " belongs to nothing");
         continue;
       }
-      check_sizes(info, *scales->second);
-      scaled_.insert(info.name);
-      tensors_.push_back({info.name, at::kFloat, info.sizes});
+      const auto scales = there.find(info.name + std::string(kSuffix));
+      if (scales != there.end()) {
+        if (std::string problem = problem_of(info, *scales->second); !problem.empty()) {
+          problems.push_back(std::move(problem));
+        }
+        scaled_.insert(info.name);
+        tensors_.push_back({info.name, at::kFloat, info.sizes});
+      } else {
+        if (is_float8(info.dtype)) {
+          problems.push_back(concat(info.name, " is float8, and there is no ", info.name, kSuffix));
+        }
+        tensors_.push_back(info);
+      }
     }
+    if (problems.empty()) return;
+    throw RunError(concat("The quantized weights cannot be read: ", list_names(problems)));
   }
 
   const std::vector<WeightInfo>& tensors() const override { return tensors_; }
@@ -51,16 +85,6 @@ class DequantizedWeights final : public WeightsReader {
   }
 
  private:
-  static void check_sizes(const WeightInfo& matrix, const WeightInfo& scales) {
-    const bool fits = matrix.sizes.size() == 2 && scales.sizes.size() == 2 &&
-                      scales.sizes[0] == blocks_of(matrix.sizes[0]) &&
-                      scales.sizes[1] == blocks_of(matrix.sizes[1]);
-    if (fits) return;
-    throw RunError(concat("'", scales.name, "' has sizes ", c10::IntArrayRef(scales.sizes),
-                          ": no scales for blocks of ", kBlock, " x ", kBlock, " of a matrix ",
-                          c10::IntArrayRef(matrix.sizes)));
-  }
-
   /// One for each element of a box.
   at::Tensor scales_of(const std::string& name, const std::vector<std::int64_t>& offsets,
                        at::IntArrayRef sizes) const {
@@ -86,6 +110,13 @@ class DequantizedWeights final : public WeightsReader {
 };
 
 }  // namespace
+
+std::optional<std::string> first_in_float8(const WeightsReader& weights) {
+  for (const WeightInfo& info : weights.tensors()) {
+    if (is_float8(info.dtype)) return info.name;
+  }
+  return std::nullopt;
+}
 
 std::unique_ptr<WeightsReader> as_dequantized_weights(const WeightsReader& quantized) {
   return std::make_unique<DequantizedWeights>(quantized);

@@ -5,12 +5,23 @@
 #include "titan/base/file_system.h"
 #include "titan/components/checkpoint/dcp_state.h"
 #include "titan/components/weights/model_weights.h"
+#include "titan/protocols/hf_config.h"
 #include "titan/tools/logging.h"
 
 namespace titan::components {
 namespace {
 
 constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
+
+/// What weights may be quantized by.
+void check_quantization(const protocols::HfConfig& config, std::vector<std::string>& errors) {
+  const auto method = config.text("quantization_config.quant_method");
+  if (method && *method != "fp8") {
+    errors.push_back(concat("its weights are quantized by \"", *method,
+                            "\"; what is read is \"fp8\" in blocks of 128 x 128"));
+  }
+  config.compare_list("quantization_config.weight_block_size", {128, 128}, errors);
+}
 
 }  // namespace
 
@@ -23,6 +34,7 @@ void check_hf_config(base::FileSystem& files, const std::string& folder,
   protocols::ConfigDifferences differences;
   try {
     differences = adapter.compare_config(text);
+    check_quantization(protocols::HfConfig(text), differences.errors);
   } catch (const RunError& error) {
     throw RunError(concat("'", path, "': ", error.what()));
   }

@@ -2,10 +2,11 @@
 #include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/compile.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/expert_parallel.h"
-#include "titan/parallel/module_pattern.h"
 #include "titan/parallel/tensor_parallel.h"
+#include "titan/protocols/decoder_plan.h"
 
 namespace titan::models::deepseek_v3 {
 
@@ -28,41 +29,21 @@ const UnitTable& fsdp_units() {
   return units;
 }
 
-/// Lines whose modules a flavor need not have: those of latent queries, of dense layers, of mixtures.
-void add_where_there(TensorPlan& plan, nn::Module& model, const TensorPlan& lines) {
-  for (const TensorPlanLine& line : lines) {
-    if (!modules_matching(model, line.modules).empty()) plan.push_back(line);
-  }
-}
-
-/// Between blocks every rank has a part of the tokens (dimension 1); attention sees all of them with a part of the heads,
-/// feed-forward with a part of the hidden features. What all heads are made of is made on every rank.
-TensorPlan tensor_plan(nn::Module& model, const mesh::ParallelDims& dims, bool parallel_loss) {
-  constexpr Placement tokens = Placement::cut(1);
-  constexpr Move gather_tokens = {tokens, Placement::shared()};
-  const Placement logits = parallel_loss ? Placement::cut(-1) : Placement::whole();
+/// What all heads are made of is made on every rank.
+TensorPlan attention_plan(nn::Module& model) {
   TensorPlan plan = {
-      {"tok_embeddings", Rowwise{.output = tokens}},
-      {"layers.*.attention_norm", SequenceParallel{}},
-      {"layers.*.attention", PrepareInput{{gather_tokens}}},
+      {"layers.*.attention", PrepareInput{{protocols::kGatherTokens}}},
       {"layers.*.attention.wkv_a", NoParallel{}},
       {"layers.*.attention.kv_norm", NoParallel{}},
       {"layers.*.attention.wkv_b", Colwise{}},
-      {"layers.*.attention.wo", Rowwise{.output = tokens}},
-      {"layers.*.ffn_norm", SequenceParallel{}},
-      {"norm", SequenceParallel{}},
-      {"output", Colwise{.input = tokens, .output = logits}},
+      {"layers.*.attention.wo", Rowwise{.output = protocols::kCutTokens}},
   };
-  add_where_there(plan, model,
-                  {{"layers.*.attention.wq", Colwise{}},
-                   {"layers.*.attention.wq_a", NoParallel{}},
-                   {"layers.*.attention.q_norm", NoParallel{}},
-                   {"layers.*.attention.wq_b", Colwise{}},
-                   {"layers.*.feed_forward", PrepareInput{{gather_tokens}, /*feeds=*/{"w1", "w3"}}},
-                   {"layers.*.feed_forward.w1", Colwise{}},
-                   {"layers.*.feed_forward.w3", Colwise{}},
-                   {"layers.*.feed_forward.w2", Rowwise{.output = tokens}}});
-  add_where_there(plan, model, mixture_plan(kMixtures, dims));
+  // One or the other.
+  const TensorPlan queries = lines_that_fit(model, {{"layers.*.attention.wq", Colwise{}},
+                                                    {"layers.*.attention.wq_a", NoParallel{}},
+                                                    {"layers.*.attention.q_norm", NoParallel{}},
+                                                    {"layers.*.attention.wq_b", Colwise{}}});
+  plan.insert(plan.end(), queries.begin(), queries.end());
   return plan;
 }
 
@@ -75,9 +56,13 @@ std::shared_ptr<Sharding> parallelize_deepseekv3(protocols::ModelProtocol& model
   const config::Parallelism& parallelism = config.parallelism;
   apply_compile(model, "output", context, config);
   apply_tensor_parallel(
-      model, tensor_plan(model, context.dims, computes_loss_in_parts(context.dims, parallelism)),
+      model,
+      protocols::decoder_plan(attention_plan(model),
+                              protocols::feed_forward_plan(model, kMixtures, context),
+                              computes_loss_in_parts(context.dims, parallelism)),
       context,
       parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
+  apply_context_parallel(model, "layers.*.attention.inner_attention", context, parallelism);
   apply_expert_parallel(model, kMixtures, context);
   apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims),
            planning_of(config, context));

@@ -5,6 +5,7 @@
 #include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
+#include "titan/protocols/decoder_plan.h"
 
 namespace titan::models::llama3 {
 
@@ -23,31 +24,6 @@ const parallel::UnitTable& fsdp_units() {
   return units;
 }
 
-/// Between blocks every rank has a part of the tokens (dimension 1); attention sees all of them with a part
-/// of the heads, feed-forward with a part of the hidden features.
-parallel::TensorPlan tensor_plan(bool parallel_loss) {
-  using namespace parallel;
-  constexpr Placement tokens = Placement::cut(1);
-  constexpr Move gather_tokens = {tokens, Placement::shared()};
-  const Placement logits = parallel_loss ? Placement::cut(-1) : Placement::whole();
-  return {
-      {"tok_embeddings", Rowwise{.output = tokens}},
-      {"layers.*.attention_norm", SequenceParallel{}},
-      {"layers.*.attention", PrepareInput{{gather_tokens}, /*feeds=*/{"wq", "wk", "wv"}}},
-      {"layers.*.attention.wq", Colwise{}},
-      {"layers.*.attention.wk", Colwise{}},
-      {"layers.*.attention.wv", Colwise{}},
-      {"layers.*.attention.wo", Rowwise{.output = tokens}},
-      {"layers.*.ffn_norm", SequenceParallel{}},
-      {"layers.*.feed_forward", PrepareInput{{gather_tokens}, /*feeds=*/{"w1", "w3"}}},
-      {"layers.*.feed_forward.w1", Colwise{}},
-      {"layers.*.feed_forward.w3", Colwise{}},
-      {"layers.*.feed_forward.w2", Rowwise{.output = tokens}},
-      {"norm", SequenceParallel{}},
-      {"output", Colwise{.input = tokens, .output = logits}},
-  };
-}
-
 }  // namespace
 
 std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& model,
@@ -57,7 +33,10 @@ std::shared_ptr<parallel::Sharding> parallelize_llama(protocols::ModelProtocol& 
   const config::Parallelism& parallelism = config.parallelism;
   parallel::apply_compile(model, "output", context, config);
   parallel::apply_tensor_parallel(
-      model, tensor_plan(parallel::computes_loss_in_parts(context.dims, parallelism)), context,
+      model,
+      protocols::decoder_plan(protocols::attention_plan(), protocols::feed_forward_plan(),
+                              parallel::computes_loss_in_parts(context.dims, parallelism)),
+      context,
       parallelism.enable_async_tensor_parallel ? parallel::TransferMode::kOverlap
                                                : parallel::TransferMode::kBefore);
   parallel::apply_context_parallel(model, "layers.*.attention.inner_attention", context,

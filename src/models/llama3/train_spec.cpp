@@ -1,46 +1,19 @@
 #include "titan/models/llama3/train_spec.h"
 
-#include "titan/base/errors.h"
 #include "titan/models/llama3/model.h"
 #include "titan/models/llama3/state_dict_adapter.h"
 #include "titan/pipeline/stages.h"
+#include "titan/protocols/language_model_spec.h"
 
 namespace titan::models::llama3 {
 
-namespace {
-
-const TransformerModelArgs& llama_args(const protocols::ModelArgs& args) {
-  const auto* result = dynamic_cast<const TransformerModelArgs*>(&args);
-  TITAN_CHECK(result != nullptr, "llama3 was given another model's arguments");
-  return *result;
-}
-
-std::unique_ptr<protocols::ModelProtocol> build_model(const protocols::ModelArgs& args,
-                                                      at::ScalarType dtype) {
-  return std::make_unique<Transformer>(llama_args(args), dtype);
-}
-
-std::unique_ptr<protocols::StateDictAdapter> build_state_dict_adapter(
-    const protocols::ModelArgs& args, const std::string& hf_assets_path) {
-  return std::make_unique<LlamaStateDictAdapter>(llama_args(args));
-}
-
-}  // namespace
-
 protocols::TrainSpec train_spec(const protocols::TextBuilders& builders) {
-  protocols::TrainSpec spec;
-  spec.build_model = build_model;
+  auto spec =
+      protocols::language_model_spec<TransformerModelArgs, Transformer, LlamaStateDictAdapter>(
+          builders);
   spec.model_args = flavors();
   spec.parallelize = parallelize_llama;
   spec.pipelining = pipeline::make_stages;
-  spec.build_optimizers = builders.build_optimizers;
-  spec.build_lr_schedulers = builders.build_lr_schedulers;
-  spec.build_dataloader = builders.build_dataloader;
-  spec.build_tokenizer = builders.build_tokenizer;
-  spec.build_loss = builders.build_loss;
-  spec.build_validator = builders.build_validator;
-  spec.build_metrics_processor = builders.build_metrics_processor;
-  spec.build_state_dict_adapter = build_state_dict_adapter;
   return spec;
 }
 

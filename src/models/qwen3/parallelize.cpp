@@ -2,9 +2,11 @@
 #include "titan/models/qwen3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/compile.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/expert_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
+#include "titan/protocols/decoder_plan.h"
 
 namespace titan::models::qwen3 {
 
@@ -28,35 +30,16 @@ const UnitTable& fsdp_units() {
   return units;
 }
 
-/// Between blocks every rank has a part of the tokens (dimension 1); attention sees all of them with a part
-/// of the heads, feed-forward with a part of the hidden features. Output and embedding are cut alike, by the
-/// vocabulary, so that they may share their weight.
-TensorPlan tensor_plan(nn::Module& model, const mesh::ParallelDims& dims, bool parallel_loss) {
-  constexpr Placement tokens = Placement::cut(1);
-  constexpr Move gather_tokens = {tokens, Placement::shared()};
+/// Norms of heads, where there are some, are whole on every rank, for a part of the heads.
+TensorPlan tensor_plan(nn::Module& model, const comm::RankContext& context, bool parallel_loss) {
   constexpr std::int64_t heads = 2;  // of [B, S, heads, head_dim]
-  const Placement logits = parallel_loss ? Placement::cut(-1) : Placement::whole();
-  TensorPlan plan = {
-      {"tok_embeddings", Rowwise{.output = tokens}},
-      {"layers.*.attention_norm", SequenceParallel{}},
-      {"layers.*.attention", PrepareInput{{gather_tokens}, /*feeds=*/{"wq", "wk", "wv"}}},
-      {"layers.*.attention.wq", Colwise{}},
-      {"layers.*.attention.wk", Colwise{}},
-      {"layers.*.attention.wv", Colwise{}},
-      {"layers.*.attention.q_norm", SequenceParallel{heads}},
-      {"layers.*.attention.k_norm", SequenceParallel{heads}},
-      {"layers.*.attention.wo", Rowwise{.output = tokens}},
-      {"layers.*.ffn_norm", SequenceParallel{}},
-      {"layers.*.feed_forward", PrepareInput{{gather_tokens}, /*feeds=*/{"w1", "w3"}}},
-      {"layers.*.feed_forward.w1", Colwise{}},
-      {"layers.*.feed_forward.w3", Colwise{}},
-      {"layers.*.feed_forward.w2", Rowwise{.output = tokens}},
-      {"norm", SequenceParallel{}},
-      {"output", Colwise{.input = tokens, .output = logits}},
-  };
-  const TensorPlan mixtures = mixture_plan(kMixtures, dims);
-  plan.insert(plan.end(), mixtures.begin(), mixtures.end());
-  return lines_that_fit(model, plan);
+  TensorPlan attention = protocols::attention_plan();
+  const TensorPlan norms =
+      lines_that_fit(model, {{"layers.*.attention.q_norm", SequenceParallel{heads}},
+                             {"layers.*.attention.k_norm", SequenceParallel{heads}}});
+  attention.insert(attention.end(), norms.begin(), norms.end());
+  return protocols::decoder_plan(attention, protocols::feed_forward_plan(model, kMixtures, context),
+                                 parallel_loss);
 }
 
 }  // namespace
@@ -68,9 +51,10 @@ std::shared_ptr<Sharding> parallelize_qwen3(protocols::ModelProtocol& model,
   const config::Parallelism& parallelism = config.parallelism;
   apply_compile(model, "output", context, config);
   apply_tensor_parallel(
-      model, tensor_plan(model, context.dims, computes_loss_in_parts(context.dims, parallelism)),
+      model, tensor_plan(model, context, computes_loss_in_parts(context.dims, parallelism)),
       context,
       parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
+  apply_context_parallel(model, "layers.*.attention.inner_attention", context, parallelism);
   apply_expert_parallel(model, kMixtures, context);
   apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims),
            planning_of(config, context));

@@ -27,6 +27,7 @@ MoE::MoE(const MoEArgs& args, std::int64_t dim, std::int64_t hidden_dim, at::Sca
           "experts", std::make_unique<GroupedExperts>(args.num_experts, dim, hidden_dim, dtype))),
       router_(add_child("router", std::make_unique<TokenChoiceTopKRouter>(args, dim, dtype))),
       reorderer_(add_child("reorderer", std::make_unique<TokenReorderer>(args.num_experts))),
+      dispatcher_(add_child("dispatcher", std::make_unique<TokenDispatcher>())),
       shared_experts_(
           args.num_shared_experts == 0
               ? nullptr
@@ -68,9 +69,11 @@ Tensors MoE::forward(const Inputs& inputs) {
   if (args_.score_before_experts) {
     rows = (rows.to(at::kFloat) * ordered.at(0).unsqueeze(1)).to(x.scalar_type());
   }
-  const at::Tensor expert_rows = (*experts_)({{rows, ordered.at(2)}}).at(0);
+  const Tensors dispatched = (*dispatcher_)({{rows, ordered.at(2)}});
+  // While rows may be on their way to other ranks, and in backward their gradients on the way back.
   at::Tensor shared;
   if (shared_experts_ != nullptr) shared = shared_experts_->call(x);
+  const at::Tensor expert_rows = (*experts_)({dispatched}).at(0);
 
   // Back in the tokens' order. Rows of other ranks' tokens stay zero.
   const at::Tensor by_token = at::zeros({x.size(0) * top_k, dim}, expert_rows.options())

@@ -32,6 +32,11 @@ ngpu = 1
 args = "--model.flavor=debugmodel --training.local_batch_size=1"
 holds = ["ends at step 3"]
 '''
+# Other models that share texts among ranks: (name, its flavor, whether it has experts).
+MODELS = (("qwen3", "tiny", False), ("qwen3", "tiny_moe", True), ("llama4", "tiny_irope", True), ("deepseek_v3", "tiny", True))
+# Of them (shards, tensor, context, pipeline, experts).
+MODEL_LAYOUTS = ((1, 1, 2, 1, 1), (1, 1, 4, 1, 1), (2, 1, 2, 1, 1), (1, 2, 2, 1, 1), (1, 1, 2, 2, 1), (1, 1, 2, 1, 2), (2, 1, 2, 1, 2),
+                 (2, 1, 2, 1, 4), (2, 2, 2, 1, 2))
 # Key/value heads of tiny_8_heads.
 LARGEST_TENSOR = 4
 # Stages that the debug model can be cut in.
@@ -93,6 +98,24 @@ def entry_of(ranks, data, tensor, context, pipeline, schedule):
     return entry("_".join(part for part in parts if part), ranks, " ".join(args), holds)
 
 
+def models():
+    """Context parallelism of the other models, each against one process of its own."""
+    for model, flavor, has_experts in MODELS:
+        chosen = f"--model.name={model} --model.flavor={flavor}"
+        title = f"{model}_{flavor}"
+        yield entry(title, 1, f"{chosen} --training.local_batch_size=1", ["ends at step 3"])
+        for shard, tensor, context, pipeline, experts in MODEL_LAYOUTS:
+            if experts > 1 and not has_experts:
+                continue
+            axes = (("fsdp", "data_parallel_shard", shard), ("tp", "tensor_parallel", tensor), ("cp", "context_parallel", context),
+                    ("pp", "pipeline_parallel", pipeline), ("ep", "expert_parallel", experts))
+            name = "_".join([title, *(f"{axis}{degree}" for axis, _, degree in axes if degree > 1)])
+            args = [chosen, *(f"--parallelism.{option}_degree={degree}" for axis, option, degree in axes if degree > 1 or axis == "fsdp"),
+                    f"--training.local_batch_size={ROWS // shard}"]
+            yield entry(name, shard * tensor * context * pipeline, " ".join(args),
+                        [f"equals {title} within 1e-6", f"norms equal {title} within 1e-3"])
+
+
 def refusals():
     """What does not make the number of ranks, with the nearest that does."""
     for ranks, axis, degree in ((2, "tensor", 3), (4, "data_parallel_shard", 3), (8, "pipeline", 3), (8, "tensor", 16)):
@@ -108,6 +131,8 @@ def text():
         parts += [entry_of(ranks, *layout) for layout in layouts(ranks)]
     parts.append("# 16 ranks: all axes\n")
     parts.append(entry_of(16, ("fsdp2", 1, 2), 2, 2, 2, "Interleaved1F1B"))
+    parts.append("# Other models\n")
+    parts += models()
     parts.append("# What is no layout\n")
     return "\n".join([*parts, *refusals()])
 

@@ -30,12 +30,17 @@ void forget_devices_in_use();
 
 /// What goes wrong on purpose, so that tests can show that they would notice.
 struct Faults {
-  /// Of `c10::Event::block`: streams do not wait.
+  /// Of `c10::Event::block`: streams do not wait. Collectives' waits still do.
   bool events_order_nothing = false;
   /// Of a collective's `wait`: this one, counted from 1 on each rank, orders nothing.
   std::int64_t forgotten_wait = 0;
+  /// The same of all that other streams than the default one wait for.
+  bool side_streams_forget = false;
+  /// This collective, counted from 1 on each rank, never ends.
+  std::int64_t endless_collective = 0;
   /// Of each device, so far.
   std::array<std::atomic<std::int64_t>, Machine::kDevices> waits{};
+  std::array<std::atomic<std::int64_t>, Machine::kDevices> collectives{};
 };
 Faults& faults();
 

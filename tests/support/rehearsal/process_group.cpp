@@ -99,24 +99,26 @@ class RehearsalWork : public c10d::Work {
   RehearsalWork(const c10::Stream& stream, bool host_waits)
       : done_(stream.device_type()), device_(stream.device()), host_waits_(host_waits) {
     done_.record(stream);
+    end_ = Machine::instance().now({stream.device_index(), static_cast<int>(stream.id())});
   }
   bool isCompleted() override { return done_.query(); }
   bool isSuccess() const override { return true; }
   bool wait(std::chrono::milliseconds) override {
     if (host_waits_) {
       done_.synchronize();
-    } else if (++waits_of(device_) != faults().forgotten_wait) {
-      done_.block(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+      return true;
     }
+    const StreamId waits = current_stream(device_);
+    const bool forgets =
+        ++faults().waits.at(static_cast<std::size_t>(device_.index())) == faults().forgotten_wait ||
+        (waits.number > 0 && faults().side_streams_forget);
+    if (!forgets) Machine::instance().order(waits, end_);
     return true;
   }
 
  private:
-  static std::atomic<std::int64_t>& waits_of(at::Device device) {
-    return faults().waits.at(static_cast<std::size_t>(device.index()));
-  }
-
   c10::Event done_;
+  Moment end_;
   at::Device device_;
   bool host_waits_;
 };
@@ -225,8 +227,12 @@ class RehearsalGroup : public c10d::Backend {
                                        bool host_waits = false) {
     begin();
     Machine& machine = Machine::instance();
-    machine.meet(own_stream(), name_, number_++, static_cast<std::size_t>(getRank()),
-                 static_cast<std::size_t>(getSize()), std::make_shared<Share>(std::move(share)),
+    // It never ends where it waits for one more than there are.
+    const bool is_endless = ++faults().collectives.at(static_cast<std::size_t>(device_.index())) ==
+                            faults().endless_collective;
+    const auto size = static_cast<std::size_t>(getSize()) + (is_endless ? 1 : 0);
+    machine.meet(own_stream(), name_, number_++, static_cast<std::size_t>(getRank()), size,
+                 std::make_shared<Share>(std::move(share)),
                  [perform = std::move(perform)](Meeting& meeting) {
                    const KernelScope scope;
                    perform(meeting);
@@ -254,7 +260,7 @@ class RehearsalBackend : public comm::Backend {
   at::Device device() const override { return device_; }
   std::unique_ptr<comm::ProcessGroup> make_group(const std::string& name,
                                                  const std::vector<std::int64_t>& ranks,
-                                                 std::chrono::milliseconds,
+                                                 std::chrono::milliseconds timeout,
                                                  comm::CollectiveObserver* observer) override {
     const std::int64_t place = comm::place_in_group(ranks, rank_);
     const std::string id = comm::group_id(name, ranks);
@@ -263,7 +269,7 @@ class RehearsalBackend : public comm::Backend {
         comm::C10dGroup::Members{name, ranks, place, observer},
         c10::make_intrusive<RehearsalGroup>(unique, static_cast<std::size_t>(place), ranks.size(),
                                             device_),
-        device_);
+        device_, timeout);
   }
 
  private:

@@ -1,6 +1,9 @@
 // Communication is visible: to dispatch modes and to profilers.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/record_function.h>
 #include <gmock/gmock.h>
@@ -73,6 +76,30 @@ TEST(Operators, DispatchModesSeeBothWaysOfADifferentiableOne) {
                             // backward, in which a sum's gradient is the same on all ranks
                             "titan::all_gather", "titan::all_to_all", "titan::reduce_scatter",
                             "titan::all_reduce"));
+  });
+}
+
+TEST(Operators, AnExchangeInTwoCallsIsOneInTwoCallsInBackward) {
+  on_two_ranks([](ProcessGroup& group) {
+    Recording mode;
+    const autograd::DispatchModeScope scope(mode);
+    group.do_meanwhile([&] { mode.names.push_back("meanwhile"); });
+    // Rank 0 sends 2 rows and gets 3, rank 1 sends 4 and gets 3.
+    const bool first = group.rank() == 0;
+    const at::Tensor x = at::full({first ? 2 : 4, 1}, first ? 1.0 : 2.0).set_requires_grad(true);
+    const RowsUnderWay under_way = first ? begin_all_to_all(x * 1, {1, 2}, {1, 1}, group)
+                                         : begin_all_to_all(x * 1, {1, 2}, {2, 2}, group);
+    const at::Tensor total = all_reduce(x.sum(), group);
+    const at::Tensor rows = end_all_to_all(under_way);
+    ((rows * rows).sum() + total).backward();
+    group.do_meanwhile(nullptr);
+    EXPECT_THAT(
+        mode.names,
+        ElementsAre("titan::begin_all_to_all", "titan::all_reduce", "titan::end_all_to_all",
+                    "meanwhile", "titan::begin_all_to_all", "titan::end_all_to_all", "meanwhile"));
+    EXPECT_TRUE(rows.equal(at::tensor({1.0F, 2.0F, 2.0F}).view({3, 1})));
+    EXPECT_TRUE(x.grad().equal(2 * x + 1));
+    EXPECT_TRUE(end_all_to_all(under_way).equal(rows)) << "nothing is left to be waited for";
   });
 }
 

@@ -2,26 +2,33 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "titan/components/loss/loss.h"
 #include "titan/components/loss/vocabulary_parallel_loss.h"
 #include "titan/components/lr_scheduler/lr_scheduler.h"
 #include "titan/components/optimizer/optimizer.h"
 #include "titan/config/job_config.h"
+#include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/models/llama4/train_spec.h"
+#include "titan/models/qwen3/train_spec.h"
 #include "titan/parallel/tensor_parallel.h"
 #include "titan/protocols/train_spec.h"
 
 namespace titan::forecast::test {
 
-/// The same batch without end, a document in each row.
+/// The same batch without end, a document in each row. Its tokens differ, or they would all choose the same experts.
 class OneBatchLoader : public protocols::DataLoader {
  public:
   OneBatchLoader(std::int64_t rows, std::int64_t seq_len) : rows_(rows), seq_len_(seq_len) {}
   bool next(protocols::Batch& batch) override {
     const auto tokens = static_cast<std::size_t>(rows_ * seq_len_);
-    batch = {rows_, seq_len_, std::vector<std::int64_t>(tokens, 7),
-             std::vector<std::int64_t>(tokens, 8), std::vector<std::uint8_t>(tokens, 0)};
+    std::vector<std::int64_t> inputs(tokens);
+    for (std::size_t i = 0; i < tokens; ++i) inputs[i] = static_cast<std::int64_t>(i * 37 % 2039);
+    batch = {rows_, seq_len_, std::move(inputs), std::vector<std::int64_t>(tokens, 8),
+             std::vector<std::uint8_t>(tokens, 0)};
     return true;
   }
   protocols::DataPosition position() const override { return {}; }
@@ -55,8 +62,8 @@ inline protocols::LossFunction loss_of_layout(const comm::RankContext& context,
   };
 }
 
-/// Registers llama3 with real optimizers and loss, and data without files. Any number of times.
-inline void register_llama3() {
+/// Registers all models with real optimizers and loss, and data without files. Any number of times.
+inline void register_models() {
   static const bool registered = [] {
     protocols::TextBuilders builders;
     builders.build_optimizers = [](const protocols::ModelParts& parts, const comm::RankContext&,
@@ -78,7 +85,10 @@ inline void register_llama3() {
                                           const config::JobConfig&) {
       return std::make_unique<NoMetrics>();
     };
+    protocols::register_train_spec("deepseek_v3", models::deepseek_v3::train_spec(builders));
     protocols::register_train_spec("llama3", models::llama3::train_spec(builders));
+    protocols::register_train_spec("llama4", models::llama4::train_spec(builders));
+    protocols::register_train_spec("qwen3", models::qwen3::train_spec(builders));
     return true;
   }();
   static_cast<void>(registered);
@@ -86,7 +96,7 @@ inline void register_llama3() {
 
 /// The debug model, small batches.
 inline config::JobConfig debug_job() {
-  register_llama3();
+  register_models();
   config::JobConfig config;
   config.model.name = "llama3";
   config.model.flavor = "debugmodel";

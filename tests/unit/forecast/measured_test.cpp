@@ -1,49 +1,19 @@
 // The forecast against what real training steps of the debug model allocate.
-#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <mutex>
 
-#include "forecast/memory_tracker.h"
 #include "support/local_ranks.h"
-#include "support/temporary_folder.h"
 #include "titan/base/errors.h"
 #include "titan/forecast/forecast.h"
 #include "titan/tools/signals.h"
-#include "titan/tools/startup_times.h"
-#include "titan/trainer/trainer.h"
 #include "unit/forecast/forecast_job.h"
+#include "unit/forecast/measured_peak.h"
 
 namespace titan::forecast {
 namespace {
 
 using config::ActivationCheckpointMode;
-
-class NoMonitor : public protocols::MemoryMonitor {
- public:
-  protocols::MemoryPeak peak() override { return {}; }
-  void reset_peak() override {}
-};
-
-/// Peak of the tensors' bytes on one rank while it trains, once the first step is behind it.
-std::int64_t measured_peak(config::JobConfig config, comm::RankContext context,
-                           const tools::StopSignals& stop_signals) {
-  const titan::test::TemporaryFolder folder;
-  config.job.dump_folder = folder.path();
-  context.generator = at::make_generator<at::CPUGeneratorImpl>(1);
-  const auto tracker = std::make_shared<MemoryTracker>();
-  const TrackingScope tracking(tracker, Memory::kReal);
-  NoMonitor monitor;
-  tools::StartupTimes startup_times;
-  config.training.steps = 1;
-  trainer::Trainer trainer(config, {context, {}, monitor, startup_times});
-  trainer.train(stop_signals);
-  tracker->reset_peak();
-  config.training.steps = 2;
-  trainer.train(stop_signals);
-  return tracker->peak().total();
-}
 
 struct Job {
   std::int64_t ranks;
@@ -58,19 +28,6 @@ struct Job {
   config::RotateMethod rotation = config::RotateMethod::kAllGather;
   bool early_step = false;
 };
-
-/// Of rank 0.
-std::int64_t measured_on_ranks(const config::JobConfig& config, std::int64_t ranks) {
-  std::int64_t measured = 0;
-  const tools::StopSignals stop_signals;
-  if (ranks == 1) return measured_peak(config, {}, stop_signals);
-  titan::test::on_local_ranks(
-      config.parallelism.degrees(), ranks, [&](const comm::RankContext& context) {
-        const std::int64_t peak = measured_peak(config, context, stop_signals);
-        if (context.rank == 0) measured = peak;
-      });
-  return measured;
-}
 
 class ForecastAndMeasurement : public testing::TestWithParam<Job> {};
 
@@ -87,7 +44,7 @@ TEST_P(ForecastAndMeasurement, DifferByLessThanATenth) {
   config.training.local_batch_size = job.batch;
   config.training.mixed_precision_param = job.compute;
   config.activation_checkpoint.mode = job.mode;
-  const std::int64_t measured = measured_on_ranks(config, job.ranks);
+  const std::int64_t measured = test::measured_on_ranks(config, job.ranks);
   const MemoryFigures forecast = make_forecast(config, job.ranks, false).memory.front();
   RecordProperty("forecast", std::to_string(forecast.peak));
   RecordProperty("measured", std::to_string(measured));
@@ -117,7 +74,7 @@ TEST_P(PipelineForecastAndMeasurement, DifferByLessThanATenthOnEveryRank) {
   std::vector<std::int64_t> measured(static_cast<std::size_t>(job.degrees.pp));
   const tools::StopSignals stop_signals;
   titan::test::on_local_ranks(job.degrees, job.ranks, [&](const comm::RankContext& context) {
-    const std::int64_t peak = measured_peak(config, context, stop_signals);
+    const std::int64_t peak = test::measured_peak(config, context, stop_signals);
     const std::vector<std::int64_t> pipeline = context.dims.ranks(mesh::MeshDim::kPp, 0);
     const auto place = std::ranges::find(pipeline, context.rank) - pipeline.begin();
     if (place < job.degrees.pp) measured[static_cast<std::size_t>(place)] = peak;
@@ -209,7 +166,7 @@ TEST(ContextParallelMemory, TwoRanksNeedLittleMoreThanHalfForALongText) {
       config.training.mixed_precision_param = kFloat32;
       config.parallelism.context_parallel_degree = ranks;
       config.parallelism.context_parallel_rotate_method = rotation;
-      const std::int64_t measured = measured_on_ranks(config, ranks);
+      const std::int64_t measured = test::measured_on_ranks(config, ranks);
       const std::int64_t forecast = make_forecast(config, ranks, false).memory.front().peak;
       RecordProperty(concat("measured_", ranks), std::to_string(measured));
       EXPECT_NEAR(static_cast<double>(forecast) / static_cast<double>(measured), 1.0, 0.1)

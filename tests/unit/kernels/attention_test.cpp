@@ -19,6 +19,8 @@
 #include <cmath>
 #include <limits>
 
+#include "titan/kernels/products.h"
+
 namespace titan::kernels {
 namespace {
 
@@ -99,8 +101,15 @@ Results run(const Call& call) {
 constexpr double kFp32 = 3e-6;
 constexpr double kBf16 = 1e-2;  // results are rounded to 8 bits
 
-TEST(Attention, IsTheDefinitionForAllShapes) {
-  const std::vector<Case> cases = {
+/// What bf16 is multiplied by: fp32, and the processor's own unit where it has one.
+std::vector<Products> products_for_bf16() {
+  std::vector<Products> all = {Products::kBlas};
+  if (can_multiply(Products::kSplit)) all.push_back(Products::kSplit);
+  return all;
+}
+
+std::vector<Case> all_shapes() {
+  return {
       {.queries = 1, .keys = 1},
       {.queries = 200, .keys = 200},
       {.rows = 2,
@@ -117,6 +126,10 @@ TEST(Attention, IsTheDefinitionForAllShapes) {
       {.queries = 40, .keys = 40, .dim = 256, .value_dim = 256},
       {.queries = 40, .keys = 40, .dim = 80, .value_dim = 96},
   };
+}
+
+TEST(Attention, IsTheDefinitionForAllShapes) {
+  const std::vector<Case> cases = all_shapes();
   for (std::size_t i = 0; i < cases.size(); ++i) {
     SCOPED_TRACE(i);
     const Call call(cases[i]);
@@ -125,25 +138,39 @@ TEST(Attention, IsTheDefinitionForAllShapes) {
 }
 
 TEST(Attention, TakesBfloat16) {
-  const Call call(
-      {.rows = 2, .queries = 100, .keys = 100, .dim = 64, .value_dim = 64, .type = at::kBFloat16});
-  const Results results = run(call);
-  EXPECT_EQ(results.output.scalar_type(), at::kBFloat16);
-  EXPECT_EQ(results.dq.scalar_type(), at::kBFloat16);
-  expect_close(results, by_definition(call), kBf16);
+  for (const Products products : products_for_bf16()) {
+    const ProductsScope scope(products);
+    std::vector<Case> cases = all_shapes();
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      SCOPED_TRACE(i);
+      cases[i].type = at::kBFloat16;
+      const Call call(cases[i]);
+      const Results results = run(call);
+      EXPECT_EQ(results.output.scalar_type(), at::kBFloat16);
+      EXPECT_EQ(results.dq.scalar_type(), at::kBFloat16);
+      expect_close(results, by_definition(call), kBf16);
+    }
+  }
 }
 
 /// Documents of 70, 1 and 129 tokens in one row, one document in the other.
 TEST(Attention, SeesNothingBeyondAMask) {
-  Call call(
-      {.rows = 2, .heads = 4, .key_heads = 1, .queries = 200, .keys = 200, .is_causal = false});
-  const Tensor place = at::arange(200);
-  const Tensor document = (place >= 70).to(at::kLong) + (place >= 71).to(at::kLong);
-  const Tensor both = at::stack({document, at::zeros_like(document)});
-  call.options.allowed = (both.unsqueeze(1) == both.unsqueeze(2))
-                             .logical_and((place.unsqueeze(1) >= place.unsqueeze(0)))
-                             .unsqueeze(1);
-  expect_close(run(call), by_definition(call), kFp32);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Call call({.rows = 2,
+               .heads = 4,
+               .key_heads = 1,
+               .queries = 200,
+               .keys = 200,
+               .is_causal = false,
+               .type = type});
+    const Tensor place = at::arange(200);
+    const Tensor document = (place >= 70).to(at::kLong) + (place >= 71).to(at::kLong);
+    const Tensor both = at::stack({document, at::zeros_like(document)});
+    call.options.allowed = (both.unsqueeze(1) == both.unsqueeze(2))
+                               .logical_and((place.unsqueeze(1) >= place.unsqueeze(0)))
+                               .unsqueeze(1);
+    expect_close(run(call), by_definition(call), type == at::kFloat ? kFp32 : kBf16);
+  }
 }
 
 TEST(Attention, AWindowIsAMaskBesideCausality) {
@@ -154,17 +181,20 @@ TEST(Attention, AWindowIsAMaskBesideCausality) {
 }
 
 TEST(Attention, AQueryThatSeesNothingIsZero) {
-  Call call({.queries = 70, .keys = 50, .is_causal = false});
-  call.options.allowed = at::ones({1, 1, 70, 50}, at::kBool);
-  call.options.allowed->select(2, 66).fill_(false);
-  call.lse_gradient.select(2, 66).zero_();
-  const AttentionResult result = attention(call.q, call.k, call.v, call.options);
-  EXPECT_EQ(result.output.select(1, 66).abs().max().item<float>(), 0);
-  EXPECT_EQ(result.lse.select(2, 66).max().item<float>(), -std::numeric_limits<float>::infinity());
-  (result.output * call.gradient).sum().backward();
-  EXPECT_EQ(call.q.grad().select(2, 66).abs().max().item<float>(), 0);
-  EXPECT_TRUE(call.k.grad().isfinite().all().item<bool>());
-  EXPECT_TRUE(call.v.grad().isfinite().all().item<bool>());
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Call call({.queries = 70, .keys = 50, .is_causal = false, .type = type});
+    call.options.allowed = at::ones({1, 1, 70, 50}, at::kBool);
+    call.options.allowed->select(2, 66).fill_(false);
+    call.lse_gradient.select(2, 66).zero_();
+    const AttentionResult result = attention(call.q, call.k, call.v, call.options);
+    EXPECT_EQ(result.output.select(1, 66).abs().max().item<float>(), 0);
+    EXPECT_EQ(result.lse.select(2, 66).max().item<float>(),
+              -std::numeric_limits<float>::infinity());
+    (result.output * call.gradient).sum().backward();
+    EXPECT_EQ(call.q.grad().select(2, 66).abs().max().item<float>(), 0);
+    EXPECT_TRUE(call.k.grad().isfinite().all().item<bool>());
+    EXPECT_TRUE(call.v.grad().isfinite().all().item<bool>());
+  }
 }
 
 /// As in a ring: keys in two parts, one behind the other.
@@ -227,27 +257,32 @@ TEST(Attention, ASinkIsMadeOfTheLogSumExp) {
 }
 
 TEST(Attention, HasTheSameBitsForAnyNumberOfThreads) {
-  const Call call({.rows = 2, .heads = 4, .key_heads = 2, .queries = 150, .keys = 150});
-  const int threads = at::get_num_threads();
-  std::vector<Results> results;
-  for (const int count : {1, 3}) {
-    at::set_num_threads(count);
-    for (const Tensor& x : {call.q, call.k, call.v}) x.mutable_grad().reset();
-    results.push_back(run(call));
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Call call(
+        {.rows = 2, .heads = 4, .key_heads = 2, .queries = 150, .keys = 150, .type = type});
+    const int threads = at::get_num_threads();
+    std::vector<Results> results;
+    for (const int count : {1, 3}) {
+      at::set_num_threads(count);
+      for (const Tensor& x : {call.q, call.k, call.v}) x.mutable_grad().reset();
+      results.push_back(run(call));
+    }
+    at::set_num_threads(threads);
+    EXPECT_TRUE(results[0].output.equal(results[1].output));
+    EXPECT_TRUE(results[0].dq.equal(results[1].dq));
+    EXPECT_TRUE(results[0].dk.equal(results[1].dk));
+    EXPECT_TRUE(results[0].dv.equal(results[1].dv));
   }
-  at::set_num_threads(threads);
-  EXPECT_TRUE(results[0].output.equal(results[1].output));
-  EXPECT_TRUE(results[0].dq.equal(results[1].dq));
-  EXPECT_TRUE(results[0].dk.equal(results[1].dk));
-  EXPECT_TRUE(results[0].dv.equal(results[1].dv));
 }
 
 TEST(Attention, ShowsWhatIsNoNumber) {
-  const Call call({.queries = 100, .keys = 100});
-  call.k.detach().select(2, 60).fill_(std::numeric_limits<float>::quiet_NaN());
-  const AttentionResult result = attention(call.q, call.k, call.v, call.options);
-  EXPECT_TRUE(result.output.select(1, 59).isfinite().all().item<bool>());
-  EXPECT_TRUE(result.output.select(1, 60).isnan().all().item<bool>());
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Call call({.queries = 100, .keys = 100, .type = type});
+    call.k.detach().select(2, 60).fill_(std::numeric_limits<float>::quiet_NaN());
+    const AttentionResult result = attention(call.q, call.k, call.v, call.options);
+    EXPECT_TRUE(result.output.select(1, 59).isfinite().all().item<bool>());
+    EXPECT_TRUE(result.output.select(1, 60).isnan().all().item<bool>());
+  }
 }
 
 }  // namespace

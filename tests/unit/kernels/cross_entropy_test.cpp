@@ -8,11 +8,15 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <c10/core/Allocator.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <barrier>
 #include <limits>
+#include <memory>
 #include <thread>
 
 namespace titan::kernels {
@@ -113,6 +117,60 @@ TEST(LinearCrossEntropy, ShowsWhatIsNoNumber) {
   const Case c;
   c.hidden[1][3][5] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(run(c, {}).loss.isnan().item<bool>());
+}
+
+/// The most bytes of tensors at a time, beyond those there were.
+class CountedMemory : public c10::Allocator {
+ public:
+  CountedMemory() : below_(c10::GetAllocator(c10::kCPU)) {
+    c10::SetAllocator(c10::kCPU, this, /*priority=*/1);
+  }
+  ~CountedMemory() override { c10::SetAllocator(c10::kCPU, below_, /*priority=*/1); }
+  CountedMemory(const CountedMemory&) = delete;
+  CountedMemory& operator=(const CountedMemory&) = delete;
+
+  c10::DataPtr allocate(std::size_t bytes) override {
+    auto* block = new Block{below_->allocate(bytes), bytes};
+    held_ += bytes;
+    most_ = std::max(most_, held_.load());
+    return {block->data.get(), block, &give_back, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  void copy_data(void* to, const void* from, std::size_t count) const override {
+    default_copy_data(to, from, count);
+  }
+  std::size_t most() const { return most_; }
+
+ private:
+  struct Block {
+    c10::DataPtr data;
+    std::size_t bytes;
+  };
+  static void give_back(void* context) {
+    const std::unique_ptr<Block> block(static_cast<Block*>(context));
+    held_ -= block->bytes;
+  }
+
+  static inline std::atomic<std::size_t> held_ = 0;  // blocks may outlive the count
+  c10::Allocator* below_;
+  std::size_t most_ = 0;
+};
+
+/// Beside the gradients, which any loss has, a vocabulary of 128 k costs at most a quarter of its whole
+/// logits.
+TEST(LinearCrossEntropy, NeedsAQuarterOfWholeLogitsMemory) {
+  constexpr std::int64_t kRows = 2048;
+  constexpr std::int64_t kVocabulary = 131072;
+  at::manual_seed(1);
+  const Tensor hidden = at::randn({kRows, 8}).set_requires_grad(true);
+  const Tensor weight = at::randn({kVocabulary, 8}).set_requires_grad(true);
+  const Tensor labels = at::randint(0, kVocabulary, {kRows});
+  CountedMemory memory;
+  linear_cross_entropy(hidden, weight, labels).backward();
+  const std::size_t gradients = hidden.nbytes() + weight.nbytes();
+  const std::size_t logits = kRows * kVocabulary * sizeof(float);
+  EXPECT_GT(memory.most(), gradients);
+  EXPECT_LT(memory.most() - gradients, logits / 4);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <limits>
+#include <tuple>
 
 #include "titan/kernels/products.h"
 
@@ -83,6 +84,48 @@ TEST_F(Layers, Swiglu) {
   }
 }
 
+/// Computed in fp32 of numbers in bf16: the result is the exact one, rounded, whose error is at most 2^-8 of itself.
+void expect_rounded(const Tensors& results, const Tensors& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(i);
+    EXPECT_EQ(results[i].scalar_type(), at::kBFloat16);
+    const Tensor error = (results[i].to(at::kDouble) - expected[i]).abs();
+    EXPECT_LE((error - expected[i].abs() * 0.00391).max().item<double>(), 1e-5);
+  }
+}
+
+TEST_F(Layers, SwigluAndRotateOfBfloat16) {
+  const auto halves = [](const Tensors& x) {
+    Tensors result;
+    for (const Tensor& one : x) result.push_back(one.to(at::kBFloat16));
+    return result;
+  };
+  const auto doubles = [](const Tensors& x) {
+    Tensors result;
+    for (const Tensor& one : x) result.push_back(one.to(at::kDouble));
+    return result;
+  };
+  for (const std::int64_t dim : {64, 33}) {
+    const Tensors inputs = halves({4 * at::randn({5, dim}), at::randn({5, dim})});
+    const Tensor gradient = at::randn({5, dim}).to(at::kBFloat16);
+    const auto fast = [](const Tensors& x) { return swiglu(x[0], x[1]); };
+    const auto reference = [](const Tensors& x) { return at::silu(x[0]) * x[1]; };
+    expect_rounded(differentiate(fast, inputs, gradient),
+                   differentiate(reference, doubles(inputs), gradient));
+  }
+  const Tensor angle = at::randn({1, 21, 1, 12});
+  const Tensor table = at::polar(at::ones_like(angle), angle);
+  const Tensors inputs = halves({at::randn({2, 21, 3, 24})});
+  const Tensor gradient = at::randn({2, 21, 3, 24}).to(at::kBFloat16);
+  const auto reference = [&](const Tensors& x) {
+    const Tensor pairs = at::view_as_complex(x[0].reshape({2, 21, 3, 12, 2}));
+    return at::view_as_real(pairs * table.to(at::kComplexDouble)).flatten(3);
+  };
+  expect_rounded(
+      differentiate([&](const Tensors& x) { return rotate(x[0], table); }, inputs, gradient),
+      differentiate(reference, doubles(inputs), gradient));
+}
+
 TEST_F(Layers, SwigluShowsWhatIsNoNumber) {
   const Tensor a = at::randn({1, 37});
   a[0][5] = std::numeric_limits<float>::quiet_NaN();
@@ -114,12 +157,56 @@ TEST_F(Layers, RotateTakesViews) {
       rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
 }
 
+void expect_linear(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
+  expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
+              [](const Tensors& x) { return at::linear(x[0], x[1]); },
+              {at::randn({2, rows, inner}), at::randn({columns, inner})},
+              at::randn({2, rows, columns}));
+}
+
 TEST_F(Layers, LinearWithEitherLibrary) {
   for (const Products library : {Products::kBlas, Products::kOneDnn}) {
     const ProductsScope scope(library);
-    expect_like([](const Tensors& x) { return kernels::linear(x[0], x[1]); },
-                [](const Tensors& x) { return at::linear(x[0], x[1]); },
-                {at::randn({2, 30, 64}), at::randn({50, 64})}, at::randn({2, 30, 50}));
+    expect_linear(30, 64, 50);
+  }
+}
+
+/// Less and more than a tile, less and more than is packed at a time.
+TEST_F(Layers, LinearInSplitNumbers) {
+  if (!can_multiply(Products::kSplit)) GTEST_SKIP() << "this processor has no unit for it";
+  const ProductsScope scope(Products::kSplit);
+  for (const auto& [rows, inner, columns] :
+       {std::tuple{20, 32, 33}, {30, 64, 50}, {33, 100, 600}, {70, 2000, 45}, {300, 40, 64}}) {
+    SCOPED_TRACE(inner);
+    expect_linear(rows, inner, columns);
+  }
+}
+
+/// Each sum in fp32 errs by some parts of 2^-24 of its terms' sizes: no library is to do worse, for numbers of any size.
+TEST_F(Layers, ProductsErrAsThoseInFp32) {
+  const Tensor x = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
+  const Tensor weight = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
+  const Tensor expected = at::linear(x.to(at::kDouble), weight.to(at::kDouble));
+  const Tensor sizes = at::linear(x.abs().to(at::kDouble), weight.abs().to(at::kDouble));
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const Tensor errors = (kernels::linear(x, weight).to(at::kDouble) - expected).abs() / sizes;
+    EXPECT_LT(errors.max().item<double>(), 1e-6);
+  }
+}
+
+TEST_F(Layers, ProductsShowWhatIsNoNumber) {
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const Tensor x = at::randn({40, 64});
+    x[7][3] = std::numeric_limits<float>::infinity();
+    x[39][63] = std::numeric_limits<float>::quiet_NaN();
+    const Tensor broken = kernels::linear(x, at::randn({33, 64})).isfinite().logical_not();
+    EXPECT_EQ(broken.sum().item<std::int64_t>(), 2 * 33);
+    EXPECT_TRUE(broken[7].all().item<bool>());
+    EXPECT_TRUE(broken[39].all().item<bool>());
   }
 }
 

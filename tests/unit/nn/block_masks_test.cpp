@@ -1,6 +1,7 @@
 #include "titan/nn/block_masks.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
@@ -75,6 +76,25 @@ TEST(BlockMasks, NewTokensSeeWhatTheCacheHoldsOfTheirBlock) {
       EXPECT_EQ(sees(mask, 0, query, key), key <= query + 7 && key / 4 == (query + 7) / 4);
     }
   }
+}
+
+/// Two ranks have 12 tokens in blocks of 4, this one 3, 4, 5 and 6, 7, 8.
+TEST(BlockMasks, APartOfATextIsConfinedByTheTokensThatItHas) {
+  const auto sequence = std::make_shared<SequenceInfo>();
+  sequence->positions = at::arange(3, 9);
+  sequence->key_positions = at::cat({at::arange(0, 3), at::arange(9, 12), sequence->positions});
+  BlockMasks masks(4);
+  const at::Tensor mask = allowed(masks.confine(sequence, 2, 6, 6, at::kCPU));
+  ASSERT_EQ(mask.sizes().vec(), (std::vector<std::int64_t>{1, 1, 6, 12}));
+  for (std::int64_t query = 0; query < 6; ++query) {
+    for (std::int64_t key = 0; key < 12; ++key) {
+      const std::int64_t of_query = query + 3;
+      const std::int64_t of_key = sequence->key_positions[key].item<std::int64_t>();
+      EXPECT_EQ(sees(mask, 0, query, key), of_key <= of_query && of_key / 4 == of_query / 4);
+    }
+  }
+  BlockMasks wide(12);
+  EXPECT_EQ(wide.confine(sequence, 2, 6, 6, at::kCPU), sequence);
 }
 
 TEST(BlockMasks, OneBlockChangesNothing) {

@@ -30,6 +30,7 @@ using config::LoadBalancer;
 using config::RotateMethod;
 
 constexpr std::int64_t kLength = 48;
+constexpr std::int64_t kWidth = 8;
 
 struct Case {
   std::int64_t ranks = 2;
@@ -39,6 +40,8 @@ struct Case {
   std::int64_t rows = 2;
   std::int64_t heads = 4;
   std::int64_t key_heads = 2;
+  std::int64_t value_width = kWidth;
+  std::optional<double> scale = std::nullopt;
 };
 
 config::Parallelism options_of(const Case& test) {
@@ -55,7 +58,8 @@ mesh::Degrees degrees_of(const Case& test) { return {.dp_shard = 1, .cp = test.r
 /// A layer that holds what context parallelism is attached to.
 class Block : public nn::Module {
  public:
-  Block() : attention_(add_child("attention", std::make_unique<nn::InnerAttention>())) {}
+  explicit Block(std::optional<double> scale = std::nullopt)
+      : attention_(add_child("attention", std::make_unique<nn::InnerAttention>(scale))) {}
 
  protected:
   nn::Tensors forward(const nn::Inputs& inputs) override { return (*attention_)(inputs); }
@@ -64,15 +68,15 @@ class Block : public nn::Module {
   nn::InnerAttention* attention_;
 };
 
-at::Tensor numbers(const Case& test, std::int64_t heads, std::uint64_t seed) {
-  return at::randn({test.rows, heads, kLength, 8}, at::make_generator<at::CPUGeneratorImpl>(seed),
-                   at::kDouble);
+at::Tensor numbers(const Case& test, std::int64_t heads, std::int64_t width, std::uint64_t seed) {
+  return at::randn({test.rows, heads, kLength, width},
+                   at::make_generator<at::CPUGeneratorImpl>(seed), at::kDouble);
 }
 
 /// Query, key, value.
 nn::Tensors inputs_of(const Case& test) {
-  return {numbers(test, test.heads, 1), numbers(test, test.key_heads, 2),
-          numbers(test, test.key_heads, 3)};
+  return {numbers(test, test.heads, kWidth, 1), numbers(test, test.key_heads, kWidth, 2),
+          numbers(test, test.key_heads, test.value_width, 3)};
 }
 
 /// What is seen of everything: bool `[B, 1, S, S]`.
@@ -96,7 +100,7 @@ nn::Tensors with_gradients(const std::function<at::Tensor(const nn::Tensors&)>& 
 }
 
 at::Tensor gradient_of_output(const Case& test) {
-  return numbers(test, test.heads, 4).transpose(1, 2).contiguous();
+  return numbers(test, test.heads, test.value_width, 4).transpose(1, 2).contiguous();
 }
 
 /// By the definition.
@@ -105,7 +109,8 @@ nn::Tensors plain(const Case& test) {
     const std::int64_t sharing = test.heads / test.key_heads;
     const at::Tensor key = in[1].repeat_interleave(sharing, 1);
     const at::Tensor value = in[2].repeat_interleave(sharing, 1);
-    const at::Tensor scores = at::matmul(in[0], key.transpose(2, 3)) / std::sqrt(8.0);
+    const double scale = test.scale.value_or(1 / std::sqrt(static_cast<double>(kWidth)));
+    const at::Tensor scores = at::matmul(in[0], key.transpose(2, 3)) * scale;
     const at::Tensor seen = scores.masked_fill(allowed_of(test).logical_not(),
                                                -std::numeric_limits<double>::infinity());
     return at::matmul(at::softmax(seen, -1), value).transpose(1, 2);
@@ -118,10 +123,9 @@ nn::Tensors of_rank(const Case& test, const comm::RankContext& context,
                     at::ScalarType type = at::kDouble) {
   const config::Parallelism options = options_of(test);
   const TextCut cut = text_cut(context, options);
-  Block block;
+  Block block(test.scale);
   apply_context_parallel(block, "attention", context, options);
-  const auto sequence = std::make_shared<nn::SequenceInfo>();
-  sequence->is_part = true;
+  const auto sequence = cut.sequence(kLength, at::kCPU);
   if (test.documents) {
     sequence->mask = nn::AllowedMask{cut.in_rank_order(cut.part_of(allowed_of(test), 2), 3)};
   }
@@ -177,6 +181,15 @@ std::vector<Case> all_cases() {
     }
   }
   result.push_back({.rows = 1, .heads = 3, .key_heads = 3});
+  for (const RotateMethod rotation : {RotateMethod::kAllGather, RotateMethod::kAllToAll}) {
+    for (const bool documents : {false, true}) {
+      result.push_back({.ranks = 3,
+                        .rotation = rotation,
+                        .documents = documents,
+                        .value_width = 5,
+                        .scale = 0.6});
+    }
+  }
   return result;
 }
 
@@ -187,7 +200,8 @@ INSTANTIATE_TEST_SUITE_P(Layouts, ContextParallel, ::testing::ValuesIn(all_cases
                                c.ranks, c.head_tail ? "_head_tail" : "_in_turn",
                                c.rotation == RotateMethod::kAllGather ? "_allgather" : "_alltoall",
                                c.documents ? "_documents" : "",
-                               c.heads == c.key_heads ? "_ungrouped" : "");
+                               c.heads == c.key_heads ? "_ungrouped" : "",
+                               c.value_width != kWidth ? "_narrow_values" : "");
                          });
 
 TEST(ContextParallelTypes, HalfTypesAreMergedInSinglePrecision) {
@@ -261,6 +275,16 @@ TEST(TextCuts, PiecesAreThoseOfTheReference) {
   const at::Tensor ordered = cut.in_rank_order(text, 1);
   EXPECT_TRUE(ordered.narrow(1, 4, 4).equal(cut.part_of(text, 1)));
   EXPECT_EQ(ordered.sum().item<std::int64_t>(), 66);
+}
+
+TEST(TextCuts, ASequenceSaysWhichTokensItHasAndWhichTheOthersHave) {
+  EXPECT_FALSE(TextCut().sequence(12, at::kCPU)->is_part());
+  const TextCut cut{3, 1, true};
+  const auto sequence = cut.sequence(12, at::kCPU);
+  ASSERT_TRUE(sequence->is_part());
+  const at::Tensor text = at::arange(12, at::kLong);
+  EXPECT_TRUE(sequence->positions.equal(cut.part_of(text, 0)));
+  EXPECT_TRUE(sequence->key_positions.equal(cut.in_rank_order(text, 0)));
 }
 
 }  // namespace

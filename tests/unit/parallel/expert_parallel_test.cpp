@@ -1,4 +1,4 @@
-// What expert parallelism sends, and that sizes are exchanged once.
+// What expert parallelism sends, and when: sizes are exchanged once, and the shared experts compute while rows travel.
 #include "titan/parallel/expert_parallel.h"
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "support/local_ranks.h"
+#include "titan/autograd/backward_hooks.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/moe/moe.h"
 #include "titan/parallel/activation_checkpoint.h"
@@ -21,16 +22,21 @@ namespace {
 using config::ActivationCheckpointMode;
 using Counts = std::map<std::string, int>;
 
-struct Counter : comm::CollectiveObserver {
+/// What one rank was seen doing, in order.
+using Seen = std::vector<std::string>;
+
+struct Observer : comm::CollectiveObserver {
   std::uint64_t started(const comm::CollectiveCall& call) override {
     ++counts[std::string(call.operation)];
+    seen.push_back("begin");
     return 0;
   }
-  void finished(std::uint64_t) override {}
+  void finished(std::uint64_t) override { seen.push_back("end"); }
   std::string explain(std::uint64_t, const comm::CollectiveCall&, std::string_view error) override {
     return std::string(error);
   }
   Counts counts;
+  Seen seen;
 };
 
 class OneMixture : public nn::Module {
@@ -53,6 +59,8 @@ class OneMixture : public nn::Module {
 struct Result {
   Counts forward;
   Counts both;  // forward and backward
+  Seen seen_forward;
+  Seen seen_backward;
   std::map<std::string, at::Tensor> gradients;
 };
 
@@ -61,14 +69,14 @@ Result run(ActivationCheckpointMode mode, double budget = 0) {
   comm::LocalWorld world(kRanks);
   std::vector<Result> results(kRanks);
   test::on_rank_threads(world, kRanks, [&](std::int64_t rank) {
-    Counter counter;
+    Observer observer;
     const auto backend = world.backend(rank);
     comm::RankContext context;
     context.rank = rank;
     context.world_size = kRanks;
     context.dims = mesh::ParallelDims({.dp_shard = 2, .ep = 2}, kRanks);
     context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
-                                                    std::chrono::seconds(60), &counter);
+                                                    std::chrono::seconds(60), &observer);
     OneMixture model;
     apply_expert_parallel(model, "moe", context);
     config::ActivationCheckpoint config;
@@ -82,17 +90,29 @@ Result run(ActivationCheckpointMode mode, double budget = 0) {
       const c10::NoGradGuard no_grad;
       model.moe().init_weights(0.3, at::make_generator<at::CPUGeneratorImpl>(5), std::nullopt);
     }
+    nn::Module& shared = model.moe().submodule("shared_experts");
+    shared.wrap_forward([&](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
+      observer.seen.push_back("shared experts");
+      return forward(inputs);
+    });
+    for (const auto& [name, parameter] : shared.named_parameters()) {
+      autograd::after_gradient(parameter->tensor,
+                               [&, name] { observer.seen.push_back("gradient of " + name); });
+    }
     const at::Tensor x =
         at::randn({1, 5, 8},
                   at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(rank)),
                   at::TensorOptions())
             .set_requires_grad(true);
     Result& result = results[static_cast<std::size_t>(rank)];
-    counter.counts.clear();
+    observer.counts.clear();
+    observer.seen.clear();
     const at::Tensor y = model.call(x);
-    result.forward = counter.counts;
+    result.forward = observer.counts;
+    result.seen_forward = std::exchange(observer.seen, {});
     (y * y).sum().backward();
-    result.both = counter.counts;
+    result.both = observer.counts;
+    result.seen_backward = observer.seen;
     result.gradients["x"] = x.grad();
     for (const auto& [name, parameter] : model.named_parameters()) {
       result.gradients[name] = full_tensor(parameter->tensor.grad(), *parameter, context).clone();
@@ -130,6 +150,27 @@ TEST(ExpertParallel, CountsTravelOnceWhateverRunsAgain) {
     EXPECT_TRUE(full.gradients.at(name).equal(gradient)) << name;
     EXPECT_TRUE(by_operator.gradients.at(name).equal(gradient)) << name;
   }
+}
+
+TEST(ExpertParallel, SharedExpertsComputeWhileRowsTravel) {
+  const Result plain = run(ActivationCheckpointMode::kNone);
+  const Seen forward = {"begin", "end",  // counts
+                        "begin", "shared experts",
+                        "end",            // rows to their experts
+                        "begin", "end"};  // and back
+  EXPECT_EQ(plain.seen_forward, forward);
+  EXPECT_EQ(plain.seen_backward, (Seen{"begin", "end", "begin", "gradient of w2.weight",
+                                       "gradient of w1.weight", "gradient of w3.weight", "end"}));
+  // Run again, forward sends rows again, or finds them kept.
+  const Result full = run(ActivationCheckpointMode::kFull);
+  EXPECT_EQ(full.seen_forward, forward);
+  Seen again(forward.begin() + 2, forward.end());
+  again.insert(again.end(), plain.seen_backward.begin(), plain.seen_backward.end());
+  EXPECT_EQ(full.seen_backward, again);
+  const Result by_operator = run(ActivationCheckpointMode::kSelective);
+  Seen without_rows = {"shared experts"};
+  without_rows.insert(without_rows.end(), plain.seen_backward.begin(), plain.seen_backward.end());
+  EXPECT_EQ(by_operator.seen_backward, without_rows);
 }
 
 }  // namespace

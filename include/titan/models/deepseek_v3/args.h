@@ -51,6 +51,7 @@ struct DeepSeekV3ModelArgs : public protocols::ModelArgs {
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
   std::vector<std::string> expert_parallel_problems(std::int64_t degree) const override;
+  bool allows_cut_texts() const override { return true; }
 };
 
 /// All flavors by name: debugmodel and its variant with attention within documents, 16B, 236B, 671B, and one sized for CPUs

@@ -9,11 +9,10 @@ namespace titan::models::deepseek_v3 {
 /// Multi-head latent attention: keys and values of all heads are made of one narrow vector per token, and of one key with its
 /// position, which all heads share. Called with {x `[B, S, dim]`, freqs_cis} and the sequence; returns {`[B, S, dim]`}. The number
 /// of heads follows from the projections' sizes, so that they may be sharded from outside. DeepSeek-AI 2024 (V2), 2.1.
-class LatentAttention : public nn::Module {
+class LatentAttention : public nn::AttentionLayer {
  public:
   LatentAttention(const DeepSeekV3ModelArgs& args, at::ScalarType dtype);
-  /// All projections get `std` 0.02, the output projection `output_std`.
-  void init_weights(double output_std, at::Generator generator);
+  void init_weights(double output_std, at::Generator generator) override;
 
  protected:
   nn::Tensors forward(const nn::Inputs& inputs) override;

@@ -1,38 +1,20 @@
 #pragma once
 
 #include "titan/models/llama3/args.h"
-#include "titan/nn/attention.h"
-#include "titan/nn/embedding.h"
-#include "titan/nn/feed_forward.h"
-#include "titan/nn/rms_norm.h"
+#include "titan/protocols/decoder.h"
 
 namespace titan::models::llama3 {
 
-/// x + Attention(norm(x)), then + FeedForward(norm(.)). Called with {x `[B, S, dim]`, freqs_cis} and the
-/// sequence.
-class TransformerBlock : public nn::Module {
+class TransformerBlock : public protocols::DecoderBlock {
  public:
   TransformerBlock(std::int64_t layer_id, const TransformerModelArgs& args, at::ScalarType dtype);
-  void init_weights(at::Generator generator);
-
- protected:
-  nn::Tensors forward(const nn::Inputs& inputs) override;
-
- private:
-  double output_std_;
-  nn::Attention* attention_;
-  nn::FeedForward* feed_forward_;
-  nn::RMSNorm* attention_norm_;
-  nn::RMSNorm* ffn_norm_;
 };
 
-/// Llama 3. Called with {tokens int64 `[B, S]`} and the sequence; returns {logits `[B, S, vocab]`}.
-class Transformer : public protocols::ModelProtocol {
+/// Llama 3.
+class Transformer : public protocols::Decoder {
  public:
   Transformer(const TransformerModelArgs& args, at::ScalarType dtype);
 
-  void init_weights(at::Generator generator, std::optional<at::Device> buffer_device) override;
-  void init_buffers(std::optional<at::Device> buffer_device) override;
   bool attends_within_documents() const override {
     return args_.attn_mask_type == AttentionMaskType::kBlockCausal;
   }
@@ -40,18 +22,10 @@ class Transformer : public protocols::ModelProtocol {
                                   at::DeviceType kernels) const override;
 
  protected:
-  nn::Tensors forward(const nn::Inputs& inputs) override;
+  at::Tensor make_rotations(at::Device device) const override;
 
  private:
-  at::Tensor make_freqs_cis(at::Device device) const;
-
   TransformerModelArgs args_;
-  nn::Embedding* tok_embeddings_;
-  at::Tensor& freqs_cis_;  // complex64 [max_seq_len, head_dim / 2]
-  nn::ModuleList* layers_;
-  std::vector<TransformerBlock*> blocks_;
-  nn::RMSNorm* norm_;
-  nn::Linear* output_;
 };
 
 }  // namespace titan::models::llama3

@@ -61,6 +61,7 @@ struct TransformerModelArgs : public protocols::ModelArgs {
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
   std::vector<std::string> expert_parallel_problems(std::int64_t degree) const override;
+  bool allows_cut_texts() const override { return true; }
 };
 
 /// All flavors by name: debugmodel, 17bx16e, 17bx128e, each also with interleaved attention (_irope), and two sized for CPUs (tiny,

@@ -42,6 +42,7 @@ struct Qwen3ModelArgs : public protocols::ModelArgs {
   std::int64_t vocab_size() const override { return vocabulary; }
   std::vector<std::string> tensor_parallel_problems(std::int64_t degree) const override;
   std::vector<std::string> expert_parallel_problems(std::int64_t degree) const override;
+  bool allows_cut_texts() const override { return true; }
 };
 
 /// All flavors by name: debugmodel, 0.6B, 1.7B, 4B (tied), 8B, 14B, 32B; with experts debugmodel_moe, 30B-A3B, 235B-A22B; and some

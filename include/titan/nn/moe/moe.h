@@ -2,6 +2,7 @@
 
 #include "titan/nn/feed_forward.h"
 #include "titan/nn/moe/args.h"
+#include "titan/nn/moe/dispatcher.h"
 #include "titan/nn/moe/grouped_experts.h"
 #include "titan/nn/moe/router.h"
 
@@ -36,6 +37,7 @@ class MoE : public Module {
   GroupedExperts* experts_;
   TokenChoiceTopKRouter* router_;
   TokenReorderer* reorderer_;
+  TokenDispatcher* dispatcher_;
   FeedForward* shared_experts_;  // null: there are none
   at::Tensor* expert_bias_;      // null without load balancing
   at::Tensor& tokens_per_expert_;

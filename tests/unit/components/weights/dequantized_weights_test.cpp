@@ -27,7 +27,10 @@ class InMemory : public WeightsReader {
       part = part.narrow(d, offsets.at(static_cast<std::size_t>(d)), box.size(d));
     }
     box.copy_(part);
+    numbers_read += box.numel();
   }
+
+  mutable std::int64_t numbers_read = 0;
 
  private:
   std::vector<WeightInfo> infos_;
@@ -68,12 +71,46 @@ TEST(DequantizedWeights, MultipliesBlocksWithTheirScales) {
   EXPECT_TRUE(half.equal(whole.to(at::kBFloat16)));
 }
 
+TEST(DequantizedWeights, ReadsTheScalesOfABoxOnly) {
+  InMemory stored;
+  stored.add("a.weight", at::randn({1280, 640}).to(at::kFloat8_e4m3fn));
+  stored.add("a.weight_scale_inv", at::rand({10, 5}));
+  const auto weights = as_dequantized_weights(stored);
+  const at::Tensor read = at::empty({64, 640});
+  weights->read("a.weight", {200, 0}, read);
+  EXPECT_EQ(stored.numbers_read, 64 * 640 + 2 * 5);
+}
+
+TEST(DequantizedWeights, FloatEightIsFound) {
+  InMemory stored;
+  stored.add("norm.weight", at::randn({7}));
+  EXPECT_EQ(first_in_float8(stored), std::nullopt);
+  stored.add("a.weight", at::randn({3, 3}).to(at::kFloat8_e4m3fn));
+  EXPECT_EQ(first_in_float8(stored), "a.weight");
+}
+
 TEST(DequantizedWeights, ScalesAreThoseOfTheBlocks) {
   InMemory stored;
-  stored.add("a.weight", at::randn({300, 200}).to(at::kFloat8_e4m3fn));
+  const at::Tensor matrix = at::randn({300, 200}).to(at::kFloat8_e4m3fn);
+  stored.add("a.weight", matrix);
   stored.add("a.weight_scale_inv", at::rand({2, 2}));
+  stored.add("b.weight", matrix);
+  stored.add("c.weight_scale_inv", at::rand({3, 2}));
+  stored.add("d.weight", at::randn({300, 200}));
+  stored.add("d.weight_scale_inv", at::rand({3, 2}));
+  stored.add("e.weight", at::randn({4, 300, 200}).to(at::kFloat8_e4m3fn));
+  stored.add("e.weight_scale_inv", at::rand({4, 3, 2}));
+  stored.add("f.weight", matrix);
+  stored.add("f.weight_scale_inv", at::ones({3, 2}, at::kLong));
   const std::string message = test::message_of<RunError>([&] { as_dequantized_weights(stored); });
-  EXPECT_NE(message.find("'a.weight_scale_inv' has sizes [2, 2]"), std::string::npos) << message;
+  for (const char* problem :
+       {"a.weight_scale_inv has sizes [2, 2]: no scales for blocks of 128 x 128 of a matrix [300, "
+        "200]",
+        "b.weight is float8, and there is no b.weight_scale_inv",
+        "c.weight_scale_inv belongs to nothing", "d.weight has scales, but is Float and not float8",
+        "e.weight_scale_inv has sizes [4, 3, 2]", "f.weight_scale_inv is Long"}) {
+    EXPECT_NE(message.find(problem), std::string::npos) << problem << " in " << message;
+  }
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "titan/models/deepseek_v3/model.h"
 #include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/parallel/clip_grad_norm.h"
+#include "titan/parallel/context_parallel.h"
 #include "titan/parallel/layout.h"
 
 namespace titan::models::deepseek_v3 {
@@ -74,9 +75,10 @@ at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& labels,
                                                             context.group(MeshDim::kTp));
 }
 
-/// Forward and backward of this rank's rows; returns its part of the mean loss.
+/// Forward and backward of this rank's part of its rows; returns its part of the mean loss.
 double step(Transformer& model, parallel::Sharding& sharding, const Job& job,
             const comm::RankContext& context) {
+  const parallel::TextCut cut = parallel::text_cut(context, {});
   const std::int64_t data_rank = context.dims.coordinate(MeshDim::kBatch, context.rank);
   const std::int64_t rows = kRows / context.dims.size(MeshDim::kBatch) / job.microbatches;
   double total = 0;
@@ -84,9 +86,12 @@ double step(Transformer& model, parallel::Sharding& sharding, const Job& job,
     const std::int64_t first = (data_rank * job.microbatches + m) * rows;
     sharding.set_requires_gradient_sync(m + 1 == job.microbatches ||
                                         sharding.sums_every_microbatch());
-    const at::Tensor logits = model.call(tokens(1).narrow(0, first, rows));
-    const at::Tensor loss = loss_of(logits, tokens(2).narrow(0, first, rows), context) /
-                            static_cast<double>(kRows * kLength);
+    const auto part_of_rows = [&](const at::Tensor& all) {
+      return cut.part_of(all.narrow(0, first, rows), 1);
+    };
+    const at::Tensor logits = model.call(part_of_rows(tokens(1)), cut.sequence(kLength, at::kCPU));
+    const at::Tensor loss =
+        loss_of(logits, part_of_rows(tokens(2)), context) / static_cast<double>(kRows * kLength);
     loss.backward();
     total += loss.item<double>();
   }
@@ -208,6 +213,21 @@ INSTANTIATE_TEST_SUITE_P(
                       Job{"fsdp2_tp2_ep4_etp1", {.dp_shard = 2, .tp = 2, .ep = 4}, 4},
                       Job{"fsdp2_tp2_ep2_etp2", {.dp_shard = 2, .tp = 2, .ep = 2, .etp = 2}, 4},
                       Job{"hsdp2x2_ep2", {.dp_replicate = 2, .dp_shard = 2, .ep = 2}, 4}),
+    [](const auto& test) { return test.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Context, DeepSeekLayouts,
+    ::testing::Values(Job{"cp2", {.dp_shard = 1, .cp = 2}, 2},
+                      Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
+                      Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
+                      Job{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
+                      Job{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
+                      Job{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
+                      Job{"fsdp2_cp2_ep4", {.dp_shard = 2, .cp = 2, .ep = 4}, 4},
+                      Job{.name = "by_operator_fsdp2_cp2_ep2",
+                          .degrees = {.dp_shard = 2, .cp = 2, .ep = 2},
+                          .ranks = 4,
+                          .ac = kSelective}),
     [](const auto& test) { return test.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,6 +1,5 @@
 // A step of a small Llama on every layout: loss, gradients and weights are those of one rank.
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/randint.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -84,15 +83,6 @@ at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& labels, const Job
                                                             context.group(MeshDim::kTp));
 }
 
-/// What this rank has of texts.
-nn::SharedSequence sequence_of(const parallel::TextCut& cut, std::int64_t length) {
-  if (!cut.is_cut()) return nullptr;
-  const auto sequence = std::make_shared<nn::SequenceInfo>();
-  sequence->is_part = true;
-  sequence->positions = cut.part_of(at::arange(length, at::kLong), 0);
-  return sequence;
-}
-
 /// Forward and backward of this rank's part of its rows; returns its part of the mean loss.
 double step(Transformer& model, parallel::Sharding& sharding, const Job& job,
             const comm::RankContext& context, const config::JobConfig& config) {
@@ -109,7 +99,7 @@ double step(Transformer& model, parallel::Sharding& sharding, const Job& job,
       return cut.part_of(all.narrow(0, first, rows), 1);
     };
     const at::Tensor logits =
-        model.call(part_of_rows(tokens(job, 1)), sequence_of(cut, job.length));
+        model.call(part_of_rows(tokens(job, 1)), cut.sequence(job.length, at::kCPU));
     const at::Tensor loss = loss_of(logits, part_of_rows(tokens(job, 2)), job, context, config) /
                             static_cast<double>(job.rows * job.length);
     loss.backward();

@@ -84,19 +84,34 @@ INSTANTIATE_TEST_SUITE_P(
                                                    .ac = ActivationCheckpointMode::kSelective})),
     name_of);
 
+INSTANTIATE_TEST_SUITE_P(
+    Qwen3Context, Layouts,
+    ::testing::Combine(::testing::Values(Kind::kDense, Kind::kTied, Kind::kExperts),
+                       ::testing::Values(LayoutJob{"cp2", {.dp_shard = 1, .cp = 2}, 2},
+                                         LayoutJob{.name = "cp3_in_turn",
+                                                   .degrees = {.dp_shard = 1, .cp = 3},
+                                                   .ranks = 3,
+                                                   .head_tail = false},
+                                         LayoutJob{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
+                                         LayoutJob{
+                                             "tp3_cp2", {.dp_shard = 1, .cp = 2, .tp = 3}, 6})),
+    name_of);
+
 /// Twelve experts, of which two are chosen.
 INSTANTIATE_TEST_SUITE_P(
     Qwen3Experts, Layouts,
-    ::testing::Combine(::testing::Values(Kind::kExperts),
-                       ::testing::Values(LayoutJob{"fsdp2_ep2", {.dp_shard = 2, .ep = 2}, 2},
-                                         LayoutJob{"fsdp4_ep2", {.dp_shard = 4, .ep = 2}, 4},
-                                         LayoutJob{"fsdp4_ep4", {.dp_shard = 4, .ep = 4}, 4},
-                                         LayoutJob{
-                                             "tp3_ep3_etp1", {.dp_shard = 1, .tp = 3, .ep = 3}, 3},
-                                         LayoutJob{.name = "fsdp2_ep2_full_ac",
-                                                   .degrees = {.dp_shard = 2, .ep = 2},
-                                                   .ranks = 2,
-                                                   .ac = ActivationCheckpointMode::kFull})),
+    ::testing::Combine(
+        ::testing::Values(Kind::kExperts),
+        ::testing::Values(LayoutJob{"fsdp2_ep2", {.dp_shard = 2, .ep = 2}, 2},
+                          LayoutJob{"fsdp4_ep2", {.dp_shard = 4, .ep = 2}, 4},
+                          LayoutJob{"fsdp4_ep4", {.dp_shard = 4, .ep = 4}, 4},
+                          LayoutJob{"tp3_ep3_etp1", {.dp_shard = 1, .tp = 3, .ep = 3}, 3},
+                          LayoutJob{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
+                          LayoutJob{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
+                          LayoutJob{.name = "fsdp2_ep2_full_ac",
+                                    .degrees = {.dp_shard = 2, .ep = 2},
+                                    .ranks = 2,
+                                    .ac = ActivationCheckpointMode::kFull})),
     name_of);
 
 }  // namespace
