@@ -25,6 +25,8 @@ double product(const Values& values) { return 2 * numel(values, 0) * size(values
 double product_and_bias(const Values& values) { return product(values.slice(1)); }
 /// (x `[..., K]`, weight `[N, K]`)
 double linear(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 0); }
+/// (to, x, weight)
+double linear_into(const Values& values) { return linear(values.slice(1)); }
 /// (rows `[R, in]`, weights `[groups, out, in]`): every row by one of the weights.
 double grouped(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 1); }
 /// (gradient `[R, out]`, weights `[groups, out, in]`)
@@ -46,6 +48,7 @@ const std::map<std::string_view, Flops>& products() {
       {"aten::_grouped_mm", grouped_mm},
       {"mkldnn::_linear_pointwise", linear},
       {"titan_kernels::linear_product", linear},
+      {"titan_kernels::linear_product_", linear_into},
       {"titan::linear_reduce_scatter", linear},
       {"titan::grouped_product", grouped},
       {"titan::grouped_product_rows_gradient", grouped_rows},

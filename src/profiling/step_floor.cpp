@@ -70,8 +70,16 @@ void multiply_by_onednn(const Tensor& x, const Tensor& weight) {
 }
 
 std::vector<Entrant> product_entrants(const Tensor& a, const Tensor& b) {
-  return {{"MKL", [a, b] { at::mm(a, b); }},
-          {"oneDNN", [a, weight = b.t()] { multiply_by_onednn(a, weight); }}};
+  std::vector<Entrant> entrants = {
+      {"MKL", [a, b] { at::mm(a, b); }},
+      {"oneDNN", [a, weight = b.t()] { multiply_by_onednn(a, weight); }}};
+  if (a.scalar_type() == at::kFloat) {
+    static const auto ours = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("titan_kernels::linear_product", "")
+                                 .typed<Tensor(const Tensor&, const Tensor&)>();
+    entrants.push_back({"titan_kernels", [a, weight = b.t()] { ours.call(a, weight); }});
+  }
+  return entrants;
 }
 
 /// A product of `[M, K]` and `[K, N]`, made so many times by one call.
@@ -110,8 +118,11 @@ std::optional<Product> product_of(const OperatorCall& call) {
   if (call.name == "aten::mm") return Product{matrix(in[0]), matrix(in[1])};
   if (call.name == "aten::addmm") return Product{matrix(in[1]), matrix(in[2])};
   if (call.name == "aten::bmm") return Product{matrix(in[0]), matrix(in[1]), batches(in[0])};
-  if (call.name == "titan_kernels::linear_product" && in[0].sizes.size() == 2) {
+  if (call.name == "titan_kernels::linear_product") {
     return Product{matrix(in[0]), matrix(in[1], /*turned=*/true)};
+  }
+  if (call.name == "titan_kernels::linear_product_") {
+    return Product{matrix(in[1]), matrix(in[2], /*turned=*/true)};
   }
   if (call.name.starts_with("titan::grouped_product") && in.size() >= 3) {
     const bool of_weights = call.name.ends_with("weights_gradient");

@@ -63,7 +63,7 @@ def main():
     good = True
     for figure in paths[0]:
         between_paths, between_seeds = max(d[figure] for d in paths), min(d[figure] for d in seeds)
-        print(f"{figure:26} between the paths of a seed at most {between_paths:.6f}, between seeds at least {between_seeds:.6f}")
+        print(f"{figure:26} between the paths of a seed at most {between_paths:.3g}, between seeds at least {between_seeds:.3g}")
         good = good and between_paths < between_seeds
     print("verdict: the fast paths change " + ("less" if good else "NO LESS") + " than another seed does")
     sys.exit(0 if good else 1)
