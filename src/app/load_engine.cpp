@@ -1,9 +1,7 @@
 #include <dlfcn.h>
-#include <malloc.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <limits>
 
 #include "app/engine.h"
 #include "titan/base/errors.h"
@@ -26,24 +24,10 @@ void wait_at_barriers_asleep() {
   if (!is_chosen) setenv("GOMP_SPINCOUNT", "1000", /*overwrite=*/0);
 }
 
-/// glibc gives what was freed at the heap's end, and every large block, back to the system, which clears each page when it is
-/// wanted again: up to a twentieth of a step, because every step allocates what the last one did. Blocks of up to 32 MiB - the most it
-/// takes - stay in the heap, and the heap stays.
-void keep_freed_memory() {
-  const bool is_chosen = std::getenv("MALLOC_TRIM_THRESHOLD_") != nullptr ||
-                         std::getenv("MALLOC_MMAP_THRESHOLD_") != nullptr ||
-                         std::getenv("GLIBC_TUNABLES") != nullptr;
-  if (is_chosen) return;
-  constexpr int kMostInHeap = 32 << 20;
-  mallopt(M_MMAP_THRESHOLD, kMostInHeap);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-}
-
 }  // namespace
 
 Engine& load_engine() {
   wait_at_barriers_asleep();
-  keep_freed_memory();
   std::error_code failed;
   // LibTorch's libraries cannot be loaded from a folder that is gone, and say something else.
   static_cast<void>(std::filesystem::current_path(failed));
