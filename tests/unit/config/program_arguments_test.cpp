@@ -59,7 +59,8 @@ TEST(ProgramArguments, AnEstimateIsForAnyNumberOfRanks) {
   EXPECT_EQ(line.output, "x.json");
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable"}).action, Action::kEstimate);
   EXPECT_EQ(ConfigFiles().parse({"--memory_estimation.enable", "--check"}).action, Action::kCheck);
-  EXPECT_EQ(ConfigFiles().problems({"--json"}), "  --json: only goes with --estimate, generate and profile");
+  EXPECT_EQ(ConfigFiles().problems({"--json"}),
+            "  --json: only goes with --estimate, generate and profile");
   EXPECT_EQ(ConfigFiles().problems({"--estimate", "--check"}),
             "  --estimate: does not go with --check, --print-config or --show-lr");
 }
