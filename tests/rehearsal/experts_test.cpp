@@ -5,32 +5,15 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include "support/one_mixture.h"
 #include "support/rehearsal/device.h"
 #include "support/rehearsal/ranks.h"
 #include "titan/config/job_config.h"
-#include "titan/nn/moe/moe.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/expert_parallel.h"
 
 namespace titan::test::rehearsal {
 namespace {
-
-class OneMixture : public nn::Module {
- public:
-  OneMixture() {
-    nn::MoEArgs args;
-    args.num_experts = 4;
-    args.top_k = 2;
-    moe_ = add_child("moe", std::make_unique<nn::MoE>(args, 8, 12, at::kFloat));
-  }
-  nn::MoE& moe() { return *moe_; }
-
- protected:
-  nn::Tensors forward(const nn::Inputs& inputs) override { return (*moe_)(inputs); }
-
- private:
-  nn::MoE* moe_;
-};
 
 /// Of a rank, in forward and in backward.
 std::pair<std::uint64_t, std::uint64_t> waits(config::ActivationCheckpointMode mode) {

@@ -10,9 +10,9 @@
 #include <mutex>
 
 #include "support/local_ranks.h"
+#include "support/one_mixture.h"
 #include "titan/autograd/backward_hooks.h"
 #include "titan/config/job_config.h"
-#include "titan/nn/moe/moe.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/layout.h"
 
@@ -39,23 +39,6 @@ struct Observer : comm::CollectiveObserver {
   Seen seen;
 };
 
-class OneMixture : public nn::Module {
- public:
-  OneMixture() {
-    nn::MoEArgs args;
-    args.num_experts = 4;
-    args.top_k = 2;
-    moe_ = add_child("moe", std::make_unique<nn::MoE>(args, 8, 12, at::kFloat));
-  }
-  nn::MoE& moe() { return *moe_; }
-
- protected:
-  nn::Tensors forward(const nn::Inputs& inputs) override { return (*moe_)(inputs); }
-
- private:
-  nn::MoE* moe_;
-};
-
 struct Result {
   Counts forward;
   Counts both;  // forward and backward
@@ -77,7 +60,7 @@ Result run(ActivationCheckpointMode mode, double budget = 0) {
     context.dims = mesh::ParallelDims({.dp_shard = 2, .ep = 2}, kRanks);
     context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
                                                     std::chrono::seconds(60), &observer);
-    OneMixture model;
+    test::OneMixture model;
     apply_expert_parallel(model, "moe", context);
     config::ActivationCheckpoint config;
     config.mode = mode;
