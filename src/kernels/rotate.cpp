@@ -1,7 +1,5 @@
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -34,6 +32,9 @@ void fill(const Tensor& x, const Tensor& table, float direction, const Tensor& y
   const std::int64_t heads = x.size(2);
   const std::int64_t dim = x.size(3);
   const bool is_by_row = table.size(0) > 1;
+  const std::int64_t columns = table.size(2);
+  const auto turn_one = columns == dim ? element_kernels<Number>().rotate_pairs
+                                       : element_kernels<Number>().rotate_halves;
   const auto* from = numbers_of<Number>(x);
   const auto* turns = table.const_data_ptr<float>();
   auto* to = numbers_of<Number>(y);
@@ -41,15 +42,14 @@ void fill(const Tensor& x, const Tensor& table, float direction, const Tensor& y
     for (std::int64_t token = begin; token < end; ++token) {
       const std::int64_t row = token / length;
       const std::int64_t place = token % length;
-      element_kernels<Number>().rotate(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
-                                       turns + (is_by_row ? token : place) * dim, heads, dim,
-                                       direction, to + row * y.stride(0) + place * y.stride(1),
-                                       y.stride(2));
+      turn_one(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
+               turns + (is_by_row ? token : place) * columns, heads, dim, direction,
+               to + row * y.stride(0) + place * y.stride(1), y.stride(2));
     }
   });
 }
 
-/// `table`: fp32 `[B or 1, S, D]`
+/// `table`: fp32 `[B or 1, S, D]` for pairs, `[B or 1, S, 2 · D]` for halves.
 Tensor turn(const Tensor& given, const Tensor& table, bool back) {
   const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
   Tensor y = shape(x, table, back);
@@ -81,15 +81,11 @@ void define_rotate(torch::Library& library) {
   define_operator(library, "rotate(Tensor x, Tensor table, bool back) -> Tensor", turn, shape);
 }
 
+bool takes_rotate(const Tensor& x) { return has_element_kernels(x) && x.numel() > 0; }
+
 Tensor rotate(const Tensor& x, const Tensor& rotations) {
-  if (has_element_kernels(x)) {
-    return Rotate::apply(x, at::view_as_real(rotations).flatten(2).contiguous());
-  }
-  auto pair_sizes = x.sizes().vec();
-  pair_sizes.back() = -1;
-  pair_sizes.push_back(2);
-  const Tensor pairs = at::view_as_complex(x.to(at::kFloat).reshape(pair_sizes));
-  return at::view_as_real(pairs * rotations).flatten(3).to(x.scalar_type());
+  const Tensor numbers = rotations.is_complex() ? at::view_as_real(rotations) : rotations;
+  return Rotate::apply(x, numbers.flatten(2).contiguous());
 }
 
 }  // namespace titan::kernels
