@@ -243,6 +243,24 @@ float log_sum_exp(float* logits, std::int64_t count, bool gradient) {
   return largest + __builtin_log2f(sum_of_powers) * kLn2;
 }
 
+void scale(const float* x, float factor, std::int64_t count, float* to, bool adds) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Floats scaled = load_at(x, i, count) * factor;
+    store_at(to, i, count, adds ? load_at(to, i, count) + scaled : scaled);
+  }
+}
+
+float product(const float* a, const float* b, std::int64_t count) {
+  Floats products[2] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    products[0] += load(a + i) * load(b + i);
+    products[1] += load(a + i + kLanes) * load(b + i + kLanes);
+  }
+  for (; i < count; i += kLanes) products[0] += load_at(a, i, count) * load_at(b, i, count);
+  return sum(products[0] + products[1]);
+}
+
 }  // namespace
 
 namespace {
@@ -276,6 +294,8 @@ const RowKernels row_kernels = {
      rotate_halves<float>, swiglu<float>, swiglu_backward<float>},
     {rms_norm<Bf16, Bf16Bits>, rms_norm_backward<Bf16, Bf16Bits>, rotate_pairs_bf16,
      rotate_halves_bf16, swiglu_bf16, swiglu_backward_bf16},
-    log_sum_exp};
+    log_sum_exp,
+    scale,
+    product};
 
 }  // namespace titan::kernels::TITAN_ISA

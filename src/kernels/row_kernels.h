@@ -62,6 +62,10 @@ struct RowKernels {
   ElementKernels<Bf16Bits> bf16;
   /// Of a row of logits its log-sum-exp; with `gradient` they become their softmax.
   float (*log_sum_exp)(float* logits, std::int64_t count, bool gradient);
+  /// to = x · factor, or to + that.
+  void (*scale)(const float* x, float factor, std::int64_t count, float* to, bool adds);
+  /// Σ a · b
+  float (*product)(const float* a, const float* b, std::int64_t count);
 };
 
 }  // namespace titan::kernels
