@@ -118,6 +118,38 @@ void rotate(const Number* x, std::int64_t stride, const float* table, std::int64
   }
 }
 
+template <class Number>
+void rotate_halves(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                   std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
+  const std::int64_t half = dim / 2;
+  const bool back = direction < 0;
+  for (std::int64_t i = 0; i < half; i += kLanes) {
+    const std::int64_t count = half - i;
+    const bool is_whole = count >= kLanes;
+    const auto some = [&](const auto* from) {
+      return is_whole ? load(from) : load_some(from, count, 0);
+    };
+    const auto keep = [&](Number* to, Floats value) {
+      is_whole ? store(to, value) : store_some(to, count, value);
+    };
+    const Floats lower_cosines = some(table + i);
+    const Floats upper_cosines = some(table + i + half);
+    const Floats lower_sines = some(table + dim + i);
+    const Floats upper_sines = some(table + dim + i + half);
+    // Backward is the transposed: what came from the one goes to it.
+    const Floats into_lower = back ? upper_sines : -lower_sines;
+    const Floats into_upper = back ? -lower_sines : upper_sines;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const Number* from = x + head * stride + i;
+      const Floats lower = some(from);
+      const Floats upper = some(from + half);
+      Number* to = y + head * y_stride + i;
+      keep(to, lower * lower_cosines + upper * into_lower);
+      keep(to + half, upper * upper_cosines + lower * into_upper);
+    }
+  }
+}
+
 inline Floats sigmoid(Floats x) { return 1.0F / (1.0F + exp2(x * -kLog2e)); }
 
 template <class Number>
@@ -207,6 +239,11 @@ void rotate_bf16(const Bf16Bits* x, std::int64_t stride, const float* table, std
                  std::int64_t dim, float direction, Bf16Bits* y, std::int64_t y_stride) {
   rotate(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
 }
+void rotate_halves_bf16(const Bf16Bits* x, std::int64_t stride, const float* table,
+                        std::int64_t heads, std::int64_t dim, float direction, Bf16Bits* y,
+                        std::int64_t y_stride) {
+  rotate_halves(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
+}
 void swiglu_bf16(const Bf16Bits* a, const Bf16Bits* b, std::int64_t count, Bf16Bits* y) {
   swiglu(numbers(a), numbers(b), count, numbers(y));
 }
@@ -218,10 +255,11 @@ void swiglu_backward_bf16(const Bf16Bits* dy, const Bf16Bits* a, const Bf16Bits*
 }  // namespace
 
 extern const RowKernels row_kernels;  // or it would be this file's own
-const RowKernels row_kernels = {rms_norm,
-                                rms_norm_backward,
-                                {rotate<float>, swiglu<float>, swiglu_backward<float>},
-                                {rotate_bf16, swiglu_bf16, swiglu_backward_bf16},
-                                log_sum_exp};
+const RowKernels row_kernels = {
+    rms_norm,
+    rms_norm_backward,
+    {rotate<float>, rotate_halves<float>, swiglu<float>, swiglu_backward<float>},
+    {rotate_bf16, rotate_halves_bf16, swiglu_bf16, swiglu_backward_bf16},
+    log_sum_exp};
 
 }  // namespace titan::kernels::TITAN_ISA

@@ -14,6 +14,10 @@ struct ElementKernels {
   /// each pair. `direction` -1 turns back. y `[heads, dim]`, heads `y_stride` apart.
   void (*rotate)(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
                  std::int64_t dim, float direction, Number* y, std::int64_t y_stride);
+  /// The same of number i of the first half with number i of the second, by a row of `dim` cosines and `dim` sines.
+  void (*rotate_halves)(const Number* x, std::int64_t stride, const float* table,
+                        std::int64_t heads, std::int64_t dim, float direction, Number* y,
+                        std::int64_t y_stride);
   /// y = silu(a) · b
   void (*swiglu)(const Number* a, const Number* b, std::int64_t count, Number* y);
   void (*swiglu_backward)(const Number* dy, const Number* a, const Number* b, std::int64_t count,

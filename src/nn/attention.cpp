@@ -137,7 +137,7 @@ std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, con
   if (!table.defined()) return {query, key};
   const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
   const at::Tensor rotations = rotations_of(table, positions, first, query.size(1));
-  if (is_fast() && rotations.is_complex()) {
+  if (is_fast() && kernels::takes_rotation(query)) {
     return {kernels::rotate(query, rotations), kernels::rotate(key, rotations)};
   }
   return apply_rotary_emb(query, key, rotations);

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/polar.h>
@@ -146,6 +147,22 @@ TEST_F(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
     };
     expect_like([&](const Tensors& x) { return rotate(x[0], table); }, reference,
                 {at::randn({2, 21, 3, 24})}, at::randn({2, 21, 3, 24}));
+  }
+}
+
+TEST_F(Layers, RotateByHalves) {
+  for (const std::int64_t rows : {1, 2}) {
+    for (const std::int64_t dim : {24, 10}) {
+      SCOPED_TRACE(dim);
+      const Tensor table = at::randn({rows, 21, 1, 2 * dim});
+      const auto reference = [&](const Tensors& x) {
+        const Tensors parts = table.to(at::kDouble).chunk(2, -1);
+        const Tensor turned = at::cat({-x[0].slice(-1, dim / 2), x[0].slice(-1, 0, dim / 2)}, -1);
+        return x[0] * parts[0] + turned * parts[1];
+      };
+      expect_like([&](const Tensors& x) { return rotate(x[0], table); }, reference,
+                  {at::randn({2, 21, 3, dim})}, at::randn({2, 21, 3, dim}));
+    }
   }
 }
 
