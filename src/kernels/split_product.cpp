@@ -19,16 +19,17 @@ static_assert(kDigits * kPair == Panel::kBytesOfStep);
 /// Four numbers of each of 16 lines, or of 16 places, are worked on together: every 16th of a step.
 constexpr std::int64_t kApart = 16;
 
-/// The largest of a line is to have this bit in front: then no integer is above 0x7F7F7F, which three digits end at.
+/// What the largest of a line becomes: of 0x7F7F7F, which three digits end at, what rounding of the factor leaves.
+constexpr float kMost = 8355700;
 constexpr float kTopBit = 22;
 
 /// Bits of |x|, which are in order; infinities come after all numbers.
 inline __m512i size_bits(__m512i x) { return _mm512_and_si512(x, _mm512_set1_epi32(0x7FFFFFFF)); }
 
-/// How numbers of lines become integers.
+/// How numbers of 16 lines become integers: times `factor`, and times two to the power of `exponent`.
 struct Scale {
-  __m512 exponent;  // what they are multiplied by, as the power of two
-  __m512 back;
+  __m512 factor;
+  __m512 exponent;
   __mmask16 broken;
 };
 
@@ -37,21 +38,18 @@ inline Scale scale_of(__m512i largest_bits) {
   const __m512 least = _mm512_set1_ps(-149);  // for zeros
   const __m512 exponent = _mm512_min_ps(_mm512_max_ps(_mm512_getexp_ps(largest), least),
                                         _mm512_set1_ps(127));  // of infinities
-  // A number whose leading bits are all ones counts as the next power: it would not fit.
   const __m512 part = _mm512_getmant_ps(largest, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
-  const __mmask16 is_long = _mm512_cmp_ps_mask(part, _mm512_set1_ps(1.984375F), _CMP_GE_OQ);
-  const __m512 power = _mm512_mask_add_ps(exponent, is_long, exponent, _mm512_set1_ps(1));
-  // One half of 2^16, which the sums of multiply_panels() are short of.
-  constexpr float kShift = kTopBit - 8;
-  return {_mm512_sub_ps(_mm512_set1_ps(kTopBit), power),
-          _mm512_sub_ps(power, _mm512_set1_ps(kShift)),
-          _mm512_cmpge_epu32_mask(largest_bits, _mm512_set1_epi32(0x7F800000))};
+  const __mmask16 broken = _mm512_cmpge_epu32_mask(largest_bits, _mm512_set1_epi32(0x7F800000));
+  const __m512 one = _mm512_set1_ps(1);
+  return {_mm512_div_ps(_mm512_set1_ps(kMost / (1 << 22)), _mm512_mask_mov_ps(part, broken, one)),
+          _mm512_sub_ps(_mm512_set1_ps(kTopBit), exponent), broken};
 }
 
 /// Integers, and half of a digit's range in each digit's place: so the lower digits' signs borrow from the higher ones.
 inline __m512i integers(__m512 x, const Scale& scale) {
-  return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_scalef_ps(x, scale.exponent)),
-                          _mm512_set1_epi32(0x00808080));
+  // In this order numbers below the normal ones keep their digits.
+  const __m512 scaled = _mm512_mul_ps(_mm512_scalef_ps(x, scale.exponent), scale.factor);
+  return _mm512_add_epi32(_mm512_cvtps_epi32(scaled), _mm512_set1_epi32(0x00808080));
 }
 
 /// Stores the digits of integers(): lane i of `row` has those of lane i of the four, one behind the other.
@@ -74,10 +72,19 @@ inline void store_digits(__m512i a, __m512i b, __m512i c, __m512i d, std::uint8_
   }
 }
 
-/// Where lines' scales go: of those of one tile.
+/// Where the scales of a tile's lines go.
 struct Scales {
-  float* back;
+  float* factors;
+  float* exponents;
   std::uint32_t broken = 0;
+
+  void put(const Scale& scale, std::int64_t line, __mmask16 lines) {
+    // The sums of multiply_panels() are short of 2^16.
+    const __m512 exponents_back = _mm512_sub_ps(_mm512_set1_ps(8), scale.exponent);
+    _mm512_mask_storeu_ps(factors + line, lines, _mm512_div_ps(_mm512_set1_ps(1), scale.factor));
+    _mm512_mask_storeu_ps(exponents + line, lines, exponents_back);
+    broken |= static_cast<std::uint32_t>(scale.broken & lines) << line;
+  }
 };
 
 /// Row i of each step's tiles: the places of line i, which lie one behind the other. `lines` are the tile's that there are.
@@ -97,11 +104,8 @@ inline void pack_lines(const float* from, std::int64_t stride, std::int64_t line
     }
     const std::uint32_t most = _mm512_reduce_max_epu32(_mm512_max_epu32(largest, other));
     const Scale scale = scale_of(_mm512_set1_epi32(static_cast<int>(most)));
-    if (scale.broken != 0) {
-      is_there = false;
-      scales.broken |= 1U << i;
-    }
-    scales.back[i] = _mm512_cvtss_f32(scale.back);
+    scales.put(scale, i, 1);
+    is_there = is_there && scale.broken == 0;
     std::uint8_t* step = tile + i * 64;
     for (std::int64_t k = 0; k < inner; k += Panel::kStep, step += Panel::kBytesOfStep) {
       store_digits(integers(load(k), scale), integers(load(k + kApart), scale),
@@ -128,8 +132,7 @@ inline void pack_places(const float* from, std::int64_t stride, std::int64_t lin
   }
   const Scale scale = scale_of(largest);
   some = static_cast<__mmask16>(some & ~scale.broken);
-  scales.broken = scale.broken;
-  _mm512_storeu_ps(scales.back, scale.back);
+  scales.put(scale, 0, 0xFFFF);
   for (std::int64_t k = 0; k < inner; k += Panel::kStep, tile += Panel::kBytesOfStep) {
     for (std::int64_t i = 0; i < kApart; ++i) {
       store_digits(integers(load(k + i), scale), integers(load(k + i + kApart), scale),
@@ -193,7 +196,7 @@ void pack_panel(Factor factor, const SplitOperand& from, std::int64_t lines, std
     const std::int64_t some_lines = lines - half * kLines;
     const float* const start = from.data + (some_lines > 0 ? half * kLines * from.line_stride : 0);
     std::uint8_t* const tile = panel.tiles + half * kTile;
-    Scales scales = {panel.exponents + half * kLines};
+    Scales scales = {panel.factors + half * kLines, panel.exponents + half * kLines};
     if (by_lines) {
       pack_lines(start, from.line_stride, some_lines, inner, tile, scales);
     } else {
@@ -269,7 +272,8 @@ void multiply_panels(const Panel& left, const Panel& right, std::int64_t inner, 
   const __m512 first_place = _mm512_set1_ps(0x1p16F);
   for (int half = 0; half < 2; ++half) {
     const __mmask16 some = first_lanes(columns - half * kLines);
-    const __m512 right_exponents = _mm512_load_ps(right.exponents + half * kLines);
+    const __m512 factors = _mm512_load_ps(right.factors + half * kLines);
+    const __m512 exponents = _mm512_load_ps(right.exponents + half * kLines);
     for (std::int64_t i = 0; i < rows; ++i) {
       const auto sum = [&](int which) {
         return _mm512_load_si512(sums.of[which] + i * kPanelLines + half * kLines);
@@ -277,8 +281,9 @@ void multiply_panels(const Panel& left, const Panel& right, std::int64_t inner, 
       const __m512 rest =
           _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(sum(1), 8), sum(2)));
       const __m512 whole = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum(0)), first_place, rest);
-      __m512 y = _mm512_scalef_ps(
-          whole, _mm512_add_ps(_mm512_set1_ps(left.exponents[i]), right_exponents));
+      const __m512 factor = _mm512_mul_ps(_mm512_set1_ps(left.factors[i]), factors);
+      __m512 y = _mm512_scalef_ps(_mm512_mul_ps(whole, factor),
+                                  _mm512_add_ps(_mm512_set1_ps(left.exponents[i]), exponents));
       float* const to = c + i * ldc + half * kLines;
       if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, to));
       _mm512_mask_storeu_ps(to, some, y);

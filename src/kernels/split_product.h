@@ -6,14 +6,14 @@ namespace titan::kernels {
 
 // Products of fp32 matrices on a processor's unit for tiles of 8-bit integers (Intel's AMX), after the scheme of Ozaki (Ootomo, Ozaki
 // and Yokota 2024, "DGEMM on integer matrix multiplication unit"). A line is what a sum runs along: a row of the left
-// factor, a column of the right one. Of each line, kInnerBlock numbers at a time are scaled by the power of two that makes the
-// largest of them fill 24 bits, rounded to integers, and each of those is three digits of 8 bits, base 256, from -128 to 127. Of
+// factor, a column of the right one. Of each line, kInnerBlock numbers at a time are scaled so that the
+// largest of them fills 24 bits, rounded to integers, and each of those is three digits of 8 bits, base 256, from -128 to 127. Of
 // the nine products of digits the six largest are added up, exactly, in integers of 32 bits; fp32 comes back when the sums of
 // kInnerBlock places are put together. So no order of work changes a bit within a block.
 //
 // With a and b the largest numbers of the two lines' parts, n places and U = 2^-24, a block's sum errs by at most
-//   2.1 U (a · sum of |right| + b · sum of |left|)   from rounding to integers, and
-//   8.5 U n a b                                      from the products that are left out,
+//   1.6 U (a · sum of |right| + b · sum of |left|)   from rounding to integers, and
+//   2.1 U n a b                                      from the products that are left out,
 // and of random numbers by some U a b sqrt(n): as much as a sum in fp32 where a line's numbers are of like size, and more
 // for those of its terms that are small beside the line's largest. What is 2^23 times smaller than that is lost.
 
@@ -33,8 +33,9 @@ struct Panel {
   static constexpr std::int64_t kStep = 64;  // inner places of a tile
   static constexpr std::int64_t kBytesOfStep = 6144;
 
-  /// Of each line: what its integers are to be multiplied by, as the power of two.
-  alignas(64) float exponents[kPanelLines];
+  /// Of each line: what its integers are to be multiplied by, and by two to which power.
+  alignas(64) float factors[kPanelLines];
+  float exponents[kPanelLines];
   /// A bit for each line in which not all is finite; such lines are packed as zeros.
   alignas(64) std::uint32_t broken;
   /// Of each step the three digits, largest first, of each two tiles.
