@@ -50,20 +50,20 @@ void LatentAttention::init_weights(double output_std, at::Generator generator) {
   if (q_norm_ != nullptr) q_norm_->reset_parameters();
 }
 
-at::Tensor LatentAttention::query_of(const at::Tensor& x_bsd, const at::Tensor& rotations) const {
-  const at::Tensor projected =
-      wq_ != nullptr ? wq_->call(x_bsd) : wq_b_->call(q_norm_->call(wq_a_->call(x_bsd)));
+at::Tensor LatentAttention::query_of(const at::Tensor& projected,
+                                     const at::Tensor& rotations) const {
+  const at::Tensor queries = wq_ != nullptr ? projected : wq_b_->call(q_norm_->call(projected));
   const std::vector<at::Tensor> parts =
-      projected.view({x_bsd.size(0), x_bsd.size(1), -1, nope_dim_ + rope_dim_})
+      queries.view({queries.size(0), queries.size(1), -1, nope_dim_ + rope_dim_})
           .split_with_sizes({nope_dim_, rope_dim_}, -1);
-  return at::cat({parts[0], nn::rotate_pairs(parts[1], rotations)}, -1);
+  return at::cat({parts[0], nn::rotate_pairs(parts[1], rotations, is_fast())}, -1);
 }
 
-LatentAttention::Latents LatentAttention::latents_of(const at::Tensor& x_bsd,
+LatentAttention::Latents LatentAttention::latents_of(const at::Tensor& projected,
                                                      const at::Tensor& rotations) const {
-  const std::vector<at::Tensor> parts =
-      wkv_a_->call(x_bsd).split_with_sizes({kv_rank_, rope_dim_}, -1);
-  return {kv_norm_->call(parts[0]), nn::rotate_pairs(parts[1].unsqueeze(2), rotations).squeeze(2)};
+  const std::vector<at::Tensor> parts = projected.split_with_sizes({kv_rank_, rope_dim_}, -1);
+  const at::Tensor positions = nn::rotate_pairs(parts[1].unsqueeze(2), rotations, is_fast());
+  return {kv_norm_->call(parts[0]), positions.squeeze(2)};
 }
 
 /// With the keys and values of all heads, and those of the tokens before in `cache`.
@@ -144,8 +144,12 @@ nn::Tensors LatentAttention::forward(const nn::Inputs& inputs) {
   const at::Tensor rotations =
       nn::rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
                        cache ? cache->length() : 0, length);
-  const at::Tensor query = query_of(x_bsd, rotations);
-  const Latents latents = latents_of(x_bsd, rotations);
+  // Off the fast path one behind the other, as per-operator checkpointing counts the reference's products.
+  nn::Linear* const first = wq_ != nullptr ? wq_ : wq_a_;
+  std::vector<at::Tensor> of_x;
+  if (is_fast()) of_x = nn::call_together({first, wkv_a_}, x_bsd);
+  const at::Tensor query = query_of(is_fast() ? of_x[0] : first->call(x_bsd), rotations);
+  const Latents latents = latents_of(is_fast() ? of_x[1] : wkv_a_->call(x_bsd), rotations);
   at::Tensor output;
   if (cache != nullptr && keeps_latents_) {
     // As the key of one head.

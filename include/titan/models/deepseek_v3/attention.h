@@ -13,7 +13,7 @@ namespace titan::models::deepseek_v3 {
 /// Multi-head latent attention: keys and values of all heads are made of one narrow vector per token, and of one key with its
 /// position, which all heads share. Called with {x `[B, S, dim]`, freqs_cis} and the sequence; returns {`[B, S, dim]`}. The number
 /// of heads follows from the projections' sizes, so that they may be sharded from outside. DeepSeek-AI 2024 (V2), 2.1.
-class LatentAttention : public nn::AttentionLayer {
+class LatentAttention : public nn::AttentionLayer, public nn::FastPath {
  public:
   LatentAttention(const DeepSeekV3ModelArgs& args, at::ScalarType dtype);
   void init_weights(double output_std, at::Generator generator) override;
@@ -33,14 +33,16 @@ class LatentAttention : public nn::AttentionLayer {
     at::Tensor vectors;    // [B, S, kv_lora_rank], normed
     at::Tensor positions;  // [B, S, qk_rope_head_dim], rotated
   };
-  Latents latents_of(const at::Tensor& x_bsd, const at::Tensor& rotations) const;
+  /// From what wkv_a has made of x.
+  Latents latents_of(const at::Tensor& projected, const at::Tensor& rotations) const;
   at::Tensor attend(const at::Tensor& query_bshd, const Latents& latents,
                     const nn::SharedSequence& sequence, nn::KeyValueCache* cache) const;
   at::Tensor attend_to_kept(const at::Tensor& query_bshd, const at::Tensor& kept_bsd,
                             const nn::SharedSequence& sequence) const;
   bool gains_among_latents(std::int64_t queries, std::int64_t tokens) const;
   at::Tensor attend_among_latents(const at::Tensor& query_bshd, const at::Tensor& kept_bsd) const;
-  at::Tensor query_of(const at::Tensor& x_bsd, const at::Tensor& rotations) const;
+  /// From what wq, or wq_a, has made of x.
+  at::Tensor query_of(const at::Tensor& projected, const at::Tensor& rotations) const;
 
   std::int64_t nope_dim_;
   std::int64_t rope_dim_;
