@@ -153,14 +153,20 @@ template <class Number>
 void rotate_halves(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
                    std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
   const std::int64_t half = dim / 2;
+  const bool back = direction < 0;
   for (std::int64_t i = 0; i < half; i += kLanes) {
-    const Floats cosines = load_at(table, i, half);
-    const Floats sines = direction * load_at(table + dim, i, half);
+    const Floats low_cosines = load_at(table, i, half);
+    const Floats high_cosines = load_at(table + half, i, half);
+    const Floats low_sines = load_at(table + dim, i, half);
+    const Floats high_sines = load_at(table + dim + half, i, half);
+    // Backward is the transposed: what came from the one goes to it.
+    const Floats into_low = back ? high_sines : -low_sines;
+    const Floats into_high = back ? -low_sines : high_sines;
     for (std::int64_t head = 0; head < heads; ++head) {
       const Floats low = load_at(x + head * stride, i, half);
       const Floats high = load_at(x + head * stride + half, i, half);
-      store_at(y + head * y_stride, i, half, low * cosines - high * sines);
-      store_at(y + head * y_stride + half, i, half, high * cosines + low * sines);
+      store_at(y + head * y_stride, i, half, low * low_cosines + high * into_low);
+      store_at(y + head * y_stride + half, i, half, high * high_cosines + low * into_high);
     }
   }
 }

@@ -44,8 +44,7 @@ struct ElementKernels {
   /// each pair. `direction` -1 turns back. y `[heads, dim]`, heads `y_stride` apart.
   void (*rotate_pairs)(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
                        std::int64_t dim, float direction, Number* y, std::int64_t y_stride);
-  /// The same of features j and dim / 2 + j; in the table are `dim` cosines, then `dim` sines, of which the first halves are
-  /// read.
+  /// The same of features j and dim / 2 + j; in the table are `dim` cosines, then `dim` sines.
   void (*rotate_halves)(const Number* x, std::int64_t stride, const float* table,
                         std::int64_t heads, std::int64_t dim, float direction, Number* y,
                         std::int64_t y_stride);

@@ -87,8 +87,10 @@ bool gains(const Inputs& inputs) {
 
 }  // namespace
 
+bool InnerAttention::goes_fast(const Inputs& inputs) const { return is_fast() && gains(inputs); }
+
 Tensors InnerAttention::forward(const Inputs& inputs) {
-  if (is_fast() && gains(inputs)) {
+  if (goes_fast(inputs)) {
     const auto options = options_of(inputs.sequence ? inputs.sequence->mask : CausalMask{}, scale_);
     if (options) {
       return {kernels::attention(inputs.at(0), inputs.at(1), inputs.at(2), *options).output};

@@ -98,7 +98,7 @@ at::Tensor precompute_yarn_freqs_cis(std::int64_t head_dim, std::int64_t length,
 }
 
 at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations, bool is_fast) {
-  if (is_fast && kernels::takes_rotate(x)) return kernels::rotate(x, rotations);
+  if (is_fast && kernels::takes_rotation(x)) return kernels::rotate(x, rotations);
   auto pair_sizes = x.sizes().vec();
   pair_sizes.back() = -1;
   pair_sizes.push_back(2);
@@ -126,7 +126,7 @@ at::Tensor rotations_of(const at::Tensor& table, const at::Tensor& positions, st
 
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
                                                    const at::Tensor& rotations, bool is_fast) {
-  if (is_fast && kernels::takes_rotate(query) && kernels::takes_rotate(key)) {
+  if (is_fast && kernels::takes_rotation(query) && kernels::takes_rotation(key)) {
     return {kernels::rotate(query, rotations), kernels::rotate(key, rotations)};
   }
   if (rotations.is_complex()) {

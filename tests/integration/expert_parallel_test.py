@@ -127,16 +127,17 @@ class ExpertParallelTest(RanksCase):
         self.assertEqual(self.exchanges_beside_another_thread(trace_apart), (0, 0))
 
     def exchanges_beside_another_thread(self, trace):
-        """How many of a rank's exchanges of rows were under way while another thread of it began products, and for how many threads."""
-        def events(*names):
-            return sorted((e["ts"], e["ts"] + e["dur"], e["tid"]) for e in trace if e["name"] in names)
-        products = events("aten::mm", "titan::grouped_product", "titan::grouped_product_rows_gradient")
-        ends = events("titan::end_all_to_all")
-        windows = events("titan::all_to_all")
-        for _, begun, thread in events("titan::begin_all_to_all"):
-            windows.append((begun, next(end for begin, end, of in ends if of == thread and begin >= begun), thread))
-        beside = [thread for begin, end, thread in windows
-                  if any(begin <= product <= end and of != thread for product, _, of in products)]
+        """How many of a rank's exchanges of rows were followed by products of its other thread before their own asked for the rows, and
+        for how many threads. The order is that of the program, however long an exchange takes."""
+        def events(begins_with):
+            return sorted((e["ts"], e["tid"]) for e in trace if e["name"].startswith(begins_with))
+        products = events("aten::mm") + events("titan::grouped_product")
+        waits = events("wait all_to_all of ep")
+        beside = []
+        for begin, thread in events("titan::all_to_all") + events("titan::begin_all_to_all"):
+            wait = next(ts for ts, of in waits if of == thread and ts >= begin)
+            if any(begin <= ts <= wait and of != thread for ts, of in products):
+                beside.append(thread)
         return len(beside), len(set(beside))
 
     def test_what_cannot_be_is_refused(self):

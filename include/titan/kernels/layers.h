@@ -6,8 +6,9 @@
 
 namespace titan::kernels {
 
-// What layers compute, in one pass over memory. All are differentiable. fp32 on the CPU, and what they say; anything else goes
-// to LibTorch's operators, which on a GPU are fused themselves where that pays.
+// What layers compute, in one pass over memory. All are differentiable. Rotations and SwiGLU have kernels in fp32 and bf16
+// on the CPU and on NVIDIA GPUs, norms in fp32 and bf16 on the CPU, products in fp32 on the CPU; anything else goes to
+// LibTorch's operators, which on a GPU are fused themselves.
 
 /// x Wᵀ without bias, forward and backward, on the faster of LibTorch's two libraries (products.h).
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
@@ -28,11 +29,11 @@ struct SumAndNorm {
 SumAndNorm sum_and_rms_norm(const at::Tensor& x, const at::Tensor& residual,
                             const at::Tensor& weight, double eps);
 
-/// Whether `rotate` takes it: on the CPU, fp32 or bf16.
-bool takes_rotate(const at::Tensor& x);
+/// Whether there is a kernel that turns x: for its type, where it is.
+bool takes_rotation(const at::Tensor& x);
 
 /// Turns x `[B, S, heads, D]` by rotations of its tokens: adjacent pairs of features by complex64 `[B or 1, S, 1, D / 2]`,
-/// or features j and D / 2 + j by fp32 `[B or 1, S, 1, 2 · D]`, cosines and sines, each twice. Computed in fp32. It
+/// or features j and D / 2 + j by `D` cosines and `D` sines, fp32 `[B or 1, S, 1, 2 · D]`. Computed in fp32. It
 /// leaves each head's tokens one behind the other in memory, as attention takes them.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& rotations);
 
