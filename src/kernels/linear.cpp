@@ -1,5 +1,4 @@
 #include <ATen/autocast_mode.h>
-#include <ATen/core/stack.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
@@ -15,6 +14,7 @@
 #include "kernels/matrix_product.h"
 #include "kernels/operators.h"
 #include "titan/kernels/layers.h"
+#include "titan/kernels/onednn_product.h"
 #include "titan/kernels/products.h"
 
 namespace titan::kernels {
@@ -27,17 +27,6 @@ constexpr std::int64_t kFewest = 32;
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// x wᵀ of `[M, K]` and `[N, K]`, of any strides. LibTorch's own operator for its compiler.
-Tensor multiply_on_onednn(const Tensor& x, const Tensor& weight) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "");
-  torch::jit::Stack stack;
-  torch::jit::push(stack, x, weight, /*bias=*/c10::IValue(), /*attr=*/"none",
-                   c10::List<std::optional<at::Scalar>>(), "");
-  op.callBoxed(&stack);
-  return torch::jit::pop(stack).toTensor();
-}
 
 /// Tiles are filled up with zeros: what is narrower than one is faster as it is.
 bool splits(const Tensor& x, const Tensor& weight) {
