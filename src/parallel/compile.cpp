@@ -18,16 +18,6 @@ bool compiles(const config::JobConfig& config, const char* component) {
   return config.compile.enable && std::ranges::count(config.compile.components, component) > 0;
 }
 
-/// Whether a converter makes a module's product, or, being a user's own, may have put a layer around it: who makes
-/// product and loss in one would know of neither.
-bool may_be_converted(const nn::Module& module, const config::JobConfig& config) {
-  const auto& extension = LinearExtensionScope::current();
-  return (extension != nullptr && extension->multiplies(module)) ||
-         std::ranges::any_of(config.model.converters, [](const std::string& name) {
-           return !name.starts_with("quantize.");
-         });
-}
-
 void compile_loss(nn::Module& module, const std::string& name, const comm::RankContext& context,
                   const config::JobConfig& config) {
   if (may_be_converted(module, config)) {

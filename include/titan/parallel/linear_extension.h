@@ -8,6 +8,10 @@
 #include "titan/comm/process_group.h"
 #include "titan/nn/module.h"
 
+namespace titan::config {
+struct JobConfig;
+}
+
 namespace titan::parallel {
 
 /// What tensor parallelism needs to know of linear layers whose products somebody else makes, in low precision. The twin of
@@ -39,5 +43,9 @@ class LinearExtensionScope {
  private:
   std::shared_ptr<LinearExtension> before_;
 };
+
+/// Whether, where the scope is, a converter makes a module's product or, being a user's own, may have put a layer around it: who reads
+/// the weight beside the module would know of neither.
+bool may_be_converted(const nn::Module& module, const config::JobConfig& config);
 
 }  // namespace titan::parallel

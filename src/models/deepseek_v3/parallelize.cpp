@@ -49,13 +49,11 @@ TensorPlan attention_plan(nn::Module& model) {
   return plan;
 }
 
-/// Latents are kept where the layer itself makes keys and values of them; a converter's products have weights of their own.
-void choose_caches(nn::Module& model) {
-  const auto& extension = LinearExtensionScope::current();
-  if (extension == nullptr) return;
+/// Latents are kept where the layer itself makes keys and values of them; a converter's products are not of a weight alone.
+void choose_caches(nn::Module& model, const config::JobConfig& config) {
   for (const auto& [name, module] : model.named_modules()) {
     auto* attention = dynamic_cast<LatentAttention*>(module);
-    if (attention != nullptr && extension->multiplies(attention->wkv_b())) {
+    if (attention != nullptr && may_be_converted(attention->wkv_b(), config)) {
       attention->keep_keys_and_values();
     }
   }
@@ -68,7 +66,7 @@ std::shared_ptr<Sharding> parallelize_deepseekv3(protocols::ModelProtocol& model
                                                  const config::JobConfig& config) {
   // From the inside out: each goes around what is there.
   const config::Parallelism& parallelism = config.parallelism;
-  choose_caches(model);
+  choose_caches(model, config);
   apply_compile(model, "output", context, config);
   apply_tensor_parallel(
       model,

@@ -132,6 +132,22 @@ TEST(DeepSeekCache, LeavesProductsToWhoMakesThem) {
             (bytes_of(latent_numbers()) * 2 + bytes_of(key_and_value_numbers())) / 3);
 }
 
+/// Who puts a layer around it without making its product says so by its name only.
+TEST(DeepSeekCache, LeavesTheLayersOfAUsersConverter) {
+  const auto model = std::make_unique<Transformer>(small_args(), at::kFloat);
+  for (std::int64_t layer = 0; layer < small_args().n_layers; ++layer) {
+    model->submodule("layers." + std::to_string(layer) + ".attention.wkv_b")
+        .wrap_forward([](const nn::Module::Forward& multiply, const nn::Inputs& inputs) {
+          return nn::Tensors{multiply(inputs).at(0).clamp(-0.1, 0.1)};
+        });
+  }
+  config::JobConfig config;
+  config.model.converters = {"quantize.linear.float8", "mine.clamped"};
+  parallelize_deepseekv3(*model, comm::RankContext(), config);
+  draw(*model);
+  EXPECT_EQ(expect_logits_of_whole_text(*model, 1e-5), bytes_of(key_and_value_numbers()));
+}
+
 TEST(DeepSeekCache, KeepsLatentsOfAllHeadsOnEveryRankOfTensorParallelism) {
   test::on_local_ranks({.tp = 2}, 2, [](const comm::RankContext& context) {
     const c10::NoGradGuard no_grad;
