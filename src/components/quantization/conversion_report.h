@@ -3,7 +3,7 @@
 #include <string>
 
 #include "titan/comm/rank_context.h"
-#include "titan/components/quantization/converters.h"
+#include "titan/components/quantization/select_linears.h"
 
 namespace titan::components {
 
