@@ -10,8 +10,8 @@ set -euo pipefail
 readonly kTorchVersion=2.11.0
 readonly kArrowVersion=26.0.1 # of the `pyarrow` wheel, whose C++ libraries read Parquet
 # `transformers` and `safetensors` read and write the Llamas that ours is compared with (20 MB to fetch, 140 MB on disk). Pinned: other
-# versions round otherwise and save other files.
-readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb transformers==5.23.0 safetensors==0.8.0)
+# versions round otherwise and save other files. `torchao` (25 MB) is asked for its float8 and MXFP8 products.
+readonly kTestPackages=(numpy tokenizers sentencepiece tensorboard wandb transformers==5.23.0 safetensors==0.8.0 torchao==0.16.0)
 readonly kOldestCompiler=12
 
 cache="${TITAN_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or TITAN_CACHE}/.cache}/titan_train}"

@@ -81,7 +81,8 @@ void Float8GroupedMM::describe(Describer<Float8GroupedMM>& option) {
 void MXLinear::describe(Describer<MXLinear>& option) {
   option("mxfp8_dim1_cast_kernel_choice", &MXLinear::mxfp8_dim1_cast_kernel_choice,
          "Kernel that casts along dimension 1.");
-  option("recipe_name", &MXLinear::recipe_name, "Recipe of the scales.");
+  option("recipe_name", &MXLinear::recipe_name, "Recipe of the scales.")
+      .each_of({"mxfp8_cublas", "mxfp8_cublas_rceil", "mxfp8_emulated"});
   option("filter_fqns", &MXLinear::filter_fqns,
          "Layers whose name contains one of these keep their type.");
 }

@@ -3,6 +3,7 @@
 #include <ATen/ExpandUtils.h>
 #include <ATen/ops/result_type.h>
 
+#include <algorithm>
 #include <map>
 
 namespace titan::forecast {
@@ -33,6 +34,25 @@ Results index_select(const Stack& arguments) {
   FakeResult result = like(input);
   const std::int64_t dim = at::maybe_wrap_dim(arguments[1].toInt(), input.dim());
   result.sizes[static_cast<std::size_t>(dim)] = arguments[2].toTensor().numel();
+  return {result};
+}
+
+/// (input, dimensions, whether they stay)
+Results logsumexp(const Stack& arguments) {
+  FakeResult result = like(arguments[0].toTensor());
+  std::vector<std::int64_t> sizes;
+  const std::vector<std::int64_t> summed = arguments[1].toIntVector();
+  const auto dims = static_cast<std::int64_t>(result.sizes.size());
+  for (std::int64_t dim = 0; dim < dims; ++dim) {
+    const bool is_summed = std::ranges::any_of(
+        summed, [&](std::int64_t other) { return at::maybe_wrap_dim(other, dims) == dim; });
+    if (!is_summed) {
+      sizes.push_back(result.sizes[static_cast<std::size_t>(dim)]);
+    } else if (arguments[2].toBool()) {
+      sizes.push_back(1);
+    }
+  }
+  result.sizes = sizes;
   return {result};
 }
 
@@ -208,6 +228,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::logical_not", logical_not},
       {"aten::nonzero", nonzero},
       {"aten::abs", like_first},
+      {"aten::logsumexp", logsumexp},
       {"titan::float8_scales", float8_scales},
       {"titan::cast_to_float8", cast_to_float8},
       {"titan::largest_entries", largest_entries},

@@ -1,6 +1,7 @@
 #include "forecast/step_simulation.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -60,7 +61,12 @@ void keep_what_gpu_kernels_keep(nn::Module& model) {
     auto* norm = dynamic_cast<nn::RMSNorm*>(module);
     if (norm == nullptr) continue;
     norm->wrap_forward([norm](const nn::Module::Forward&, const nn::Inputs& inputs) {
-      return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), norm->weight().tensor)};
+      const at::Tensor& x = inputs.at(0);
+      const at::Tensor& weight = norm->weight().tensor;
+      if (inputs.tensors.size() == 1) return nn::Tensors{FusedRmsNorm::apply(x, weight)};
+      const at::Tensor& residual = inputs.at(1);
+      const at::Tensor sum = residual.defined() ? x + residual : x;
+      return nn::Tensors{FusedRmsNorm::apply(sum, weight), sum};
     });
   }
 }

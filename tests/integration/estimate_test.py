@@ -30,6 +30,12 @@ class Estimate(TitanTest):
         self.assertLess(modes["full"], modes["selective"])
         self.assertLess(modes["selective"], modes["none"])
 
+    def test_fast_paths_of_ranks_that_share_the_vocabulary(self):
+        for device in ("cpu", "cuda"):
+            with self.subTest(device):
+                self.estimate("--model.name=llama3", "--model.flavor=debugmodel", "--world-size=4", "--parallelism.tensor_parallel_degree=2",
+                              "--compile.enable", f"--training.device={device}")
+
     def test_every_rank_of_a_pipeline_of_the_largest_model(self):
         layout = ["--world-size=16384", "--parallelism.tensor_parallel_degree=8", "--parallelism.pipeline_parallel_degree=16"]
         forecast = json.loads(self.estimate(*LLAMA_405B, *layout, "--training.local_batch_size=16",

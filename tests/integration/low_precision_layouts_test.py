@@ -97,10 +97,14 @@ class LowPrecisionLayouts(RanksCase):
                     shared = self.losses(2, MODEL, *texts, *options, *CUT[1], *rotation)
                     self.assert_near(shared, one, 1e-4 if recipe == "tensorwise" else TOLERANCE)
 
-    def test_what_a_memory_budget_keeps_changes_nothing(self):
+    def test_fast_paths_round_alike_and_a_memory_budget_changes_nothing(self):
         # Of MXFP8; float8 is not emulated in a compiled model, which the mode needs.
-        job = [MODEL, *self.texts(), *MX, *WHOLE[1], "--compile.enable", "--compile.components=model"]
+        fast = ["--compile.enable", "--compile.components=model"]
+        texts = [MODEL, *self.texts(), *WHOLE[1]]
+        job = [*texts, *MX, *fast]
         expected = self.losses(1, *job)
+        self.assert_near(expected, self.losses(1, *texts, *MX), 1e-6)
+        self.assertGreater(abs(expected[-1] / self.losses(1, *texts, *fast)[-1] - 1), 5e-6)
         for budget in (0.1, 0.6):
             kept = ["--activation_checkpoint.mode=memory_budget", f"--activation_checkpoint.memory_budget={budget}"]
             self.assertEqual(self.losses(1, *job, *kept), expected)

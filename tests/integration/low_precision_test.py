@@ -9,6 +9,7 @@ from titan import ROOT, environment
 
 MODEL = "--model.flavor=tiny_8_heads"
 FLOAT8 = ["--model.converters=quantize.linear.float8", "--quantize.linear.float8.emulate"]
+MX_CUBLAS = ["--model.converters=quantize.linear.mx"]
 RECIPES = ("tensorwise", "rowwise", "rowwise_with_gw_hp")
 ALL_GATHER = "--quantize.linear.float8.enable_fsdp_float8_all_gather"
 PRECOMPUTE = "--quantize.linear.float8.precompute_float8_dynamic_scale_for_fsdp"
@@ -124,14 +125,17 @@ class LowPrecision(RanksCase):
 
     def test_checkpoints_load_with_and_without_a_converter(self):
         data, _ = self.data(1)
-        for name, first, second in (("with, without", FLOAT8, []), ("without, with", [], FLOAT8)):
+        rowwise = [*FLOAT8, "--quantize.linear.float8.recipe_name=rowwise"]
+        for name, first, second in (("with, without", FLOAT8, []), ("without, with", [], FLOAT8), ("another recipe", FLOAT8, rowwise)):
             with self.subTest(name):
                 job = [MODEL, *data, "--checkpoint.enable", "--checkpoint.interval=2", "--lr_scheduler.total_steps=4",
                        "--debug.log_hashes", "--metrics.log_freq=1", "--job.dump_folder", self.path(name)]
                 self.train(*job, "--training.steps=2", *first)
                 saved = {h["name"]: h["sha256"] for h in self.records("hashes.jsonl", name) if h["step"] == 2}
                 os.remove(self.path(name, "hashes.jsonl"))
-                self.train(*job, "--training.steps=4", *second)
+                log = self.train(*job, "--training.steps=4", *second).stdout
+                changed = "quantize.linear.float8.recipe_name" if second is rowwise else "model.converters"
+                self.assertIn(f"WARNING - {changed} is ", log)
                 loaded = {h["name"]: h["sha256"] for h in self.records("hashes.jsonl", name) if h["step"] == 2}
                 self.assertEqual(loaded, {key: value for key, value in saved.items() if key in loaded})
                 self.assertGreater(len(loaded), 10)
@@ -154,9 +158,10 @@ class LowPrecision(RanksCase):
         pipeline = [*layout(pipeline=2, schedule="Interleaved1F1B"), "--training.local_batch_size=2", "--training.steps=1"]
         for part, args in (("WARNING - Float8 training with the recipe tensorwise, emulated: 0 linear layers, nothing trains so", ["filter_fqns=layers,output"]),
                            ("wo stays as it is: filter_fqns has \"wo\"", ["filter_fqns=wo"]),
+                           ("feed_forward.w1 is converted", ["filter_fqns=wo"]),
                            ("WARNING -   filter_fqns has \"outputs\", which names none of the linear layers", ["filter_fqns=outputs"])):
             with self.subTest(part):
-                job = [MODEL, "--comm.mode=local_tensor", *pipeline, *FLOAT8, *(f"--quantize.linear.float8.{arg}" for arg in args)]
+                job = [MODEL, "--comm.mode=local_tensor", "--model.print_after_conversion", *pipeline, *FLOAT8, *(f"--quantize.linear.float8.{arg}" for arg in args)]
                 log = self.train(*job, env={"NGPU": "2"}).stdout
                 self.assertIn(part, log)
                 self.assertEqual(log.count("Float8 training with the recipe"), 1)
@@ -166,8 +171,9 @@ class LowPrecision(RanksCase):
         for message, args in {
             "a CPU has no float8 products; quantize.linear.float8.emulate = true": FLOAT8[:1],
             "needs a GPU of compute capability 10.0, and its products are not built in yet; \"mxfp8_emulated\"": [
-                "--model.converters=quantize.linear.mx"],
+                *MX_CUBLAS],
             "model.converters has \"quantize.linear.float8\" twice": ["--model.converters=quantize.linear.float8,quantize.linear.float8"],
+            "did you mean 'mxfp8_cublas'": [*MX_CUBLAS, "--quantize.linear.mx.recipe_name=mxfp8_cubas"],
             "quantize.grouped_mm.fp4": ["--model.converters=quantize.grouped_mm.fp4"],
             "\"blockwise\" is emulated only": [*FLOAT8[:1], "--quantize.linear.float8.recipe_name=blockwise"],
             "quantize.grouped_mm.float8: a CPU has no float8 products": [*experts, "--model.converters=quantize.grouped_mm.float8"],

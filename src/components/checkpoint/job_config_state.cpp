@@ -11,11 +11,12 @@ namespace {
 using formats::PickleValue;
 
 /// Sections whose options decide the numbers of a run, on whatever ranks it runs.
-constexpr std::array<std::string_view, 5> kDeciding = {"data.", "lr_scheduler.", "model.",
-                                                       "optimizer.", "training."};
+constexpr std::array<std::string_view, 6> kDeciding = {"data.",      "lr_scheduler.", "model.",
+                                                       "optimizer.", "quantize.",     "training."};
 /// Options of these sections that decide nothing.
-constexpr std::array<std::string_view, 4> kHarmless = {
-    "model.print_after_conversion", "training.dataloader.", "training.device", "training.gc_"};
+constexpr std::array<std::string_view, 5> kHarmless = {
+    "model.print_after_conversion", "quantize.linear.mx.mxfp8_dim1_cast_kernel_choice",
+    "training.dataloader.", "training.device", "training.gc_"};
 
 bool decides(std::string_view option) {
   const auto begins = [&](std::string_view prefix) { return option.starts_with(prefix); };

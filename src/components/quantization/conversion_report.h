@@ -3,7 +3,11 @@
 #include <string>
 
 #include "titan/comm/rank_context.h"
-#include "titan/components/quantization/converters.h"
+#include "titan/components/quantization/select_linears.h"
+
+namespace titan::config {
+struct JobConfig;
+}
 
 namespace titan::components {
 
@@ -11,15 +15,17 @@ namespace titan::components {
 class ConversionReport {
  public:
   /// `what` it converts ("linear layers") and the option that has parts of their names.
-  ConversionReport(const comm::RankContext& context, const char* what, const char* option)
-      : what_(what), option_(option), is_told_(context.rank != 0) {}
+  ConversionReport(const config::JobConfig& config, const comm::RankContext& context,
+                   const char* what, const char* option);
 
-  /// How many train `how` now, which ones do not, and why. Warns of names that match nothing, and where nothing was converted.
+  /// How many train `how` now - with model.print_after_conversion also which -, which ones do not, and why. Warns of names that match
+  /// nothing, and where nothing was converted.
   void tell(const std::string& how, const Selection& selection);
 
  private:
   const char* what_;
   const char* option_;
+  bool names_all_;
   bool is_told_;
 };
 

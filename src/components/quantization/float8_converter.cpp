@@ -32,7 +32,9 @@ WeightRanks weight_ranks(const nn::Linear& linear, const comm::Groups& groups) {
 class Float8Converter : public protocols::ModelConverter {
  public:
   Float8Converter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.linear.float8), context_(context) {
+      : options_(config.quantize.linear.float8),
+        context_(context),
+        report_(config, context, "linear layers", "filter_fqns") {
     if (options_.recipe_name == config::Float8Recipe::kBlockwise && !options_.emulate) {
       throw ConfigError(
           "quantize.linear.float8.recipe_name = \"blockwise\" is emulated only: its products are "
@@ -113,7 +115,7 @@ class Float8Converter : public protocols::ModelConverter {
 
   config::Float8Linear options_;
   comm::RankContext context_;
-  ConversionReport report_{context_, "linear layers", "filter_fqns"};
+  ConversionReport report_;
   std::shared_ptr<Float8AllGather> all_gather_;      // null: weights are gathered as they are
   std::shared_ptr<Float8InputGather> input_gather_;  // null: tokens are
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();

@@ -95,7 +95,9 @@ void convert_experts(protocols::ModelProtocol& model, const std::vector<std::str
 class GroupedFloat8Converter : public protocols::ModelConverter {
  public:
   GroupedFloat8Converter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.grouped_mm.float8), context_(context) {
+      : options_(config.quantize.grouped_mm.float8),
+        context_(context),
+        report_(config, context, "mixtures of experts", "fqns") {
     if (!options_.emulate) check_capability(context_, kGroupedFloat8);
   }
 
@@ -120,13 +122,14 @@ class GroupedFloat8Converter : public protocols::ModelConverter {
 
   config::Float8GroupedMM options_;
   comm::RankContext context_;
-  ConversionReport report_{context_, "mixtures of experts", "fqns"};
+  ConversionReport report_;
 };
 
 class GroupedMXConverter : public protocols::ModelConverter {
  public:
   GroupedMXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.grouped_mm.mx), report_(context, "mixtures of experts", "fqns") {
+      : options_(config.quantize.grouped_mm.mx),
+        report_(config, context, "mixtures of experts", "fqns") {
     if (options_.recipe_name == config::MXGroupedMMRecipe::kMxfp8Emulated) return;
     throw ConfigError(
         "quantize.grouped_mm.mx.recipe_name = \"mxfp8\" needs a GPU of compute capability 10.0, "

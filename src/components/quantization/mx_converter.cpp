@@ -13,7 +13,8 @@ namespace {
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.linear.mx), context_(context) {
+      : options_(config.quantize.linear.mx),
+        report_(config, context, "linear layers", "filter_fqns") {
     if (options_.recipe_name == "mxfp8_emulated") return;
     throw ConfigError(
         concat("quantize.linear.mx.recipe_name = \"", options_.recipe_name,
@@ -38,8 +39,7 @@ class MXConverter : public protocols::ModelConverter {
 
  private:
   config::MXLinear options_;
-  comm::RankContext context_;
-  ConversionReport report_{context_, "linear layers", "filter_fqns"};
+  ConversionReport report_;
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();
 };
 

@@ -1,7 +1,8 @@
+#include "titan/components/quantization/select_linears.h"
+
 #include <algorithm>
 
 #include "titan/base/errors.h"
-#include "titan/components/quantization/converters.h"
 #include "titan/nn/linear.h"
 
 namespace titan::components {

@@ -232,7 +232,7 @@ TEST_F(TrainerTest, ConvertersChangeTheModelAndSeeEveryStep) {
 }
 
 TEST_F(TrainerTest, TheConverterOfTheDocsTrains) {
-#include "docs/converter_of_ones_own.h"
+#include <docs/converter_of_ones_own.h>
   const auto plain = train(6);
   config_.model.name += "_converted";
   config_.model.converters = {"mine.clamped"};

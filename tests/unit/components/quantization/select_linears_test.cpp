@@ -1,9 +1,10 @@
+#include "titan/components/quantization/select_linears.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "support/throws.h"
 #include "titan/base/errors.h"
-#include "titan/components/quantization/converters.h"
 #include "titan/nn/linear.h"
 
 namespace titan::components {
