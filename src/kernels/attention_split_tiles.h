@@ -6,9 +6,9 @@
 
 namespace titan::kernels {
 
-// Attention in fp32 on a processor's unit for bf16 tiles (Intel's AMX), of numbers that are split into three (split_product.h):
-// queries, keys and values once for all tiles, softmax's weights and their slopes where they are made, in registers. Wants
-// TileRegisters.
+// Attention in fp32 on a processor's unit for bf16 tiles (Intel's AMX): every number is the sum of three in bf16, exactly, and of
+// the nine products of such sums the six that fp32 can hold are added up in fp32. Queries, keys and values are split once for all
+// tiles, softmax's weights and their slopes where they are made, in registers. Wants TileRegisters.
 
 /// What forward needs of a key head.
 std::int64_t split_keys_bytes(const HeadShape& shape);
