@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/attention_bf16.h"
+#include "kernels/attention_unit.h"
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
 #include "kernels/operators.h"
@@ -106,8 +106,8 @@ TwoTensors forward_shapes(const Tensor& query, const Tensor&, const Tensor& valu
 
 TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
                    const MaybeTensor& allowed, bool is_causal, double scale) {
-  if (takes_attention_bf16(query, scale)) {
-    return attention_bf16(query, key, value, allowed, is_causal, scale);
+  if (takes_attention_unit(query, scale)) {
+    return attention_unit(query, key, value, allowed, is_causal, scale);
   }
   const Heads all(query, key, value, allowed, is_causal, scale);
   const std::int64_t queries = query.size(2);
@@ -144,8 +144,8 @@ ThreeTensors backward_shapes(const Tensor&, const MaybeTensor&, const Tensor& qu
 ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, const Tensor& query,
                       const Tensor& key, const Tensor& value, const Tensor& output,
                       const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale) {
-  if (takes_attention_bf16(query, scale)) {
-    return attention_backward_bf16(gradient, lse_gradient, query, key, value, output, lse, allowed,
+  if (takes_attention_unit(query, scale)) {
+    return attention_backward_unit(gradient, lse_gradient, query, key, value, output, lse, allowed,
                                    is_causal, scale);
   }
   const Heads all(query, key, value, allowed, is_causal, scale);

@@ -27,7 +27,7 @@ inline void add_to_keys(const std::uint8_t* weights, const std::uint8_t* rows, s
 }
 
 struct BackwardRoom {
-  BackwardRoom(const Bf16Shape& shape, std::int64_t heads, std::uint8_t* room) {
+  BackwardRoom(const HeadShape& shape, std::int64_t heads, std::uint8_t* room) {
     const std::int64_t queries = tiles_of(shape.queries, kQueryTile) * kQueryTile;
     dim_tiles = tiles_of(shape.dim, kLines);
     value_tiles = tiles_of(shape.value_dim, kLines);
@@ -105,7 +105,7 @@ float product_of_rows(const std::uint16_t* a, const std::uint16_t* b, std::int64
   return sum(total);
 }
 
-void prepare_head(const Bf16Shape& shape, const Bf16QueryHead& head, std::int64_t number,
+void prepare_head(const HeadShape& shape, const QueryHead<std::uint16_t>& head, std::int64_t number,
                   const BackwardRoom& room) {
   pack_by_rows(head.queries, shape.queries, shape.dim, /*as_pairs=*/true,
                room.of(number, room.queries_by_rows));
@@ -134,7 +134,7 @@ void prepare_head(const Bf16Shape& shape, const Bf16QueryHead& head, std::int64_
 }
 
 /// Makes of scores and of gradient times values the weights, and the slopes of the scores, as the unit wants them.
-void make_slopes(const Bf16Shape& shape, std::int64_t keys, bool some_hidden, const float* lse,
+void make_slopes(const HeadShape& shape, std::int64_t keys, bool some_hidden, const float* lse,
                  const float* delta, const BackwardRoom& room) {
   const float scale = shape.scale * kLog2e;
   for (std::int64_t j = 0; j < kBackwardKeys; j += 2) {
@@ -168,7 +168,7 @@ void make_slopes(const Bf16Shape& shape, std::int64_t keys, bool some_hidden, co
 }
 
 /// What a tile of keys and a tile of queries add to the gradients.
-void add_tile(const Bf16Shape& shape, std::int64_t key, std::int64_t head, std::int64_t first,
+void add_tile(const HeadShape& shape, std::int64_t key, std::int64_t head, std::int64_t first,
               const BackwardRoom& room) {
   const std::int64_t keys = smaller(kBackwardKeys, shape.keys - key);
   const std::int64_t queries = smaller(kQueryTile, shape.queries - first);
@@ -217,12 +217,12 @@ void write_key_rows(const float* from, std::int64_t stride, std::int64_t rows,
 
 using namespace TITAN_ISA;
 
-std::int64_t backward_bf16_bytes(const Bf16Shape& shape, std::int64_t heads) {
+std::int64_t backward_bf16_bytes(const HeadShape& shape, std::int64_t heads) {
   return BackwardRoom(shape, heads, nullptr).size;
 }
 
-void backward_bf16(const Bf16Shape& shape, Bf16Rows keys, Bf16Rows values,
-                   const Bf16QueryHead* queries, std::int64_t heads, std::uint16_t* dk,
+void backward_bf16(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint16_t> values,
+                   const QueryHead<std::uint16_t>* queries, std::int64_t heads, std::uint16_t* dk,
                    std::uint16_t* dv, std::uint8_t* given) {
   const BackwardRoom room(shape, heads, given);
   pack_by_rows(keys, shape.keys, shape.dim, /*as_pairs=*/false, room.keys);

@@ -5,7 +5,7 @@ namespace TITAN_ISA {
 namespace {
 
 struct ForwardRoom {
-  ForwardRoom(const Bf16Shape& shape, std::uint8_t* room) {
+  ForwardRoom(const HeadShape& shape, std::uint8_t* room) {
     Cutter cut(room);
     queries = cut.bytes(packed_by_rows(kQueryTile, shape.dim));
     scores = cut.floats(kForwardKeys * kQueryTile);
@@ -67,17 +67,18 @@ struct Softmax {
 
 using namespace TITAN_ISA;
 
-void pack_keys(const Bf16Shape& shape, Bf16Rows keys, Bf16Rows values, std::uint8_t* to) {
+void pack_keys(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint16_t> values,
+               std::uint8_t* to) {
   pack_by_rows(keys, shape.keys, shape.dim, /*as_pairs=*/false, to);
   pack_by_features(values, shape.keys, shape.value_dim, /*as_lines=*/true,
                    to + packed_by_rows(shape.keys, shape.dim));
 }
 
-std::int64_t forward_bf16_bytes(const Bf16Shape& shape) { return ForwardRoom(shape, nullptr).size; }
+std::int64_t forward_bf16_bytes(const HeadShape& shape) { return ForwardRoom(shape, nullptr).size; }
 
-void forward_bf16(const Bf16Shape& shape, Bf16Rows queries, const std::uint8_t* packed_keys,
-                  std::int64_t first, std::uint16_t* out, std::int64_t out_stride, float* lse,
-                  std::uint8_t* room) {
+void forward_bf16(const HeadShape& shape, Rows<std::uint16_t> queries,
+                  const std::uint8_t* packed_keys, std::int64_t first, std::uint16_t* out,
+                  std::int64_t out_stride, float* lse, std::uint8_t* room) {
   const ForwardRoom in(shape, room);
   const std::int64_t count = smaller(kQueryTile, shape.queries - first);
   const std::int64_t steps = tiles_of(shape.dim, kDepth);

@@ -2,32 +2,16 @@
 
 #include <cstdint>
 
-#include "kernels/visible.h"
+#include "kernels/attention_head.h"
 
 namespace titan::kernels {
 
 // Attention in bf16 on a processor's unit for bf16 tiles (Intel's AMX): products of bf16 numbers summed in fp32, softmax in
-// fp32, its weights rounded to bf16 for the products after it. Wants TileRegisters.
+// fp32, its weights rounded to bf16 for the products after it. Wants TileRegisters, and a scale of more than 0.
 
 /// Queries that are handled together are kQueryTile; keys, forward and backward.
 constexpr int kForwardKeys = 64;
 constexpr int kBackwardKeys = 32;
-
-/// Rows in bf16, `stride` numbers apart.
-struct Bf16Rows {
-  const std::uint16_t* data = nullptr;
-  std::int64_t stride = 0;
-};
-
-/// How many there are, and what a query sees.
-struct Bf16Shape {
-  std::int64_t queries = 0;
-  std::int64_t keys = 0;
-  std::int64_t dim = 0;        // of queries and keys
-  std::int64_t value_dim = 0;  // of values
-  float scale = 1;             // more than 0
-  Visible visible;
-};
 
 // In what order a matrix lies for the unit; sizes in bytes, on 64-byte boundaries.
 //   by rows:      a factor whose inner dimension is the features
@@ -40,33 +24,24 @@ constexpr std::int64_t packed_by_features(std::int64_t rows, std::int64_t featur
 }
 
 /// What forward needs of a key head: packed_by_rows of the keys, then packed_by_features of the values.
-constexpr std::int64_t packed_keys_bytes(const Bf16Shape& shape) {
+constexpr std::int64_t packed_keys_bytes(const HeadShape& shape) {
   return packed_by_rows(shape.keys, shape.dim) + packed_by_features(shape.keys, shape.value_dim);
 }
-void pack_keys(const Bf16Shape& shape, Bf16Rows keys, Bf16Rows values, std::uint8_t* to);
+void pack_keys(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint16_t> values,
+               std::uint8_t* to);
 
-std::int64_t forward_bf16_bytes(const Bf16Shape& shape);
+std::int64_t forward_bf16_bytes(const HeadShape& shape);
 /// Queries `[first, first + kQueryTile)` of a head: rows of `out`, `out_stride` apart, and `lse`, both from the head's
 /// first query. room: forward_bf16_bytes.
-void forward_bf16(const Bf16Shape& shape, Bf16Rows queries, const std::uint8_t* packed_keys,
-                  std::int64_t first, std::uint16_t* out, std::int64_t out_stride, float* lse,
-                  std::uint8_t* room);
+void forward_bf16(const HeadShape& shape, Rows<std::uint16_t> queries,
+                  const std::uint8_t* packed_keys, std::int64_t first, std::uint16_t* out,
+                  std::int64_t out_stride, float* lse, std::uint8_t* room);
 
-/// One query head in backward.
-struct Bf16QueryHead {
-  Bf16Rows queries;
-  Bf16Rows output;
-  Bf16Rows gradient;
-  const float* lse = nullptr;           // [queries]
-  const float* lse_gradient = nullptr;  // the same; null: zeros
-  std::uint16_t* dq = nullptr;          // [queries, dim]
-};
-
-std::int64_t backward_bf16_bytes(const Bf16Shape& shape, std::int64_t heads);
+std::int64_t backward_bf16_bytes(const HeadShape& shape, std::int64_t heads);
 /// The gradients of a key head `[keys, dim]` and `[keys, value_dim]`, and of the `heads` query heads that use it.
 /// room: backward_bf16_bytes.
-void backward_bf16(const Bf16Shape& shape, Bf16Rows keys, Bf16Rows values,
-                   const Bf16QueryHead* queries, std::int64_t heads, std::uint16_t* dk,
+void backward_bf16(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint16_t> values,
+                   const QueryHead<std::uint16_t>* queries, std::int64_t heads, std::uint16_t* dk,
                    std::uint16_t* dv, std::uint8_t* room);
 
 }  // namespace titan::kernels

@@ -42,8 +42,8 @@ static_assert(kLanes == kLines && kQueryTile == 64);
 }
 
 /// Tile (r, s) at (r · steps + s): lines of 16 rows, of features [32 s, 32 s + 32); or pairs of those.
-[[maybe_unused]] inline void pack_by_rows(Bf16Rows from, std::int64_t rows, std::int64_t features,
-                                          bool as_pairs, std::uint8_t* to) {
+[[maybe_unused]] inline void pack_by_rows(Rows<std::uint16_t> from, std::int64_t rows,
+                                          std::int64_t features, bool as_pairs, std::uint8_t* to) {
   const std::int64_t steps = tiles_of(features, kDepth);
   for (std::int64_t first = 0; first < tiles_of(rows, kQueryTile) * kQueryTile; first += kLines) {
     for (std::int64_t s = 0; s < steps; ++s, to += kTile) {
@@ -61,7 +61,7 @@ static_assert(kLanes == kLines && kQueryTile == 64);
 }
 
 /// Tile (t, c) at (t · tiles + c): pairs of rows [32 t, 32 t + 32), of 16 features; or lines of those features.
-[[maybe_unused]] inline void pack_by_features(Bf16Rows from, std::int64_t rows,
+[[maybe_unused]] inline void pack_by_features(Rows<std::uint16_t> from, std::int64_t rows,
                                               std::int64_t features, bool as_lines,
                                               std::uint8_t* to) {
   const std::int64_t tiles = tiles_of(features, kLines);

@@ -38,20 +38,21 @@ enum class Sight { kNothing, kSome, kEverything };
   return all_seen ? Sight::kEverything : Sight::kSome;
 }
 
-/// Writes kHidden over the scores [keys, kQueryTile] of keys that a query does not see.
+/// Writes kHidden over the scores [keys, kStride] of keys that a query does not see.
+template <int kStride = kQueryTile>
 [[maybe_unused]] inline void hide(const Visible& visible, std::int64_t query, std::int64_t queries,
                                   std::int64_t key, std::int64_t keys, float* scores) {
   for (std::int64_t j = 0; j < keys; ++j) {
     const std::int64_t first_seeing = key + j - visible.causal_offset - query;
-    for (std::int64_t i = 0; i < smaller(first_seeing, kQueryTile); ++i) {
-      scores[j * kQueryTile + i] = kHidden;
+    for (std::int64_t i = 0; i < smaller(first_seeing, kStride); ++i) {
+      scores[j * kStride + i] = kHidden;
     }
   }
   if (visible.allowed == nullptr) return;
   for (std::int64_t i = 0; i < queries; ++i) {
     const std::uint8_t* row = visible.allowed + (query + i) * visible.allowed_stride + key;
     for (std::int64_t j = 0; j < keys; ++j) {
-      if (row[j] == 0) scores[j * kQueryTile + i] = kHidden;
+      if (row[j] == 0) scores[j * kStride + i] = kHidden;
     }
   }
 }

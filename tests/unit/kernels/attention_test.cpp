@@ -101,8 +101,8 @@ Results run(const Call& call) {
 constexpr double kFp32 = 3e-6;
 constexpr double kBf16 = 1e-2;  // results are rounded to 8 bits
 
-/// What bf16 is multiplied by: fp32, and the processor's own unit where it has one.
-std::vector<Products> products_for_bf16() {
+/// Who multiplies: vectors in fp32, and the processor's unit for tiles where it has one.
+std::vector<Products> all_products() {
   std::vector<Products> all = {Products::kBlas};
   if (can_multiply(Products::kSplit)) all.push_back(Products::kSplit);
   return all;
@@ -125,20 +125,24 @@ std::vector<Case> all_shapes() {
       {.queries = 50, .keys = 50, .dim = 192, .value_dim = 128},
       {.queries = 40, .keys = 40, .dim = 256, .value_dim = 256},
       {.queries = 40, .keys = 40, .dim = 80, .value_dim = 96},
+      {.queries = 300, .keys = 530, .dim = 48},
   };
 }
 
 TEST(Attention, IsTheDefinitionForAllShapes) {
-  const std::vector<Case> cases = all_shapes();
-  for (std::size_t i = 0; i < cases.size(); ++i) {
-    SCOPED_TRACE(i);
-    const Call call(cases[i]);
-    expect_close(run(call), by_definition(call), kFp32);
+  for (const Products products : all_products()) {
+    const ProductsScope scope(products);
+    const std::vector<Case> cases = all_shapes();
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      SCOPED_TRACE(i);
+      const Call call(cases[i]);
+      expect_close(run(call), by_definition(call), kFp32);
+    }
   }
 }
 
 TEST(Attention, TakesBfloat16) {
-  for (const Products products : products_for_bf16()) {
+  for (const Products products : all_products()) {
     const ProductsScope scope(products);
     std::vector<Case> cases = all_shapes();
     for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -153,8 +157,14 @@ TEST(Attention, TakesBfloat16) {
   }
 }
 
+/// With each that multiplies.
+class AttentionProducts : public testing::TestWithParam<Products> {
+  const ProductsScope scope_{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(All, AttentionProducts, testing::ValuesIn(all_products()));
+
 /// Documents of 70, 1 and 129 tokens in one row, one document in the other.
-TEST(Attention, SeesNothingBeyondAMask) {
+TEST_P(AttentionProducts, SeesNothingBeyondAMask) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     Call call({.rows = 2,
                .heads = 4,
@@ -173,14 +183,14 @@ TEST(Attention, SeesNothingBeyondAMask) {
   }
 }
 
-TEST(Attention, AWindowIsAMaskBesideCausality) {
+TEST_P(AttentionProducts, AWindowIsAMaskBesideCausality) {
   Call call({.queries = 260, .keys = 260});
   const Tensor place = at::arange(260);
   call.options.allowed = ((place.unsqueeze(1) - place.unsqueeze(0)) < 30).unsqueeze(0).unsqueeze(0);
   expect_close(run(call), by_definition(call), kFp32);
 }
 
-TEST(Attention, AQueryThatSeesNothingIsZero) {
+TEST_P(AttentionProducts, AQueryThatSeesNothingIsZero) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     Call call({.queries = 70, .keys = 50, .is_causal = false, .type = type});
     call.options.allowed = at::ones({1, 1, 70, 50}, at::kBool);
@@ -198,7 +208,7 @@ TEST(Attention, AQueryThatSeesNothingIsZero) {
 }
 
 /// As in a ring: keys in two parts, one behind the other.
-TEST(Attention, PartsOfTheKeysAddUpToTheWhole) {
+TEST_P(AttentionProducts, PartsOfTheKeysAddUpToTheWhole) {
   const Call call({.heads = 4, .key_heads = 2, .queries = 96, .keys = 160, .is_causal = false});
   const Results whole = run(call);
   AttentionResult sum;
@@ -237,7 +247,7 @@ TEST(Attention, PartsOfTheKeysAddUpToTheWhole) {
 }
 
 /// A sink is a score that takes its share of the sum and has no value.
-TEST(Attention, ASinkIsMadeOfTheLogSumExp) {
+TEST_P(AttentionProducts, ASinkIsMadeOfTheLogSumExp) {
   const Call call({.queries = 80, .keys = 80});
   const double sink = 0.7;
   const AttentionResult result = attention(call.q, call.k, call.v, call.options);
@@ -256,7 +266,7 @@ TEST(Attention, ASinkIsMadeOfTheLogSumExp) {
   EXPECT_LT(distance(call.q.grad(), q.grad()), kFp32);
 }
 
-TEST(Attention, HasTheSameBitsForAnyNumberOfThreads) {
+TEST_P(AttentionProducts, HasTheSameBitsForAnyNumberOfThreads) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Call call(
         {.rows = 2, .heads = 4, .key_heads = 2, .queries = 150, .keys = 150, .type = type});
@@ -275,7 +285,7 @@ TEST(Attention, HasTheSameBitsForAnyNumberOfThreads) {
   }
 }
 
-TEST(Attention, ShowsWhatIsNoNumber) {
+TEST_P(AttentionProducts, ShowsWhatIsNoNumber) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const Call call({.queries = 100, .keys = 100, .type = type});
     call.k.detach().select(2, 60).fill_(std::numeric_limits<float>::quiet_NaN());
@@ -283,6 +293,16 @@ TEST(Attention, ShowsWhatIsNoNumber) {
     EXPECT_TRUE(result.output.select(1, 59).isfinite().all().item<bool>());
     EXPECT_TRUE(result.output.select(1, 60).isnan().all().item<bool>());
   }
+}
+
+/// Scores that no float holds the exponential of, and weights that vanish.
+TEST_P(AttentionProducts, TakesScoresOfAnySize) {
+  Call call({.queries = 100, .keys = 100});
+  call.options.scale = 100;
+  expect_close(run(call), by_definition(call), 3e-4);  // scores to 1,000, of 24 bits
+  call.options.scale = -0.25;
+  for (const Tensor& x : {call.q, call.k, call.v}) x.mutable_grad().reset();
+  expect_close(run(call), by_definition(call), kFp32);
 }
 
 }  // namespace
