@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/gpu_first_hour.sh OUT [--only 1,2,5] [--limit SECONDS]
-# What to run first on a machine with a GPU: ten experiments in rising order, each with a verdict, and a table of them at the end.
+# What to run first on a machine with a GPU: eleven experiments in rising order, each with a verdict, and a table of them at the end.
 # One that fails does not stop the others. OUT gets a folder for each, with logs, metrics and everything else its runs wrote, and
 # OUT/summary.txt. Needs no network, no build and no Python beside a built titan_train. The exit status is the number of those that failed.
 #
@@ -15,7 +15,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." || exit
 usage() { sed -n '2,/TITAN_DEVICE/s/^# \{0,1\}//p' scripts/gpu_first_hour.sh >&2; exit 2; }
 
 out=""
-only="1,2,3,4,5,6,7,8,9,10"
+only="1,2,3,4,5,6,7,8,9,10,11"
 limit=120
 while (($#)); do
   case "$1" in
@@ -50,7 +50,8 @@ readonly kTitles=(""
   "a one-rank NCCL group with every collective"
   "CPU offload"
   "profiler and memory snapshot"
-  "tokens/s and MFU of 1B and 8B, eager")
+  "tokens/s and MFU of 1B and 8B, eager"
+  "our kernels against LibTorch's operators")
 folder="" # of this experiment
 
 # train NAME ARGUMENTS...: runs the program, its dump folder being $folder/NAME and its output $folder/NAME.log.
@@ -179,16 +180,19 @@ experiment_6() {
   figure="weights of step 8 equal bit for bit after a start from step 4; $(grep -ao 'training waited.*' "$folder/run.log" | tail -n 1)"
 }
 
-experiment_7() {
-  local test="${program%/*}/tests/nccl_backend_test"
+# gpu_tests PROGRAM FILTER: runs tests that a GPU is needed for; how many passed is the figure.
+gpu_tests() {
+  local test="${program%/*}/tests/$1"
   if [[ ! -x "$test" ]]; then
-    complain "no $test: build it (scripts/build.sh release nccl_backend_test), or put it there"
+    complain "no $test: build it (scripts/build.sh release $1), or put it there"
     return
   fi
-  NCCL_DEBUG=WARN timeout -k 10 "$limit" "$test" --gtest_filter='*OneRank*' >"$folder/test.log" 2>&1 || complain "$(grep -a -m 1 -A 3 'Failure' "$folder/test.log" | paste -sd ' ')"
+  NCCL_DEBUG=WARN timeout -k 10 "$limit" "$test" --gtest_filter="$2" >"$folder/test.log" 2>&1 || complain "$(grep -a -m 1 -A 3 'Failure' "$folder/test.log" | paste -sd ' ')"
   ! grep -q 'SKIPPED' "$folder/test.log" || complain "skipped: $(grep -a -m 1 -A 1 'Skipped' "$folder/test.log" | tail -n 1)"
   figure="$(grep -ac '^\[       OK' "$folder/test.log") tests passed"
 }
+
+experiment_7() { gpu_tests nccl_backend_test '*OneRank*'; }
 
 experiment_8() {
   local job=("${kSmall[@]}" "${kFloat[@]}" --comm.mode=local_tensor --parallelism.data_parallel_shard_degree=2 --training.local_batch_size=2) worst
@@ -233,8 +237,14 @@ experiment_10() {
   speed 8B-bf16-states --training.dtype=bfloat16
 }
 
+# The same numbers, the same bits twice, and no more time than LibTorch's operators take (by 5 %, for noise).
+experiment_11() {
+  gpu_tests cuda_kernels_test 'KernelsOnGpu.*'
+  figure+="; times of LibTorch's by ours: $(sed -n 's/^speed: //p' "$folder/test.log" 2>/dev/null | paste -sd ';' | sed 's/;/, /g')"
+}
+
 # Experiments that a CPU cannot rehearse.
-needs_gpu() { [[ " 1 7 9 10 " == *" $1 "* ]]; }
+needs_gpu() { [[ " 1 7 9 10 11 " == *" $1 "* ]]; }
 
 rows=()
 failed=0

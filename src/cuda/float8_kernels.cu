@@ -189,7 +189,7 @@ cudaError_t cast_to_float8(const Float8Source& source, void* target, Float8Type 
                            bool transposed, cudaStream_t stream) {
   if (source.rows == 0 || source.columns == 0) return cudaSuccess;
   if (!transposed && source.columns % kPerThread != 0) return cudaErrorInvalidValue;
-  if (source.type == SourceType::kFloat) {
+  if (source.type == NumberType::kFloat) {
     launch_cast<float>(source, target, type, transposed, stream);
   } else {
     launch_cast<__nv_bfloat16>(source, target, type, transposed, stream);
@@ -197,13 +197,13 @@ cudaError_t cast_to_float8(const Float8Source& source, void* target, Float8Type 
   return cudaGetLastError();
 }
 
-cudaError_t float8_scales(const void* largest, SourceType largest_type, float* scales,
+cudaError_t float8_scales(const void* largest, NumberType largest_type, float* scales,
                           std::int64_t count, Float8Type type, bool power_of_two,
                           cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
   const double largest_number = type == Float8Type::kE4m3 ? 448.0 : 57344.0;
   const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
-  if (largest_type == SourceType::kFloat) {
+  if (largest_type == NumberType::kFloat) {
     make_scales<<<blocks, kThreads, 0, stream>>>(static_cast<const float*>(largest), scales, count,
                                                  largest_number, power_of_two);
   } else {

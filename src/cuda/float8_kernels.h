@@ -4,18 +4,19 @@
 
 #include <cstdint>
 
+#include "cuda/number_type.h"
+
 namespace titan::cuda {
 
 // What rounds matrices to float8 on a GPU, in one pass each. Without LibTorch's headers, for nvcc.
 
 enum class Float8Type { kE4m3, kE5m2 };
-enum class SourceType { kBFloat16, kFloat };
 
 /// A matrix in row-major order, and where an element's scale is: at `row * scale_row_stride +
 /// column * scale_column_stride`.
 struct Float8Source {
   const void* data = nullptr;
-  SourceType type = SourceType::kBFloat16;
+  NumberType type = NumberType::kBFloat16;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   const float* scale = nullptr;
@@ -31,7 +32,7 @@ cudaError_t cast_to_float8(const Float8Source& source, void* target, Float8Type 
 
 /// `scales[i]` gets what moves `largest[i]` (an absolute value) to the largest number of `type`,
 /// rounded down to a power of two if asked to.
-cudaError_t float8_scales(const void* largest, SourceType largest_type, float* scales,
+cudaError_t float8_scales(const void* largest, NumberType largest_type, float* scales,
                           std::int64_t count, Float8Type type, bool power_of_two,
                           cudaStream_t stream);
 

@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include "cuda/float8_kernels.h"
+#include "cuda/number_type_of.h"
 
 namespace titan::cuda {
 
@@ -15,17 +16,11 @@ Float8Type type_of(at::ScalarType type) {
   return type == at::kFloat8_e5m2 ? Float8Type::kE5m2 : Float8Type::kE4m3;
 }
 
-SourceType source_type(const at::Tensor& x) {
-  TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16,
-              "float8 is made of bfloat16 or float32, not ", x.scalar_type());
-  return x.scalar_type() == at::kFloat ? SourceType::kFloat : SourceType::kBFloat16;
-}
-
 at::Tensor scales(const at::Tensor& largest, at::ScalarType type, bool power_of_two) {
   const c10::cuda::CUDAGuard guard(largest.device());
   const at::Tensor entries = largest.contiguous();
   at::Tensor result = at::empty(entries.sizes(), entries.options().dtype(at::kFloat));
-  C10_CUDA_CHECK(float8_scales(entries.const_data_ptr(), source_type(entries),
+  C10_CUDA_CHECK(float8_scales(entries.const_data_ptr(), number_type_of(entries),
                                result.mutable_data_ptr<float>(), entries.numel(), type_of(type),
                                power_of_two, c10::cuda::getCurrentCUDAStream()));
   return result;
@@ -38,7 +33,7 @@ at::Tensor cast(const at::Tensor& matrix, const at::Tensor& scale, at::ScalarTyp
   const bool is_view = matrix.stride(0) == 1 && matrix.stride(1) != 1;
   const at::Tensor rows = is_view ? matrix.t().contiguous() : matrix.contiguous();
   const at::Tensor scales = scale.contiguous();
-  Float8Source source{rows.const_data_ptr(), source_type(rows), rows.size(0), rows.size(1),
+  Float8Source source{rows.const_data_ptr(), number_type_of(rows), rows.size(0), rows.size(1),
                       scales.const_data_ptr<float>()};
   if (scales.dim() == 2) {
     const bool for_rows = (scales.size(1) == 1) != is_view;

@@ -2,13 +2,17 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/operators.h"
 #include "kernels/row_kernels.h"
 
 namespace titan::kernels {
 
-/// Whether kernels for single numbers (ElementKernels) are there for its type.
+/// Whether rotations and SwiGLU have kernels for its type, where it is: on a GPU if this build has them (src/cuda).
 inline bool has_element_kernels(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
+  static const bool on_gpu =
+      find_schema("titan_kernels::swiglu").hasKernelForDispatchKey(c10::DispatchKey::CUDA);
+  return x.is_cpu() || (x.is_cuda() && on_gpu);
 }
 
 /// A tensor's numbers, as the kernels take them.

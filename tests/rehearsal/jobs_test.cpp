@@ -262,6 +262,16 @@ TEST_F(Jobs, TensorParallelShards) {
   expect_same(on_devices(degrees, 4), on_cpu(degrees, 4), /*tolerance=*/1e-4);
 }
 
+/// The loss is computed a few rows at a time, by ranks that share the vocabulary.
+TEST_F(Jobs, FastPathsOfTensorParallelShards) {
+  config_.compile.enable = true;
+  config_.training.mixed_precision_param = config::DType::kBFloat16;
+  const mesh::Degrees degrees{.dp_shard = 2, .tp = 2};
+  expect_same(on_devices(degrees, 4), on_cpu(degrees, 4), /*tolerance=*/1e-2);
+  config_.training.mixed_precision_param = config::DType::kFloat32;
+  expect_same(on_devices(degrees, 4), on_cpu(degrees, 4), /*tolerance=*/1e-4);
+}
+
 TEST_F(Jobs, PipelinesOfShards) {
   const mesh::Degrees degrees{.dp_shard = 2, .pp = 2};
   config_.activation_checkpoint.mode = ActivationCheckpointMode::kFull;

@@ -67,8 +67,20 @@ class GpuFirstHour(unittest.TestCase):
         self.assertEqual(verdict, "FAIL")
         self.assertIn("wrote no hashes", text)
 
+    def test_kernels_are_judged_by_their_tests(self):
+        tests = self.machine.home / "tests/cuda_kernels_test"
+        self.assertIn("build it", self.verdicts("11")[11][1])
+        tests.parent.mkdir()
+        for status, said, verdict in ((0, "[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x", "PASS"),
+                                      (1, "x.cpp:1: Failure", "FAIL"), (0, "[  SKIPPED ] A", "FAIL")):
+            tests.write_text(f"#!/bin/bash\nprintf '{said}\\n'\nexit {status}\n", encoding="utf-8")
+            tests.chmod(0o755)
+            self.assertEqual(self.verdicts("11")[11][0], verdict, said)
+        tests.write_text("#!/bin/bash\nprintf '[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x\\n'\n", encoding="utf-8")
+        self.assertIn("1 tests passed; times of LibTorch's by ours: swiglu 2.10x, rotation 5.00x", self.verdicts("11")[11][1])
+
     def test_an_unknown_experiment_and_a_missing_program_are_refused(self):
-        self.assertEqual(self.first_hour("11").returncode, 2)
+        self.assertEqual(self.first_hour("99").returncode, 2)
         self.program.unlink()
         result = self.first_hour("1")
         self.assertEqual(result.returncode, 2)

@@ -1,4 +1,4 @@
-#include "components/quantization/linear_checks.h"
+#include "components/quantization/conversion_report.h"
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/converted_linears.h"
@@ -13,7 +13,7 @@ namespace {
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : config_(config), options_(config.quantize.linear.mx), context_(context) {
+      : options_(config.quantize.linear.mx), context_(context) {
     if (options_.recipe_name == "mxfp8_emulated") return;
     throw ConfigError(
         concat("quantize.linear.mx.recipe_name = \"", options_.recipe_name,
@@ -22,9 +22,8 @@ class MXConverter : public protocols::ModelConverter {
   }
 
   void convert(protocols::ModelProtocol& model) override {
-    const LinearSelection selection =
+    const Selection selection =
         select_linears(model, options_.filter_fqns, config::Float8Recipe::kTensorwise, kMXBlock);
-    check_loss(config_, selection);
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
@@ -32,16 +31,15 @@ class MXConverter : public protocols::ModelConverter {
         return nn::Tensors{mx_linear(inputs.at(0), linear.weight().tensor, MXScaling::kFloor)};
       });
     }
-    log_selection(context_, concat("MXFP8 training with the recipe ", options_.recipe_name),
-                  selection);
+    report_.tell(concat("MXFP8 training with the recipe ", options_.recipe_name), selection);
   }
 
   std::shared_ptr<parallel::LinearExtension> linear_extension() override { return converted_; }
 
  private:
-  config::JobConfig config_;
   config::MXLinear options_;
   comm::RankContext context_;
+  ConversionReport report_{context_, "linear layers", "filter_fqns"};
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();
 };
 
