@@ -87,6 +87,11 @@ struct Scales {
   }
 };
 
+/// What is packed next is most often the next panel's lines; the processor does not foresee such strides.
+inline void prefetch(const float* next) {
+  _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+}
+
 /// Row i of each step's tiles: the places of line i, which lie one behind the other. `lines` are the tile's that there are.
 inline void pack_lines(const float* from, std::int64_t stride, std::int64_t lines,
                        std::int64_t inner, std::uint8_t* tile, Scales& scales) {
@@ -108,6 +113,9 @@ inline void pack_lines(const float* from, std::int64_t stride, std::int64_t line
     is_there = is_there && scale.broken == 0;
     std::uint8_t* step = tile + i * 64;
     for (std::int64_t k = 0; k < inner; k += Panel::kStep, step += Panel::kBytesOfStep) {
+      for (std::int64_t ahead = k; ahead < k + Panel::kStep; ahead += kApart) {
+        prefetch(line + kPanelLines * stride + ahead);
+      }
       store_digits(integers(load(k), scale), integers(load(k + kApart), scale),
                    integers(load(k + 2 * kApart), scale), integers(load(k + 3 * kApart), scale),
                    step);
@@ -135,6 +143,9 @@ inline void pack_places(const float* from, std::int64_t stride, std::int64_t lin
   scales.put(scale, 0, 0xFFFF);
   for (std::int64_t k = 0; k < inner; k += Panel::kStep, tile += Panel::kBytesOfStep) {
     for (std::int64_t i = 0; i < kApart; ++i) {
+      for (std::int64_t ahead = k + i; ahead < k + Panel::kStep; ahead += kApart) {
+        prefetch(from + kPanelLines + ahead * stride);
+      }
       store_digits(integers(load(k + i), scale), integers(load(k + i + kApart), scale),
                    integers(load(k + i + 2 * kApart), scale),
                    integers(load(k + i + 3 * kApart), scale), tile + i * 64);
