@@ -13,12 +13,16 @@
 #include "comm/c10d_store.h"
 #include "comm/error_reason.h"
 #include "comm/gloo_group.h"
+#include "comm/gloo_wire.h"
 #include "comm/job_secret.h"
+#include "comm/memory_wire.h"
 #include "titan/base/errors.h"
 
 namespace titan::comm {
 
 namespace {
+
+constexpr const char* kInterface = "GLOO_SOCKET_IFNAME";
 
 /// Gloo writes to peers that may be gone: that is to be an error, not the end of the process.
 void ignore_broken_pipes() {
@@ -33,7 +37,7 @@ void ignore_broken_pipes() {
 c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> options_for(
     const tools::LaunchEnvironment& launch, std::chrono::milliseconds timeout) {
   using Gloo = c10d::ProcessGroupGloo;
-  const bool chosen = std::getenv("GLOO_SOCKET_IFNAME") != nullptr;
+  const bool chosen = std::getenv(kInterface) != nullptr;
   const bool readable = launch.host.size() < HOST_NAME_MAX;
   if (chosen || (!launch.on_one_machine() && readable)) {
     return Gloo::Options::create_default(timeout);
@@ -81,8 +85,13 @@ void prove_membership(ProcessGroup& group, const JobSecret& secret, const std::s
 
 class GlooBackend : public Backend {
  public:
-  GlooBackend(Store& store, const tools::LaunchEnvironment& launch)
-      : store_(store), launch_(launch), rank_(launch.rank), secret_(launch.secret) {
+  GlooBackend(Store& store, const tools::LaunchEnvironment& launch, Carrier carrier)
+      : store_(store),
+        launch_(launch),
+        rank_(launch.rank),
+        secret_(launch.secret),
+        shares_memory_(carrier == Carrier::kMemory && launch.on_one_machine() &&
+                       std::getenv(kInterface) == nullptr) {
     ignore_broken_pipes();
   }
 
@@ -101,14 +110,15 @@ class GlooBackend : public Backend {
       auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(keys, static_cast<int>(place),
                                                               static_cast<int>(ranks.size()),
                                                               options_for(launch_, timeout));
-      if (secret_.is_set()) {
-        // All have connected: what answers now does so at once, and a stranger never.
-        const auto limit = std::min<std::chrono::milliseconds>(timeout, std::chrono::seconds(60));
-        const auto unobserved =
-            make_gloo_group({name, ranks, place, nullptr}, gloo, limits_, limit);
-        prove_membership(*unobserved, secret_, prefix);
-      }
-      return make_gloo_group({name, ranks, place, observer}, std::move(gloo), limits_, timeout);
+      // All have connected: what answers now does so at once, and a stranger never.
+      const auto limit = std::min<std::chrono::milliseconds>(timeout, std::chrono::seconds(60));
+      const auto unobserved = make_gloo_group({name, ranks, place, nullptr}, gloo,
+                                              make_gloo_wire(gloo, limits_, limit));
+      if (secret_.is_set()) prove_membership(*unobserved, secret_, prefix);
+      std::shared_ptr<Wire> wire;
+      if (shares_memory_ && ranks.size() > 1) wire = make_memory_wire(*unobserved, timeout);
+      if (!wire) wire = make_gloo_wire(gloo, limits_, timeout);
+      return make_gloo_group({name, ranks, place, observer}, std::move(gloo), std::move(wire));
     } catch (const std::exception& error) {
       throw RunError(concat("rank ", rank_, " cannot join group '", name, "' of ranks ",
                             joined(ranks), ": ", absence(prefix, ranks, timeout),
@@ -148,16 +158,18 @@ class GlooBackend : public Backend {
   tools::LaunchEnvironment launch_;
   std::int64_t rank_;
   JobSecret secret_;
+  bool shares_memory_;
   std::shared_ptr<WaitLimits> limits_ = std::make_shared<WaitLimits>();
   std::map<std::string, int> made_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_gloo_backend(Store& store, const tools::LaunchEnvironment& launch) {
+std::unique_ptr<Backend> make_gloo_backend(Store& store, const tools::LaunchEnvironment& launch,
+                                           Carrier carrier) {
   TITAN_CHECK(launch.rank >= 0 && launch.rank < launch.world_size, "no rank ", launch.rank,
               " in a world of ", launch.world_size);
-  return std::make_unique<GlooBackend>(store, launch);
+  return std::make_unique<GlooBackend>(store, launch, carrier);
 }
 
 }  // namespace titan::comm

@@ -7,11 +7,8 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <mutex>
 #include <numeric>
-#include <stdexcept>
 #include <utility>
 
 #include "comm/finishing_thread.h"
@@ -48,17 +45,7 @@ void reduce_in_order(const at::Tensor& result, const std::vector<at::Tensor>& ro
 // Below this an all-reduce costs messages, above it bytes.
 constexpr std::size_t kSmallBytes = 64 * 1024;
 
-/// Held while something is started, in any group of the process: a group wants one caller at a time,
-/// and LibTorch's flight recorder, of which a process has one, adds groups to a map without a lock.
-std::mutex& one_at_a_time() {
-  static std::mutex mutex;
-  return mutex;
-}
-
 at::Tensor flat(const at::Tensor& tensor) { return tensor.view({tensor.numel()}); }
-
-/// The same memory as bytes: Gloo lacks some element types and needs none.
-at::Tensor bytes_of(const at::Tensor& tensor) { return flat(tensor).view(at::kByte); }
 
 void copy_own(const at::Tensor& to, const at::Tensor& from) {
   if (from.nbytes() == 0 || to.const_data_ptr() == from.const_data_ptr()) return;
@@ -90,46 +77,6 @@ std::vector<at::Tensor> split_rows(const at::Tensor& tensor,
 
 using Tensors = std::vector<at::Tensor>;  // one per rank
 
-/// What the work under way needs of its group, should that end first.
-class Wire {
- public:
-  Wire(c10::intrusive_ptr<c10d::Backend> gloo, std::shared_ptr<WaitLimits> limits,
-       std::chrono::milliseconds limit)
-      : timeout(limit), gloo_(std::move(gloo)), limits_(std::move(limits)) {}
-
-  c10::intrusive_ptr<c10d::Work> send(const at::Tensor& tensor, std::int64_t to, int tag) {
-    std::vector<at::Tensor> tensors{bytes_of(tensor)};
-    return gloo_->send(tensors, static_cast<int>(to), tag);
-  }
-  c10::intrusive_ptr<c10d::Work> receive(const at::Tensor& tensor, std::int64_t from, int tag) {
-    std::vector<at::Tensor> tensors{bytes_of(tensor)};
-    return gloo_->recv(tensors, static_cast<int>(from), tag);
-  }
-
-  /// Throws when the time is over, and closes all connections of the group, so that the others learn of it.
-  void wait(c10d::Work& work) const {
-    constexpr std::chrono::hours kForever(24 * 365);
-    constexpr std::chrono::milliseconds kAtOnce(1);
-    const std::chrono::milliseconds limit = timeout;
-    {
-      const WaitLimits::Guard guard = limits_->guard(limit, [&work] { work.abort(); });
-      if (work.wait(kForever)) return;
-    }
-    // Given up; what has come in the meantime is taken all the same.
-    try {
-      if (work.wait(kAtOnce)) return;
-    } catch (const std::exception&) {
-    }
-    throw std::runtime_error(concat("timed out after ", limit.count(), "ms"));
-  }
-
-  std::atomic<std::chrono::milliseconds> timeout;
-
- private:
-  c10::intrusive_ptr<c10d::Backend> gloo_;
-  std::shared_ptr<WaitLimits> limits_;
-};
-
 /// Transfers under way.
 class Transfers : public BackendWork {
  public:
@@ -141,7 +88,6 @@ class Transfers : public BackendWork {
                                              const Tensors& received, std::int64_t mine, int tag) {
     auto transfers = std::make_unique<Transfers>(wire);
     const auto count = static_cast<std::int64_t>(sent.size());
-    const std::lock_guard lock(one_at_a_time());
     for (std::int64_t i = 1; i < count; ++i) {  // everybody begins with another peer
       const std::int64_t from = (mine + count - i) % count;
       const at::Tensor& theirs = received[static_cast<std::size_t>(from)];
@@ -153,25 +99,27 @@ class Transfers : public BackendWork {
     return transfers;
   }
 
-  void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
+  void add(std::unique_ptr<BackendWork> work) { works_.push_back(std::move(work)); }
   void wait() override {
-    for (const auto& work : works_) wire_->wait(*work);
+    for (const auto& work : works_) work->wait();
     works_.clear();
   }
 
  private:
   std::shared_ptr<Wire> wire_;
-  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
+  std::vector<std::unique_ptr<BackendWork>> works_;
 };
 
 class GlooGroup : public C10dGroup {
  public:
-  GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo,
-            std::shared_ptr<WaitLimits> limits, std::chrono::milliseconds timeout)
-      : C10dGroup(std::move(members), gloo, at::kCPU),
-        wire_(std::make_shared<Wire>(std::move(gloo), std::move(limits), timeout)) {}
+  GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo, std::shared_ptr<Wire> wire)
+      : C10dGroup(std::move(members), std::move(gloo), at::kCPU), wire_(std::move(wire)) {}
 
   void set_timeout(std::chrono::milliseconds timeout) override { wire_->timeout = timeout; }
+  void shut_down() override {
+    wire_->shut_down();
+    C10dGroup::shut_down();
+  }
 
  protected:
   StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) override {
@@ -221,7 +169,6 @@ class GlooGroup : public C10dGroup {
 
   StartedWork do_exchange(const std::vector<Message>& messages) override {
     auto transfers = std::make_unique<Transfers>(wire_);
-    const std::lock_guard lock(one_at_a_time());
     for (const auto& [tensor, peer, direction] : messages) {
       if (tensor.numel() == 0) continue;
       transfers->add(direction == Message::Direction::kSend
@@ -290,10 +237,8 @@ class GlooGroup : public C10dGroup {
 
 std::unique_ptr<ProcessGroup> make_gloo_group(C10dGroup::Members members,
                                               c10::intrusive_ptr<c10d::Backend> gloo,
-                                              std::shared_ptr<WaitLimits> limits,
-                                              std::chrono::milliseconds timeout) {
-  return std::make_unique<GlooGroup>(std::move(members), std::move(gloo), std::move(limits),
-                                     timeout);
+                                              std::shared_ptr<Wire> wire) {
+  return std::make_unique<GlooGroup>(std::move(members), std::move(gloo), std::move(wire));
 }
 
 }  // namespace titan::comm

@@ -29,6 +29,7 @@ void overlap_gather(nn::Module& module, const std::vector<nn::Module*>& linears,
                     comm::ProcessGroup& group) {
   const auto ahead = std::make_shared<Ahead>();
   for (std::size_t i = 0; i < linears.size(); ++i) {
+    static_cast<nn::Linear*>(linears[i])->multiply_apart();
     linears[i]->wrap_forward(
         [ahead, i](const nn::Module::Forward& multiply, const nn::Inputs& inputs) {
           if (!ahead->input.defined() || !inputs.at(0).is_same(ahead->input)) {

@@ -396,18 +396,22 @@ TEST_P(Collectives, WorkThatNobodyWaitsForEndsByItself) {
 }
 
 std::string name_of(const testing::TestParamInfo<Collectives::ParamType>& info) {
-  return (std::get<0>(info.param) == Kind::kLocal ? "Local" : "Gloo") +
-         std::to_string(std::get<1>(info.param));
+  const Kind kind = std::get<0>(info.param);
+  const char* name = kind == Kind::kLocal ? "Local" : kind == Kind::kGloo ? "Gloo" : "GlooOverTcp";
+  return name + std::to_string(std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Worlds, Collectives,
-                         testing::Combine(testing::Values(Kind::kLocal, Kind::kGloo),
+                         testing::Combine(testing::Values(Kind::kLocal, Kind::kGlooOverTcp),
                                           testing::Values(1, 2, 3, 4, 8)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(WorldsOfOneMachine, Collectives,
+                         testing::Combine(testing::Values(Kind::kGloo), testing::Values(2, 4)),
                          name_of);
 
 // A mesh of 2 x 2: every rank is in a group of rows and in one of columns, and in that of all.
 TEST(Groups, RanksAreInSeveralAtOnce) {
-  for (const Kind kind : {Kind::kLocal, Kind::kGloo}) {
+  for (const Kind kind : {Kind::kLocal, Kind::kGloo, Kind::kGlooOverTcp}) {
     on_ranks(kind, 4, [](std::int64_t rank, Backend& backend) {
       const std::int64_t row = rank / 2;
       const std::int64_t column = rank % 2;

@@ -27,7 +27,7 @@ using std::chrono_literals::operator""ms;
 /// Long enough for a busy machine; no test waits for it to pass.
 inline constexpr std::chrono::milliseconds kPatience = 120s;
 
-enum class Kind { kLocal, kGloo };
+enum class Kind { kLocal, kGloo, kGlooOverTcp };
 
 /// A TCP socket that listens on a port of loopback that was free.
 class PortHolder {
@@ -89,14 +89,16 @@ inline void on_threads(std::int64_t ranks, const std::function<void(std::int64_t
 }
 
 /// Runs `body(rank, backend)` as every rank of a world of one kind. Gloo's ranks meet in a store in
-/// memory and talk over TCP.
+/// memory, and talk as those of one machine do.
 inline void on_ranks(Kind kind, std::int64_t ranks,
                      const std::function<void(std::int64_t, Backend&)>& body) {
   LocalWorld world(ranks);
   on_threads(ranks, [&](std::int64_t rank) {
-    const auto backend = kind == Kind::kLocal
-                             ? world.backend(rank)
-                             : make_gloo_backend(world.store(), launch_of(rank, ranks, 0));
+    const auto backend =
+        kind == Kind::kLocal
+            ? world.backend(rank)
+            : make_gloo_backend(world.store(), launch_of(rank, ranks, 0),
+                                kind == Kind::kGloo ? Carrier::kMemory : Carrier::kSockets);
     body(rank, *backend);
   });
 }

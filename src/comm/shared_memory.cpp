@@ -1,0 +1,73 @@
+#include "comm/shared_memory.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "titan/base/errors.h"
+
+namespace titan::comm {
+
+std::optional<SharedMemory> SharedMemory::mapped(int file, std::size_t bytes) {
+  void* const data =
+      file < 0 ? MAP_FAILED : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (data != MAP_FAILED) return SharedMemory(file, static_cast<std::byte*>(data), bytes);
+  if (file >= 0) ::close(file);
+  return std::nullopt;
+}
+
+std::optional<SharedMemory> SharedMemory::make(std::size_t bytes) {
+  const int file = ::memfd_create("titan_train", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (file < 0) return std::nullopt;
+  // Who could make it shorter would end the others with a bus error.
+  if (::ftruncate(file, static_cast<off_t>(bytes)) != 0 ||
+      ::fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    ::close(file);
+    return std::nullopt;
+  }
+  return mapped(file, bytes);
+}
+
+std::optional<SharedMemory> SharedMemory::of_process(pid_t process, int file, std::size_t bytes) {
+  const std::string path = concat("/proc/", process, "/fd/", file);
+  struct stat status {};
+  // Another kind of file, as of a process of the same number elsewhere, is not even opened.
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_size != static_cast<off_t>(bytes)) {
+    return std::nullopt;
+  }
+  return mapped(::open(path.c_str(), O_RDWR | O_CLOEXEC), bytes);
+}
+
+SharedMemory::SharedMemory(SharedMemory&& other) noexcept
+    : file_(std::exchange(other.file_, -1)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(other.size_) {}
+
+SharedMemory::~SharedMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+  if (file_ >= 0) ::close(file_);
+}
+
+OtherProcess::OtherProcess(pid_t id)
+    : id_(id), file_(static_cast<int>(::syscall(SYS_pidfd_open, id, 0))) {}
+
+OtherProcess::~OtherProcess() {
+  if (file_ >= 0) ::close(file_);
+}
+
+bool OtherProcess::has_ended() const {
+  if (file_ < 0) return ::kill(id_, 0) != 0 && errno == ESRCH;
+  pollfd asked{file_, POLLIN, 0};
+  return ::poll(&asked, 1, 0) > 0;
+}
+
+}  // namespace titan::comm
