@@ -27,6 +27,12 @@ double product_and_bias(const Values& values) { return product(values.slice(1));
 double linear(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 0); }
 /// (to, x, weight)
 double linear_into(const Values& values) { return linear(values.slice(1)); }
+/// (several x `[M, K]`, weight `[N, K]`)
+double linears(const Values& values) {
+  double numbers = 0;
+  for (const at::Tensor& x : values[0].toTensorVector()) numbers += static_cast<double>(x.numel());
+  return 2 * numbers * size(values, 1, 0);
+}
 /// (rows `[R, in]`, weights `[groups, out, in]`): every row by one of the weights.
 double grouped(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 1); }
 /// (gradient `[R, out]`, weights `[groups, out, in]`)
@@ -49,6 +55,7 @@ const std::map<std::string_view, Flops>& products() {
       {"mkldnn::_linear_pointwise", linear},
       {"titan_kernels::linear_product", linear},
       {"titan_kernels::linear_product_", linear_into},
+      {"titan_kernels::linear_products", linears},
       {"titan::linear_reduce_scatter", linear},
       {"titan::grouped_product", grouped},
       {"titan::grouped_product_rows_gradient", grouped_rows},

@@ -66,8 +66,7 @@ ThreeTensors forward(const Tensor& given, const Tensor& gate, const Tensor& down
     if (n == 0) return;
     const Tensor a = own(gated);
     const Tensor b = own(upped);
-    set_to_product(a, own(x), gate.select(0, expert));
-    set_to_product(b, own(x), up.select(0, expert));
+    set_to_products({a, b}, own(x), {gate.select(0, expert), up.select(0, expert)});
     set_to_product(own(y), swiglu_of(a, b), down.select(0, expert));
   });
   return results;
@@ -102,8 +101,7 @@ FourTensors backward(const Tensor& gradient, const Tensor& given, const Tensor& 
     set_to_product(slopes, own(dy), down.select(0, expert).t());
     set_to_product(ddown.select(0, expert), own(dy).t(), swiglu_of(a, b).t());
     const auto [da, db] = swiglu_gradients(slopes, a, b);
-    set_to_product(dgate.select(0, expert), da.t(), own(x).t());
-    set_to_product(dup.select(0, expert), db.t(), own(x).t());
+    set_to_products({dgate.select(0, expert), dup.select(0, expert)}, {da.t(), db.t()}, own(x).t());
     set_to_product(own(dx), da, gate.select(0, expert).t());
     add_linear_product(own(dx), db, up.select(0, expert).t());
   });

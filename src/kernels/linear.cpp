@@ -44,6 +44,19 @@ Tensor multiply(const Tensor& x, const Tensor& weight) {
   return to;
 }
 
+/// Of several left factors.
+std::vector<Tensor> products_shape(at::TensorList x, const Tensor& weight) {
+  std::vector<Tensor> results;
+  for (const Tensor& one : x) results.push_back(shape(one, weight));
+  return results;
+}
+
+std::vector<Tensor> multiply_all(at::TensorList x, const Tensor& weight) {
+  std::vector<Tensor> results = products_shape(x, weight);
+  set_to_products(results, x, weight);
+  return results;
+}
+
 void add_shape(Tensor&, const Tensor&, const Tensor&) {}
 
 void add_product(Tensor& to, const Tensor& x, const Tensor& weight) {
@@ -57,6 +70,12 @@ void add_product(Tensor& to, const Tensor& x, const Tensor& weight) {
 Tensor product(const Tensor& x, const Tensor& weight) {
   static const auto op =
       find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::linear_product");
+  return op.call(x, weight);
+}
+
+std::vector<Tensor> products_of(at::TensorList x, const Tensor& weight) {
+  static const auto op = find_operator<std::vector<Tensor>(at::TensorList, const Tensor&)>(
+      "titan_kernels::linear_products");
   return op.call(x, weight);
 }
 
@@ -91,7 +110,7 @@ struct Linear : public torch::autograd::Function<Linear> {
   }
 };
 
-/// The gradient of x is one sum, which the products add to as they are made.
+/// The gradient of x is one sum, which the products add to as they are made; those of the weights share x.
 struct Linears : public torch::autograd::Function<Linears> {
   static variable_list forward(AutogradContext* context, const Tensor& x, at::TensorList weights) {
     context->set_materialize_grads(false);
@@ -110,10 +129,15 @@ struct Linears : public torch::autograd::Function<Linears> {
     const variable_list saved = context->get_saved_variables();
     const Tensor x = rows_of(saved[0]);
     variable_list result(saved.size());
+    std::vector<Tensor> turned;
+    std::vector<std::size_t> trained;
     for (std::size_t i = 1; i < saved.size(); ++i) {
       if (!gradients[i - 1].defined()) continue;
       const Tensor gradient = rows_of(gradients[i - 1]);
-      if (context->needs_input_grad(i)) result[i] = product(gradient.t(), x.t());
+      if (context->needs_input_grad(i)) {
+        turned.push_back(gradient.t());
+        trained.push_back(i);
+      }
       if (!context->needs_input_grad(0)) continue;
       if (result[0].defined()) {
         add_linear_product(result[0], gradient, saved[i].t());
@@ -122,6 +146,9 @@ struct Linears : public torch::autograd::Function<Linears> {
       }
     }
     if (result[0].defined()) result[0] = result[0].view(saved[0].sizes());
+    if (turned.empty()) return result;
+    std::vector<Tensor> of_weights = products_of(turned, x.t());
+    for (std::size_t i = 0; i < trained.size(); ++i) result[trained[i]] = std::move(of_weights[i]);
     return result;
   }
 };
@@ -130,6 +157,8 @@ struct Linears : public torch::autograd::Function<Linears> {
 
 void define_linear(torch::Library& library) {
   define_operator(library, "linear_product(Tensor x, Tensor weight) -> Tensor", multiply, shape);
+  define_operator(library, "linear_products(Tensor[] x, Tensor weight) -> Tensor[]", multiply_all,
+                  products_shape);
   define_operator(library, "linear_product_(Tensor(a!) to, Tensor x, Tensor weight) -> ()",
                   add_product, add_shape);
 }
@@ -155,6 +184,19 @@ void set_to_product(Tensor to, const Tensor& x, const Tensor& weight) {
     to.copy_(multiply_on_onednn(x, weight));
   } else {
     at::mm_out(to, x, weight.t());
+  }
+}
+
+void set_to_products(at::TensorList to, at::TensorList x, at::TensorList weights) {
+  const bool split = std::ranges::all_of(x, [&](const Tensor& one) {
+    return std::ranges::all_of(weights, [&](const Tensor& weight) { return splits(one, weight); });
+  });
+  if (split) {
+    multiply_split(x, weights, to, /*adds=*/false);
+    return;
+  }
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    set_to_product(to[i], x[i / weights.size()], weights[i % weights.size()]);
   }
 }
 

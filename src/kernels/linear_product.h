@@ -8,6 +8,10 @@ namespace titan::kernels {
 /// other.
 void set_to_product(at::Tensor to, const at::Tensor& x, const at::Tensor& weight);
 
+/// Every x by every weight: `to[i · weights + j]` = x_i w_jᵀ, the same bits as those of single products. The split ones pack each
+/// factor once.
+void set_to_products(at::TensorList to, at::TensorList x, at::TensorList weights);
+
 /// to += x wᵀ of `[M, K]` and `[N, K]`, without autograd, by the library that linear() takes.
 void add_linear_product(at::Tensor to, const at::Tensor& x, const at::Tensor& weight);
 

@@ -101,6 +101,14 @@ TensorLook rows(TensorLook look, std::int64_t count) {
   return look;
 }
 
+/// Several matrices of one width, one below the other.
+TensorLook stacked(const std::vector<TensorLook>& looks) {
+  TensorLook result = matrix(looks.front());
+  for (std::size_t i = 1; i < looks.size(); ++i) result.sizes[0] += looks[i].sizes[0];
+  if (result.strides[0] == 1) result.strides[1] = result.sizes[0];
+  return result;
+}
+
 std::optional<Product> product_of(const OperatorCall& call) {
   const std::vector<TensorLook>& in = call.inputs;
   const auto batches = [](const TensorLook& look) {
@@ -111,6 +119,9 @@ std::optional<Product> product_of(const OperatorCall& call) {
   if (call.name == "aten::bmm") return Product{matrix(in[0]), matrix(in[1]), batches(in[0])};
   if (call.name == "titan_kernels::linear_product") {
     return Product{matrix(in[0]), matrix(in[1], /*turned=*/true)};
+  }
+  if (call.name == "titan_kernels::linear_products") {
+    return Product{stacked({in.begin(), in.end() - 1}), matrix(in.back(), /*turned=*/true)};
   }
   if (call.name == "titan_kernels::linear_product_") {
     return Product{matrix(in[1]), matrix(in[2], /*turned=*/true)};

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "components/metrics/background_sink.h"
 #include "components/metrics/tensorboard_sink.h"
 #include "components/metrics/wandb_sink.h"
 #include "titan/base/errors.h"
@@ -71,7 +72,8 @@ std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& conf
     const bool resumed = resumed_at > 0;
     set_aside_steps_from(files, output.dump_folder + "/metrics.jsonl",
                          resumed ? resumed_at + 1 : 0);
-    sinks.push_back(std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/resumed));
+    sinks.push_back(std::make_unique<BackgroundSink>(
+        std::make_unique<JsonlSink>(files, output.dump_folder, /*append=*/resumed)));
   } else if (!config.save_for_all_ranks) {
     return sinks;
   }
@@ -80,7 +82,8 @@ std::vector<std::unique_ptr<MetricsSink>> make_sinks(const config::Metrics& conf
     if (auto sink = make_wandb_sink(folder, output.config_json)) sinks.push_back(std::move(sink));
   }
   if (config.enable_tensorboard) {
-    sinks.push_back(std::make_unique<TensorBoardSink>(files, folder));
+    sinks.push_back(
+        std::make_unique<BackgroundSink>(std::make_unique<TensorBoardSink>(files, folder)));
     tools::log_info("TensorBoard logging enabled. Logs will be saved at ", folder);
   }
   return sinks;
