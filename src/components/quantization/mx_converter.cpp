@@ -1,3 +1,4 @@
+#include "components/quantization/capability.h"
 #include "components/quantization/linear_checks.h"
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
@@ -10,16 +11,30 @@ namespace titan::components {
 
 namespace {
 
+struct MXRecipe {
+  MXScaling scaling;
+  MXProducts products;
+};
+
+/// Throws ConfigError of a name that no recipe has, and where this rank's device lacks its products.
+MXRecipe recipe_of(const std::string& name, const comm::RankContext& context) {
+  if (name == "mxfp8_emulated") return {MXScaling::kFloor, MXProducts::kEmulated};
+  if (name != "mxfp8_cublas" && name != "mxfp8_cublas_rceil") {
+    throw ConfigError(concat("quantize.linear.mx.recipe_name = \"", name,
+                             "\" is none of mxfp8_cublas, mxfp8_cublas_rceil, mxfp8_emulated"));
+  }
+  const std::string converter = concat("quantize.linear.mx.recipe_name = \"", name, "\"");
+  check_capability(context, {converter.c_str(), 100, "\"mxfp8_emulated\"", "the model's own type"});
+  return {name == "mxfp8_cublas" ? MXScaling::kFloor : MXScaling::kRceil, MXProducts::kScaled};
+}
+
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : config_(config), options_(config.quantize.linear.mx), context_(context) {
-    if (options_.recipe_name == "mxfp8_emulated") return;
-    throw ConfigError(
-        concat("quantize.linear.mx.recipe_name = \"", options_.recipe_name,
-               "\" needs a GPU of compute capability 10.0, and its products are not built in yet; "
-               "\"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type"));
-  }
+      : config_(config),
+        options_(config.quantize.linear.mx),
+        context_(context),
+        recipe_(recipe_of(options_.recipe_name, context)) {}
 
   void convert(protocols::ModelProtocol& model) override {
     const LinearSelection selection =
@@ -28,9 +43,11 @@ class MXConverter : public protocols::ModelConverter {
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
-      module->wrap_forward([&linear](const nn::Module::Forward&, const nn::Inputs& inputs) {
-        return nn::Tensors{mx_linear(inputs.at(0), linear.weight().tensor, MXScaling::kFloor)};
-      });
+      module->wrap_forward(
+          [&linear, recipe = recipe_](const nn::Module::Forward&, const nn::Inputs& inputs) {
+            return nn::Tensors{
+                mx_linear(inputs.at(0), linear.weight().tensor, recipe.scaling, recipe.products)};
+          });
     }
     log_selection(context_, concat("MXFP8 training with the recipe ", options_.recipe_name),
                   selection);
@@ -42,6 +59,7 @@ class MXConverter : public protocols::ModelConverter {
   config::JobConfig config_;
   config::MXLinear options_;
   comm::RankContext context_;
+  MXRecipe recipe_;
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();
 };
 
