@@ -4,13 +4,13 @@
 #
 #   features models h100 flux ft composition layouts   the suites of integration tests, on threads
 #   features_gloo models_gloo layouts_gloo             on processes
-#   pipelines tensors checkpoints contexts experts     full matrices of tests of which every run takes a part
+#   pipelines tensors checkpoints contexts experts precisions   full matrices of tests of which every run takes a part
 set -uo pipefail
 root="$(realpath "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..")"
 out="$(realpath -m "${1:?usage: scripts/nightly.sh OUT [PART...]}")"
 shift
 parts=(features models h100 flux ft composition layouts features_gloo models_gloo layouts_gloo
-       pipelines tensors checkpoints contexts experts)
+       pipelines tensors checkpoints contexts experts precisions)
 [[ $# -gt 0 ]] && parts=("$@")
 cd "$root" || exit 1
 build="$(realpath -m "${TITAN_BUILD:-build}")/release"
@@ -45,6 +45,7 @@ run() {
       program deepseek_v3_test && program expert_step_test && program forecast_test '--gtest_filter=*Experts*' &&
         methods expert_parallel_test expert_checkpoint_test
       ;;
+    precisions) TITAN_PRECISION_MATRIX=full methods low_precision_layouts_test ;;
     *)
       echo "nightly: there is no part '$1'"
       return 1

@@ -10,11 +10,6 @@
 namespace titan::app {
 namespace {
 
-/// What is announced in the list of what is not available yet, with its own words.
-bool is_announced(const std::string& converter) {
-  return converter.starts_with("quantize.grouped_mm.");
-}
-
 /// Degrees of tensor and expert parallelism that the model cannot be cut by.
 void check_cuts(const config::JobConfig& config, std::int64_t world_size, const char* option,
                 std::int64_t degree,
@@ -97,7 +92,6 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
     holds("parallelism.pipeline_parallel_schedule", [&] { check_pipeline(config); });
   }
   for (const std::string& converter : model.converters) {
-    if (is_announced(converter)) continue;
     config::JobConfig with_one;
     with_one.model.converters = {converter};
     holds("model.converters", [&] { protocols::check_model_converters(with_one); });

@@ -107,7 +107,8 @@ void SplitBackward::backward_weights() {
 void let_weights_wait(nn::Module& model) {
   for (const auto& [name, module] : model.named_modules()) {
     if (typeid(*module) != typeid(nn::Linear)) continue;
-    const auto* linear = static_cast<const nn::Linear*>(module);
+    auto* linear = static_cast<nn::Linear*>(module);
+    linear->multiply_apart();
     module->wrap_forward([linear](const nn::Module::Forward& multiply, const nn::Inputs& inputs) {
       const at::Tensor& weight = linear->weight().tensor;
       const bool may_wait = t_call != nullptr && c10::GradMode::is_enabled() && !is_recomputing() &&

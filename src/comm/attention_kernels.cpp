@@ -20,6 +20,7 @@
 #include <tuple>
 
 #include "titan/base/errors.h"
+#include "titan/kernels/attention.h"
 
 namespace titan::comm {
 
@@ -43,6 +44,33 @@ void forget_blind_queries(const AttentionBlock& block, const BlockOutput& result
   result.log_sum_exp.masked_fill_(blind, -kInfinity);
   result.output.masked_fill_(blind.unsqueeze(-1), 0.0);
 }
+
+/// Our own, which keep heads next to each other.
+namespace fast {
+
+kernels::AttentionOptions options_of(const AttentionBlock& block) {
+  kernels::AttentionOptions options;
+  options.is_causal = block.causal;
+  if (block.allowed.defined()) options.allowed = block.allowed;
+  options.scale = block.scale;
+  return options;
+}
+
+BlockOutput attend(const AttentionBlock& block) {
+  const kernels::AttentionResult result =
+      kernels::attention_forward(block.query, block.key, block.value, options_of(block));
+  return {result.output.transpose(1, 2), result.lse};
+}
+
+BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& block,
+                               const BlockOutput& whole) {
+  const kernels::AttentionGradients result = kernels::attention_backward(
+      gradient.transpose(1, 2), block.query, block.key, block.value,
+      {whole.output.transpose(1, 2), whole.log_sum_exp}, options_of(block));
+  return {result.query, result.key, result.value};
+}
+
+}  // namespace fast
 
 namespace cpu {
 
@@ -118,7 +146,7 @@ Tensor no_seed(const Tensor& like) { return at::zeros({}, like.options().dtype(a
 
 BlockOutput attend(const AttentionBlock& shared) {
   const AttentionBlock block = ungrouped(shared);
-  const auto& [query, key, value, causal, allowed, scale] = block;
+  const auto& [query, key, value, causal, allowed, scale, is_fast] = block;
   const std::optional<Tensor> bias = bias_of(block);
   switch (kernel_for(block, bias)) {
     case at::SDPBackend::flash_attention: {
@@ -142,7 +170,7 @@ BlockOutput attend(const AttentionBlock& shared) {
 BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& shared,
                                const BlockOutput& whole) {
   const AttentionBlock block = ungrouped(shared);
-  const auto& [query, key, value, causal, allowed, scale] = block;
+  const auto& [query, key, value, causal, allowed, scale, is_fast] = block;
   const auto& [output, log_sum_exp] = whole;
   const std::optional<Tensor> bias = bias_of(block);
   const Tensor seed = no_seed(query);
@@ -181,6 +209,7 @@ BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& sha
 }  // namespace
 
 BlockOutput attend(const AttentionBlock& block) {
+  if (block.fast) return fast::attend(block);
   const BlockOutput result = block.query.is_cuda() ? cuda::attend(block) : cpu::attend(block);
   forget_blind_queries(block, result);
   return result;
@@ -188,6 +217,7 @@ BlockOutput attend(const AttentionBlock& block) {
 
 BlockGradients attend_backward(const Tensor& gradient, const AttentionBlock& block,
                                const BlockOutput& whole) {
+  if (block.fast) return fast::attend_backward(gradient, block, whole);
   return block.query.is_cuda() ? cuda::attend_backward(gradient, block, whole)
                                : cpu::attend_backward(gradient, block, whole);
 }

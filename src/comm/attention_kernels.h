@@ -6,8 +6,8 @@
 
 namespace titan::comm {
 
-// The fused attention kernels of the device at hand, and what ring attention needs of them beside their
-// result: the log-sum-exp. Autograd sees none of it.
+// The fused attention kernels of the device at hand, LibTorch's or our own, and what ring attention needs of them beside
+// their result: the log-sum-exp. Autograd sees none of it.
 
 /// Queries `[B, H, Q, d]` and the keys `[B, Hk, K, d]` and values `[B, Hk, K, dv]` that they see; dv is at most d.
 struct AttentionBlock {
@@ -20,6 +20,8 @@ struct AttentionBlock {
   at::Tensor allowed;
   /// What scores are multiplied by; nothing: 1 / √d.
   std::optional<double> scale = std::nullopt;
+  /// By kernels/attention.h.
+  bool fast = false;
 };
 
 struct BlockOutput {

@@ -11,6 +11,7 @@
 
 #include "comm/operators.h"
 #include "titan/base/errors.h"
+#include "titan/kernels/layers.h"
 
 namespace titan::comm {
 
@@ -97,14 +98,21 @@ class ScatteredSum {
   std::vector<Work> under_way_;
 };
 
+/// x Wᵀ
+Tensor multiply(const Tensor& x, const Tensor& weight, bool fast) {
+  return fast ? kernels::linear(x, weight) : at::linear(x, weight);
+}
+
 /// yᵀ x over all rows: the gradient of a weight.
-Tensor weight_gradient(const Tensor& gradient, const Tensor& x) {
-  return at::mm(gradient.flatten(0, -2).t(), x.flatten(0, -2));
+Tensor weight_gradient(const Tensor& gradient, const Tensor& x, bool fast) {
+  const Tensor columns = gradient.flatten(0, -2).t();
+  const Tensor rows = x.flatten(0, -2);
+  return fast ? kernels::linear(columns, rows.t()) : at::mm(columns, rows);
 }
 
 /// x and its products with the weights, from the parts of all ranks.
 GatheredProducts gather_and_multiply(const Tensor& part, at::TensorList weights, std::int64_t dim,
-                                     ProcessGroup& group) {
+                                     ProcessGroup& group, bool fast) {
   GatheredProducts result;
   for (const Tensor& weight : weights) {
     std::vector<std::int64_t> sizes = part.sizes().vec();
@@ -114,7 +122,7 @@ GatheredProducts gather_and_multiply(const Tensor& part, at::TensorList weights,
   }
   result.whole = use_all_parts(part, dim, group, [&](std::int64_t rank, const Tensor& of_rank) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      part_of(result.products[i], dim, rank, group).copy_(at::linear(of_rank, weights[i]));
+      part_of(result.products[i], dim, rank, group).copy_(multiply(of_rank, weights[i], fast));
     }
   });
   return result;
@@ -123,10 +131,11 @@ GatheredProducts gather_and_multiply(const Tensor& part, at::TensorList weights,
 struct AllGatherLinear : public Function<AllGatherLinear> {
   /// Returns the whole, then the products.
   static variable_list forward(AutogradContext* context, const Tensor& part, at::TensorList weights,
-                               std::int64_t dim, const Group& group) {
-    GatheredProducts all = gather_and_multiply(part, weights, dim, group->group);
+                               std::int64_t dim, bool fast, const Group& group) {
+    GatheredProducts all = gather_and_multiply(part, weights, dim, group->group, fast);
     context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
+    context->saved_data["fast"] = fast;
     variable_list saved = {all.whole};
     saved.insert(saved.end(), weights.begin(), weights.end());
     context->save_for_backward(std::move(saved));
@@ -137,6 +146,7 @@ struct AllGatherLinear : public Function<AllGatherLinear> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const Group handle = context->saved_data["group"].toCustomClass<GroupHandle>();
     const std::int64_t dim = context->saved_data["dim"].toInt();
+    const bool fast = context->saved_data["fast"].toBool();
     ProcessGroup& group = handle->group;
     const variable_list saved = context->get_saved_variables();
     // In the order in which autograd adds: what was used last comes first.
@@ -145,14 +155,14 @@ struct AllGatherLinear : public Function<AllGatherLinear> {
       const auto add = [&](const Tensor& more) { term = term.defined() ? term.add_(more) : more; };
       for (std::size_t i = saved.size() - 1; i > 0; --i) {
         if (!gradients[i].defined()) continue;
-        add(at::linear(part_of(gradients[i], dim, rank, group), saved[i].t()));
+        add(multiply(part_of(gradients[i], dim, rank, group), saved[i].t(), fast));
       }
       if (gradients[0].defined()) add(part_of(gradients[0], dim, rank, group).clone());
       return term;
     });
-    variable_list result(saved.size() + 2);
+    variable_list result(saved.size() + 3);
     for (std::size_t i = 1; i < saved.size(); ++i) {
-      if (gradients[i].defined()) result[i] = weight_gradient(gradients[i], saved[0]);
+      if (gradients[i].defined()) result[i] = weight_gradient(gradients[i], saved[0], fast);
     }
     result[0] = sum.wait();
     return result;
@@ -161,70 +171,74 @@ struct AllGatherLinear : public Function<AllGatherLinear> {
 
 // linear_reduce_scatter, as an operator: selective checkpointing can keep its result.
 
-Tensor multiply_and_scatter(const Tensor& x, const Tensor& weight, std::int64_t dim,
+Tensor multiply_and_scatter(const Tensor& x, const Tensor& weight, std::int64_t dim, bool fast,
                             const Group& group) {
   return ScatteredSum(group->group,
                       [&](std::int64_t rank) {
-                        return at::linear(part_of(x, dim, rank, group->group), weight);
+                        return multiply(part_of(x, dim, rank, group->group), weight, fast);
                       })
       .wait();
 }
 
 const auto& linear_reduce_scatter_operator() {
   static const auto op =
-      find_operator<Tensor(const Tensor&, const Tensor&, std::int64_t, const Group&)>(
+      find_operator<Tensor(const Tensor&, const Tensor&, std::int64_t, bool, const Group&)>(
           "titan::linear_reduce_scatter");
   return op;
 }
 
 struct LinearReduceScatter : public Function<LinearReduceScatter> {
   static Tensor forward(AutogradContext* context, c10::DispatchKeySet keys, const Tensor& x,
-                        const Tensor& weight, std::int64_t dim, const Group& group) {
+                        const Tensor& weight, std::int64_t dim, bool fast, const Group& group) {
     context->saved_data["group"] = group;
     context->saved_data["dim"] = dim;
+    context->saved_data["fast"] = fast;
     context->save_for_backward({x, weight});
     return linear_reduce_scatter_operator().redispatch(keys & c10::after_ADInplaceOrView_keyset, x,
-                                                       weight, dim, group);
+                                                       weight, dim, fast, group);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const Group handle = context->saved_data["group"].toCustomClass<GroupHandle>();
     const variable_list saved = context->get_saved_variables();
+    const bool fast = context->saved_data["fast"].toBool();
     const GatheredProducts all = gather_and_multiply(
-        gradients[0], {saved[1].t()}, context->saved_data["dim"].toInt(), handle->group);
-    return {{}, all.products[0], weight_gradient(all.whole, saved[0]), {}, {}};
+        gradients[0], {saved[1].t()}, context->saved_data["dim"].toInt(), handle->group, fast);
+    return {{}, all.products[0], weight_gradient(all.whole, saved[0], fast), {}, {}, {}};
   }
 };
 
 Tensor differentiated(c10::DispatchKeySet keys, const Tensor& x, const Tensor& weight,
-                      std::int64_t dim, const Group& group) {
-  return LinearReduceScatter::apply(keys, x, weight, dim, group);
+                      std::int64_t dim, bool fast, const Group& group) {
+  return LinearReduceScatter::apply(keys, x, weight, dim, fast, group);
 }
 
 }  // namespace
 
 void define_overlapped_operators(torch::Library& library) {
   library.def(
-      with_group("linear_reduce_scatter(Tensor x, Tensor weight, int dim", "Tensor").c_str(),
+      with_group("linear_reduce_scatter(Tensor x, Tensor weight, int dim, bool fast", "Tensor")
+          .c_str(),
       torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, multiply_and_scatter));
   library.impl("linear_reduce_scatter",
                torch::dispatch(c10::DispatchKey::Autograd, differentiated));
 }
 
 GatheredProducts all_gather_linear(const Tensor& part, const std::vector<Tensor>& weights,
-                                   std::int64_t dim, ProcessGroup& group) {
+                                   std::int64_t dim, ProcessGroup& group, bool fast) {
   const std::int64_t cut = at::maybe_wrap_dim(dim, part.dim());
   TITAN_CHECK(cut + 1 < part.dim() && !weights.empty(), "features are multiplied, not gathered");
-  variable_list all = AllGatherLinear::apply(part, at::TensorList(weights), cut, handle_of(group));
+  variable_list all =
+      AllGatherLinear::apply(part, at::TensorList(weights), cut, fast, handle_of(group));
   return {all.front(), Tensors(all.begin() + 1, all.end())};
 }
 
 Tensor linear_reduce_scatter(const Tensor& x, const Tensor& weight, std::int64_t dim,
-                             ProcessGroup& group) {
+                             ProcessGroup& group, bool fast) {
   const std::int64_t cut = at::maybe_wrap_dim(dim, x.dim());
   TITAN_CHECK(cut + 1 < x.dim() && x.size(cut) % group.size() == 0, "a dimension of ", x.size(cut),
               " cannot be cut for ", group.size(), " ranks");
-  return linear_reduce_scatter_operator().call(x, weight, cut, handle_of(group));
+  return linear_reduce_scatter_operator().call(x, weight, cut, fast, handle_of(group));
 }
 
 }  // namespace titan::comm

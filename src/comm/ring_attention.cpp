@@ -197,13 +197,14 @@ Tensor seeing(const Tensor& of_queries, const Sight& sight) {
 }
 
 AttentionBlock block_of(const Tensor& query, const KeysAndValues& theirs, const Sight& sight,
-                        const Tensor& allowed, std::int64_t owner, std::optional<double> scale) {
+                        const Tensor& allowed, std::int64_t owner, const RingOptions& options) {
   AttentionBlock block{seeing(query, sight),
                        theirs.keys.narrow(2, 0, sight.keys),
                        theirs.values.narrow(2, 0, sight.keys),
                        sight.causal,
                        {},
-                       scale};
+                       options.scale,
+                       options.fast};
   if (allowed.defined()) {
     const std::int64_t length = query.size(2);
     block.causal = false;
@@ -224,10 +225,10 @@ using Outputs = std::tuple<Tensor, Tensor>;
 /// The kernel: output, and the log-sum-exp of each query.
 Outputs attend_around(const Tensor& query, const Tensor& key, const Tensor& value,
                       const std::optional<Tensor>& allowed, bool all_gather, bool head_tail,
-                      std::optional<double> scale, const Group& handle) {
+                      std::optional<double> scale, bool fast, const Group& handle) {
   ProcessGroup& group = handle->group;
   const RingOptions options{all_gather ? Rotation::kAllGather : Rotation::kAllToAll, head_tail,
-                            scale};
+                            scale, fast};
   PassingKeys passing({key, value}, options, group);
   Tensor output;
   Tensor log_sum_exp;
@@ -237,7 +238,7 @@ Outputs attend_around(const Tensor& query, const Tensor& key, const Tensor& valu
     const Sight sight = sight_of(group.rank(), owner, query.size(2), head_tail);
     if (sight.keys == 0) continue;
     const BlockOutput block =
-        attend(block_of(query, theirs, sight, allowed.value_or(Tensor()), owner, scale));
+        attend(block_of(query, theirs, sight, allowed.value_or(Tensor()), owner, options));
     if (step == 0) {
       output = block.output.to(at::toOpMathType(query.scalar_type()));
       log_sum_exp = block.log_sum_exp;
@@ -262,7 +263,7 @@ BlockGradients attend_around_backward(const Tensor& gradient, const AttentionBlo
     KeysAndValues term;
     if (sight.keys > 0) {
       const BlockGradients block = attend_backward(
-          seeing(gradient, sight), block_of(query, theirs, sight, own.allowed, owner, own.scale),
+          seeing(gradient, sight), block_of(query, theirs, sight, own.allowed, owner, options),
           {seeing(whole.output, sight), seeing(whole.log_sum_exp, sight)});
       if (step == 0) {
         of_query = block.query.to(at::toOpMathType(query.scalar_type()));
@@ -281,7 +282,7 @@ BlockGradients attend_around_backward(const Tensor& gradient, const AttentionBlo
 const auto& ring_attention_operator() {
   static const auto op = find_operator<Outputs(
       const Tensor&, const Tensor&, const Tensor&, const std::optional<Tensor>&, bool, bool,
-      std::optional<double>, const Group&)>("titan::ring_attention");
+      std::optional<double>, bool, const Group&)>("titan::ring_attention");
   return op;
 }
 
@@ -289,14 +290,16 @@ struct RingAttention : public Function<RingAttention> {
   static variable_list forward(AutogradContext* context, c10::DispatchKeySet keys,
                                const Tensor& query, const Tensor& key, const Tensor& value,
                                const std::optional<Tensor>& allowed, bool all_gather,
-                               bool head_tail, std::optional<double> scale, const Group& group) {
-    auto [output, log_sum_exp] =
-        ring_attention_operator().redispatch(keys & c10::after_ADInplaceOrView_keyset, query, key,
-                                             value, allowed, all_gather, head_tail, scale, group);
+                               bool head_tail, std::optional<double> scale, bool fast,
+                               const Group& group) {
+    auto [output, log_sum_exp] = ring_attention_operator().redispatch(
+        keys & c10::after_ADInplaceOrView_keyset, query, key, value, allowed, all_gather, head_tail,
+        scale, fast, group);
     context->saved_data["group"] = group;
     context->saved_data["all_gather"] = all_gather;
     context->saved_data["head_tail"] = head_tail;
     context->saved_data["scale"] = scale;
+    context->saved_data["fast"] = fast;
     context->save_for_backward(
         {query, key, value, allowed.value_or(Tensor()), output, log_sum_exp});
     context->mark_non_differentiable({log_sum_exp});
@@ -308,20 +311,20 @@ struct RingAttention : public Function<RingAttention> {
     const RingOptions options{
         context->saved_data["all_gather"].toBool() ? Rotation::kAllGather : Rotation::kAllToAll,
         context->saved_data["head_tail"].toBool(),
-        context->saved_data["scale"].toOptional<double>()};
+        context->saved_data["scale"].toOptional<double>(), context->saved_data["fast"].toBool()};
     const variable_list saved = context->get_saved_variables();
     const BlockGradients result = attend_around_backward(
         gradients[0], {saved[0], saved[1], saved[2], /*causal=*/true, saved[3], options.scale},
         {saved[4], saved[5]}, options, handle->group);
-    return {{}, result.query, result.key, result.value, {}, {}, {}, {}, {}};
+    return {{}, result.query, result.key, result.value, {}, {}, {}, {}, {}, {}};
   }
 };
 
 Outputs differentiated(c10::DispatchKeySet keys, const Tensor& query, const Tensor& key,
                        const Tensor& value, const std::optional<Tensor>& allowed, bool all_gather,
-                       bool head_tail, std::optional<double> scale, const Group& group) {
-  const variable_list results =
-      RingAttention::apply(keys, query, key, value, allowed, all_gather, head_tail, scale, group);
+                       bool head_tail, std::optional<double> scale, bool fast, const Group& group) {
+  const variable_list results = RingAttention::apply(keys, query, key, value, allowed, all_gather,
+                                                     head_tail, scale, fast, group);
   return {results[0], results[1]};
 }
 
@@ -329,7 +332,7 @@ Outputs differentiated(c10::DispatchKeySet keys, const Tensor& query, const Tens
 
 void define_ring_attention(torch::Library& library) {
   library.def(with_group("ring_attention(Tensor query, Tensor key, Tensor value, Tensor? allowed, "
-                         "bool all_gather, bool head_tail, float? scale",
+                         "bool all_gather, bool head_tail, float? scale, bool fast",
                          "(Tensor, Tensor)")
                   .c_str(),
               torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd, attend_around));
@@ -346,7 +349,7 @@ Tensor ring_attention(const Tensor& query, const Tensor& key, const Tensor& valu
               " tokens");
   return std::get<0>(ring_attention_operator().call(
       query, key, value, allowed, options.rotation == Rotation::kAllGather, options.head_tail,
-      options.scale, handle_of(group)));
+      options.scale, options.fast, handle_of(group)));
 }
 
 }  // namespace titan::comm

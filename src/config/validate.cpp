@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
 
 #include "config/layout.h"
 #include "config/nearest.h"
@@ -149,10 +150,19 @@ void early_step_is_not_skipped(const Rules& rules) {
 
 void converters_agree(const Rules& rules) {
   const std::vector<std::string>& converters = rules.config.model.converters;
-  const auto is_mx = [](const std::string& name) { return name.ends_with(".mx"); };
-  const auto mx = std::ranges::count_if(converters, is_mx);
-  if (mx != 0 && mx != std::ssize(converters)) {
+  const auto count_ending = [&](const char* end) {  // a user's own are of no kind
+    return std::ranges::count_if(converters, [end](const std::string& name) {
+      return name.starts_with("quantize.") && name.ends_with(end);
+    });
+  };
+  if (count_ending(".mx") != 0 && count_ending(".float8") != 0) {
     rules.broken({"model.converters"}, "model.converters must all be float8 or all be mx");
+  }
+  std::set<std::string> seen;
+  for (const std::string& name : converters) {
+    if (seen.insert(name).second) continue;
+    rules.broken({"model.converters"}, "model.converters has \"", name,
+                 "\" twice: a model is converted once");
   }
 }
 

@@ -2,15 +2,14 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <tuple>
 
 #include "kernels/define_operator.h"
+#include "kernels/linear_product.h"
 #include "kernels/operators.h"
 #include "titan/base/errors.h"
-#include "titan/kernels/products.h"
 
 namespace titan::kernels {
 
@@ -23,28 +22,6 @@ using torch::autograd::variable_list;
 using TwoTensors = std::tuple<Tensor, Tensor>;
 using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 using FourTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-
-/// to = x wᵀ, of any strides.
-void multiply(const Tensor& x, const Tensor& weight, Tensor to) {
-  if (products() == Products::kBlas) {
-    at::mm_out(to, x, weight.t());
-    return;
-  }
-  static const auto op =
-      find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::linear_product");
-  to.copy_(op.call(x, weight));
-}
-
-/// to += x wᵀ
-void multiply_and_add(const Tensor& x, const Tensor& weight, Tensor to) {
-  if (products() == Products::kBlas) {
-    to.addmm_(x, weight.t());
-    return;
-  }
-  const Tensor product = at::empty(to.sizes(), to.options());
-  multiply(x, weight, product);
-  to.add_(product);
-}
 
 Tensor swiglu_of(const Tensor& a, const Tensor& b) {
   static const auto op =
@@ -89,9 +66,9 @@ ThreeTensors forward(const Tensor& given, const Tensor& gate, const Tensor& down
     if (n == 0) return;
     const Tensor a = own(gated);
     const Tensor b = own(upped);
-    multiply(own(x), gate.select(0, expert), a);
-    multiply(own(x), up.select(0, expert), b);
-    multiply(swiglu_of(a, b), down.select(0, expert), own(y));
+    set_to_product(a, own(x), gate.select(0, expert));
+    set_to_product(b, own(x), up.select(0, expert));
+    set_to_product(own(y), swiglu_of(a, b), down.select(0, expert));
   });
   return results;
 }
@@ -122,13 +99,13 @@ FourTensors backward(const Tensor& gradient, const Tensor& given, const Tensor& 
     const Tensor a = own(gated);
     const Tensor b = own(upped);
     const Tensor slopes = own(dhidden);
-    multiply(own(dy), down.select(0, expert).t(), slopes);
-    multiply(own(dy).t(), swiglu_of(a, b).t(), ddown.select(0, expert));
+    set_to_product(slopes, own(dy), down.select(0, expert).t());
+    set_to_product(ddown.select(0, expert), own(dy).t(), swiglu_of(a, b).t());
     const auto [da, db] = swiglu_gradients(slopes, a, b);
-    multiply(da.t(), own(x).t(), dgate.select(0, expert));
-    multiply(db.t(), own(x).t(), dup.select(0, expert));
-    multiply(da, gate.select(0, expert).t(), own(dx));
-    multiply_and_add(db, up.select(0, expert).t(), own(dx));
+    set_to_product(dgate.select(0, expert), da.t(), own(x).t());
+    set_to_product(dup.select(0, expert), db.t(), own(x).t());
+    set_to_product(own(dx), da, gate.select(0, expert).t());
+    add_linear_product(own(dx), db, up.select(0, expert).t());
   });
   return results;
 }

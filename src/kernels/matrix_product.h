@@ -4,8 +4,10 @@
 
 namespace titan::kernels {
 
-/// `to` `[M, N]`, fp32, rows one behind the other, = x wᵀ of `[M, K]` and `[N, K]`, or `to` + that, by split_product.h.
-/// Any strides; fastest where one of each factor's is 1. The same bits for any number of threads.
-void multiply_split(const at::Tensor& x, const at::Tensor& weight, at::Tensor& to, bool adds);
+/// Every x `[M_i, K]` by every weight `[N_j, K]`, by split_product.h, each packed once: `to[i · weights + j]` `[M_i, N_j]` = x_i w_jᵀ,
+/// or that added to it. fp32; `to` has columns one beside the other. Any strides of the factors, fastest where one of each
+/// is 1. The same bits for any number of threads, and for each product the bits that it has alone. Infinities and what is
+/// no number come out as fp32 has them.
+void multiply_split(at::TensorList x, at::TensorList weights, at::TensorList to, bool adds);
 
 }  // namespace titan::kernels

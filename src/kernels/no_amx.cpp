@@ -11,9 +11,9 @@ bool has_split_product() { return false; }
 TileRegisters::TileRegisters() { TITAN_CHECK(false, "this processor has no tile registers"); }
 TileRegisters::~TileRegisters() = default;
 
-void pack_panel(Factor, const SplitOperand&, std::int64_t, std::int64_t, std::uint8_t*) {}
-void multiply_panels(const std::uint8_t*, const std::uint8_t*, std::int64_t, std::int64_t,
-                     std::int64_t, float*, std::int64_t, bool) {}
+void pack_panel(Factor, const SplitOperand&, std::int64_t, std::int64_t, Panel&) {}
+void multiply_panels(const Panel&, const Panel&, std::int64_t, std::int64_t, std::int64_t, float*,
+                     std::int64_t, bool) {}
 
 void pack_keys(const Bf16Shape&, Bf16Rows, Bf16Rows, std::uint8_t*) {}
 std::int64_t forward_bf16_bytes(const Bf16Shape&) { return 0; }

@@ -11,6 +11,7 @@ TORCH_LIBRARY(titan_kernels, library) {
   define_linear(library);
   define_rms_norm(library);
   define_rotate(library);
+  define_routed_rows(library);
   define_swiglu(library);
 }
 

@@ -18,6 +18,7 @@ void define_experts(torch::Library& library);
 void define_linear(torch::Library& library);
 void define_rms_norm(torch::Library& library);
 void define_rotate(torch::Library& library);
+void define_routed_rows(torch::Library& library);
 void define_swiglu(torch::Library& library);
 
 /// Beside the operators' registration, so that who looks for one has them all linked.

@@ -25,7 +25,7 @@ Products chosen() {
     if (std::strcmp(wish, "split") == 0) {
       if (can_split()) return Products::kSplit;
       throw ConfigError(
-          "TITAN_PRODUCTS: split is for processors with AMX for bf16, which this is not");
+          "TITAN_PRODUCTS: split is for processors with AMX for bf16 and int8, which this is not");
     }
     throw ConfigError(concat("TITAN_PRODUCTS: '", wish, "' is none of blas, onednn, split"));
   }

@@ -1,5 +1,4 @@
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/view_as_real.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -36,7 +35,7 @@ void fill(const Tensor& x, const Tensor& table, bool halves, float direction, co
   const auto* from = numbers_of<Number>(x);
   const auto* turns = table.const_data_ptr<float>();
   const auto& kernels = element_kernels<Number>();
-  const auto turn = halves ? kernels.rotate_halves : kernels.rotate;
+  const auto turn = halves ? kernels.rotate_halves : kernels.rotate_pairs;
   auto* to = numbers_of<Number>(y);
   at::parallel_for(0, x.size(0) * length, kTokensAtOnce, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
@@ -85,7 +84,9 @@ void define_rotate(torch::Library& library) {
                   shape);
 }
 
-bool takes_rotation(const Tensor& x) { return has_element_kernels(x); }
+bool takes_rotation(const Tensor& x) {
+  return (has_element_kernels(x) || has_gpu_kernels(x)) && x.numel() > 0;
+}
 
 Tensor rotate(const Tensor& x, const Tensor& rotations) {
   const bool halves = !rotations.is_complex();

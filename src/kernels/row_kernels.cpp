@@ -28,59 +28,90 @@ inline void store_some(Number* to, std::int64_t count, Floats value) {
   }
 }
 
-void rms_norm(const float* x, const float* weight, std::int64_t rows, std::int64_t dim, float eps,
-              float* y, float* factors) {
-  for (std::int64_t row = 0; row < rows; ++row, x += dim, y += dim) {
-    Floats squares[4] = {};
-    std::int64_t i = 0;
-    for (; i + 4 * kLanes <= dim; i += 4 * kLanes) {
-      for (int j = 0; j < 4; ++j) {
-        const Floats value = load(x + i + j * kLanes);
-        squares[j] += value * value;
-      }
+/// Of a row from `i` on what there is, at most a vector.
+template <class Number>
+inline Floats load_at(const Number* row, std::int64_t i, std::int64_t dim) {
+  return i + kLanes <= dim ? load(row + i) : load_some(row + i, dim - i, 0);
+}
+template <class Number>
+inline void store_at(Number* row, std::int64_t i, std::int64_t dim, Floats value) {
+  if (i + kLanes <= dim) {
+    store(row + i, value);
+  } else {
+    store_some(row + i, dim - i, value);
+  }
+}
+
+template <class Number>
+float sum_of_squares(const Number* x, std::int64_t dim) {
+  Floats squares[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * kLanes <= dim; i += 4 * kLanes) {
+    for (int j = 0; j < 4; ++j) {
+      const Floats value = load(x + i + j * kLanes);
+      squares[j] += value * value;
     }
-    for (; i < dim; i += kLanes) {
-      const Floats value = load_some(x + i, dim - i, 0);
-      squares[0] += value * value;
+  }
+  for (; i < dim; i += kLanes) {
+    const Floats value = load_at(x, i, dim);
+    squares[0] += value * value;
+  }
+  return sum((squares[0] + squares[1]) + (squares[2] + squares[3]));
+}
+
+template <class Number>
+void add(const Number* a, const Number* b, std::int64_t dim, Number* to) {
+  for (std::int64_t i = 0; i < dim; i += kLanes) {
+    store_at(to, i, dim, load_at(a, i, dim) + load_at(b, i, dim));
+  }
+}
+
+template <class Number, class Bits>
+void rms_norm(const NormRows<Bits>& all) {
+  const auto* weight = reinterpret_cast<const Number*>(all.weight);
+  for (std::int64_t row = 0; row < all.rows; ++row) {
+    const std::int64_t first = row * all.dim;
+    const auto* x = reinterpret_cast<const Number*>(all.x + first);
+    if (all.residual != nullptr) {
+      auto* to = reinterpret_cast<Number*>(all.sum + first);
+      add(x, reinterpret_cast<const Number*>(all.residual + first), all.dim, to);
+      x = to;
     }
-    const float mean =
-        sum((squares[0] + squares[1]) + (squares[2] + squares[3])) / static_cast<float>(dim);
-    const float factor = 1.0F / __builtin_sqrtf(mean + eps);
-    factors[row] = factor;
-    for (i = 0; i + kLanes <= dim; i += kLanes) {
-      store(y + i, load(x + i) * factor * load(weight + i));
-    }
-    if (i < dim) {
-      store_some(y + i, dim - i,
-                 load_some(x + i, dim - i, 0) * factor * load_some(weight + i, dim - i, 0));
+    const float mean = sum_of_squares(x, all.dim) / static_cast<float>(all.dim);
+    const float factor = 1.0F / __builtin_sqrtf(mean + all.eps);
+    all.factors[row] = factor;
+    auto* y = reinterpret_cast<Number*>(all.y + first);
+    for (std::int64_t i = 0; i < all.dim; i += kLanes) {
+      store_at(y, i, all.dim, load_at(x, i, all.dim) * factor * load_at(weight, i, all.dim));
     }
   }
 }
 
-void rms_norm_backward(const float* dy, const float* x, const float* weight, const float* factors,
-                       std::int64_t rows, std::int64_t dim, float* dx, float* dweight) {
-  for (std::int64_t row = 0; row < rows; ++row, dy += dim, x += dim, dx += dim) {
-    const float factor = factors[row];
+template <class Number, class Bits>
+void rms_norm_backward(const NormRowsBackward<Bits>& all) {
+  const std::int64_t dim = all.dim;
+  const auto* weight = reinterpret_cast<const Number*>(all.weight);
+  for (std::int64_t row = 0; row < all.rows; ++row) {
+    const auto* dy = reinterpret_cast<const Number*>(all.dy + row * dim);
+    const auto* x = reinterpret_cast<const Number*>(all.sum + row * dim);
+    auto* dx = reinterpret_cast<Number*>(all.dx + row * dim);
+    const float factor = all.factors[row];
     Floats products = {};
-    std::int64_t i = 0;
-    for (; i + kLanes <= dim; i += kLanes) {
-      const Floats slope = load(dy + i);
-      const Floats value = load(x + i);
-      products += slope * load(weight + i) * value;
-      store(dweight + i, load(dweight + i) + slope * value * factor);
-    }
-    if (i < dim) {
-      const std::int64_t rest = dim - i;
-      const Floats slope = load_some(dy + i, rest, 0);
-      const Floats value = load_some(x + i, rest, 0);
-      products += slope * load_some(weight + i, rest, 0) * value;
-      store_some(dweight + i, rest, load_some(dweight + i, rest, 0) + slope * value * factor);
+    for (std::int64_t i = 0; i < dim; i += kLanes) {
+      const Floats slope = load_at(dy, i, dim);
+      const Floats value = load_at(x, i, dim);
+      products += slope * load_at(weight, i, dim) * value;
+      store_at(all.dweight, i, dim, load_at(all.dweight, i, dim) + slope * value * factor);
     }
     const float pull = sum(products) * factor * factor * factor / static_cast<float>(dim);
-    for (i = 0; i + kLanes <= dim; i += kLanes) {
-      store(dx + i, load(dy + i) * load(weight + i) * factor - load(x + i) * pull);
+    for (std::int64_t i = 0; i < dim; i += kLanes) {
+      Floats slope =
+          load_at(dy, i, dim) * load_at(weight, i, dim) * factor - load_at(x, i, dim) * pull;
+      if (all.dsum != nullptr) {
+        slope += load_at(reinterpret_cast<const Number*>(all.dsum + row * dim), i, dim);
+      }
+      store_at(dx, i, dim, slope);
     }
-    for (; i < dim; ++i) dx[i] = dy[i] * weight[i] * factor - x[i] * pull;
   }
 }
 
@@ -93,8 +124,8 @@ inline Floats reordered(Floats x, const Order& order) {
 }
 
 template <class Number>
-void rotate(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
-            std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
+void rotate_pairs(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                  std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
   Floats signs;
   for (int i = 0; i < kLanes; ++i) signs[i] = i % 2 == 0 ? -direction : direction;
   for (std::int64_t i = 0; i < dim; i += kLanes) {
@@ -124,28 +155,18 @@ void rotate_halves(const Number* x, std::int64_t stride, const float* table, std
   const std::int64_t half = dim / 2;
   const bool back = direction < 0;
   for (std::int64_t i = 0; i < half; i += kLanes) {
-    const std::int64_t count = half - i;
-    const bool is_whole = count >= kLanes;
-    const auto some = [&](const auto* from) {
-      return is_whole ? load(from) : load_some(from, count, 0);
-    };
-    const auto keep = [&](Number* to, Floats value) {
-      is_whole ? store(to, value) : store_some(to, count, value);
-    };
-    const Floats lower_cosines = some(table + i);
-    const Floats upper_cosines = some(table + i + half);
-    const Floats lower_sines = some(table + dim + i);
-    const Floats upper_sines = some(table + dim + i + half);
+    const Floats low_cosines = load_at(table, i, half);
+    const Floats high_cosines = load_at(table + half, i, half);
+    const Floats low_sines = load_at(table + dim, i, half);
+    const Floats high_sines = load_at(table + dim + half, i, half);
     // Backward is the transposed: what came from the one goes to it.
-    const Floats into_lower = back ? upper_sines : -lower_sines;
-    const Floats into_upper = back ? -lower_sines : upper_sines;
+    const Floats into_low = back ? high_sines : -low_sines;
+    const Floats into_high = back ? -low_sines : high_sines;
     for (std::int64_t head = 0; head < heads; ++head) {
-      const Number* from = x + head * stride + i;
-      const Floats lower = some(from);
-      const Floats upper = some(from + half);
-      Number* to = y + head * y_stride + i;
-      keep(to, lower * lower_cosines + upper * into_lower);
-      keep(to + half, upper * upper_cosines + lower * into_upper);
+      const Floats low = load_at(x + head * stride, i, half);
+      const Floats high = load_at(x + head * stride + half, i, half);
+      store_at(y + head * y_stride, i, half, low * low_cosines + high * into_low);
+      store_at(y + head * y_stride + half, i, half, high * high_cosines + low * into_high);
     }
   }
 }
@@ -228,6 +249,24 @@ float log_sum_exp(float* logits, std::int64_t count, bool gradient) {
   return largest + __builtin_log2f(sum_of_powers) * kLn2;
 }
 
+void scale(const float* x, float factor, std::int64_t count, float* to, bool adds) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Floats scaled = load_at(x, i, count) * factor;
+    store_at(to, i, count, adds ? load_at(to, i, count) + scaled : scaled);
+  }
+}
+
+float product(const float* a, const float* b, std::int64_t count) {
+  Floats products[2] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    products[0] += load(a + i) * load(b + i);
+    products[1] += load(a + i + kLanes) * load(b + i + kLanes);
+  }
+  for (; i < count; i += kLanes) products[0] += load_at(a, i, count) * load_at(b, i, count);
+  return sum(products[0] + products[1]);
+}
+
 }  // namespace
 
 namespace {
@@ -235,9 +274,10 @@ namespace {
 Bf16* numbers(Bf16Bits* bits) { return reinterpret_cast<Bf16*>(bits); }
 const Bf16* numbers(const Bf16Bits* bits) { return reinterpret_cast<const Bf16*>(bits); }
 
-void rotate_bf16(const Bf16Bits* x, std::int64_t stride, const float* table, std::int64_t heads,
-                 std::int64_t dim, float direction, Bf16Bits* y, std::int64_t y_stride) {
-  rotate(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
+void rotate_pairs_bf16(const Bf16Bits* x, std::int64_t stride, const float* table,
+                       std::int64_t heads, std::int64_t dim, float direction, Bf16Bits* y,
+                       std::int64_t y_stride) {
+  rotate_pairs(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
 }
 void rotate_halves_bf16(const Bf16Bits* x, std::int64_t stride, const float* table,
                         std::int64_t heads, std::int64_t dim, float direction, Bf16Bits* y,
@@ -256,10 +296,12 @@ void swiglu_backward_bf16(const Bf16Bits* dy, const Bf16Bits* a, const Bf16Bits*
 
 extern const RowKernels row_kernels;  // or it would be this file's own
 const RowKernels row_kernels = {
-    rms_norm,
-    rms_norm_backward,
-    {rotate<float>, rotate_halves<float>, swiglu<float>, swiglu_backward<float>},
-    {rotate_bf16, rotate_halves_bf16, swiglu_bf16, swiglu_backward_bf16},
-    log_sum_exp};
+    {rms_norm<float, float>, rms_norm_backward<float, float>, rotate_pairs<float>,
+     rotate_halves<float>, swiglu<float>, swiglu_backward<float>},
+    {rms_norm<Bf16, Bf16Bits>, rms_norm_backward<Bf16, Bf16Bits>, rotate_pairs_bf16,
+     rotate_halves_bf16, swiglu_bf16, swiglu_backward_bf16},
+    log_sum_exp,
+    scale,
+    product};
 
 }  // namespace titan::kernels::TITAN_ISA

@@ -3,7 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "kernels/tile_unit.h"
 
@@ -13,77 +13,131 @@ namespace titan::kernels {
 
 namespace {
 
-constexpr int kPieces = 3;
+constexpr int kDigits = 3;
+constexpr std::int64_t kPair = 2 * kTile;  // the tiles of one digit of a step
+static_assert(kDigits * kPair == Panel::kBytesOfStep);
+/// Four numbers of each of 16 lines, or of 16 places, are worked on together: every 16th of a step.
+constexpr std::int64_t kApart = 16;
 
-/// Three bf16 numbers in the upper halves of floats.
-struct Pieces {
-  __m512i piece[kPieces];
+/// What the largest of a line becomes: of 0x7F7F7F, which three digits end at, what rounding of the factor leaves.
+constexpr float kMost = 8355700;
+constexpr float kTopBit = 22;
+
+/// Bits of |x|, which are in order; infinities come after all numbers.
+inline __m512i size_bits(__m512i x) { return _mm512_and_si512(x, _mm512_set1_epi32(0x7FFFFFFF)); }
+
+/// How numbers of 16 lines become integers: times `factor`, and times two to the power of `exponent`.
+struct Scale {
+  __m512 factor;
+  __m512 exponent;
+  __mmask16 broken;
 };
 
-/// x = piece 0 + piece 1 + piece 2. The first is x rounded, so that what is left out of products - second times third
-/// piece - has no sign of its own; the rest has 15 bits, which two pieces hold.
-inline Pieces split(__m512 x) {
-  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
-  const __m512i bits = _mm512_castps_si512(x);
-  const __m512i first = _mm512_and_si512(_mm512_add_epi32(bits, _mm512_set1_epi32(0x8000)), upper);
-  const __m512 rest = _mm512_sub_ps(x, _mm512_castsi512_ps(first));
-  const __m512i second = _mm512_and_si512(_mm512_castps_si512(rest), upper);
-  const __m512 last = _mm512_sub_ps(rest, _mm512_castsi512_ps(second));
-  return {{first, second, _mm512_castps_si512(last)}};
+inline Scale scale_of(__m512i largest_bits) {
+  const __m512 largest = _mm512_castsi512_ps(largest_bits);
+  const __m512 least = _mm512_set1_ps(-149);  // for zeros
+  const __m512 exponent = _mm512_min_ps(_mm512_max_ps(_mm512_getexp_ps(largest), least),
+                                        _mm512_set1_ps(127));  // of infinities
+  const __m512 part = _mm512_getmant_ps(largest, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+  const __mmask16 broken = _mm512_cmpge_epu32_mask(largest_bits, _mm512_set1_epi32(0x7F800000));
+  const __m512 one = _mm512_set1_ps(1);
+  return {_mm512_div_ps(_mm512_set1_ps(kMost / (1 << 22)), _mm512_mask_mov_ps(part, broken, one)),
+          _mm512_sub_ps(_mm512_set1_ps(kTopBit), exponent), broken};
 }
 
-/// Where row i of a tile of piece p begins; `tile` is that of piece 0.
-inline std::uint8_t* row_of(std::uint8_t* tile, int p, std::int64_t i) {
-  return tile + p * 2 * kTile + i * 64;
+/// Integers, and half of a digit's range in each digit's place: so the lower digits' signs borrow from the higher ones.
+inline __m512i integers(__m512 x, const Scale& scale) {
+  // In this order numbers below the normal ones keep their digits.
+  const __m512 scaled = _mm512_mul_ps(_mm512_scalef_ps(x, scale.exponent), scale.factor);
+  return _mm512_add_epi32(_mm512_cvtps_epi32(scaled), _mm512_set1_epi32(0x00808080));
 }
-constexpr std::int64_t kStep = kPieces * 2 * kTile;  // of a panel
 
-/// Row i of each step's tiles: 32 inner places of line i, which lie one behind the other. `lines` are the tile's that there
-/// are. Memory is read from its beginning to its end.
+/// Stores the digits of integers(): lane i of `row` has those of lane i of the four, one behind the other.
+inline void store_digits(__m512i a, __m512i b, __m512i c, __m512i d, std::uint8_t* row) {
+  const auto choose = [](std::uint32_t bits, __m512i ones, __m512i zeros) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi32(static_cast<int>(bits)), ones, zeros, 0xCA);
+  };
+  constexpr std::uint32_t kEven = 0x00FF00FF;
+  constexpr std::uint32_t kLow = 0x0000FFFF;
+  const __m512i even_ab = choose(kEven, a, _mm512_slli_epi32(b, 8));
+  const __m512i odd_ab = choose(kEven, _mm512_srli_epi32(a, 8), b);
+  const __m512i even_cd = choose(kEven, c, _mm512_slli_epi32(d, 8));
+  const __m512i odd_cd = choose(kEven, _mm512_srli_epi32(c, 8), d);
+  const __m512i digits[kDigits] = {choose(kLow, _mm512_srli_epi32(even_ab, 16), even_cd),
+                                   choose(kLow, odd_ab, _mm512_slli_epi32(odd_cd, 16)),
+                                   choose(kLow, even_ab, _mm512_slli_epi32(even_cd, 16))};
+  const __m512i half = _mm512_set1_epi32(static_cast<int>(0x80808080));
+  for (int i = 0; i < kDigits; ++i) {
+    _mm512_store_si512(row + i * kPair, _mm512_xor_si512(digits[i], half));
+  }
+}
+
+/// Where the scales of a tile's lines go.
+struct Scales {
+  float* factors;
+  float* exponents;
+  std::uint32_t broken = 0;
+
+  void put(const Scale& scale, std::int64_t line, __mmask16 lines) {
+    // The sums of multiply_panels() are short of 2^16.
+    const __m512 exponents_back = _mm512_sub_ps(_mm512_set1_ps(8), scale.exponent);
+    _mm512_mask_storeu_ps(factors + line, lines, _mm512_div_ps(_mm512_set1_ps(1), scale.factor));
+    _mm512_mask_storeu_ps(exponents + line, lines, exponents_back);
+    broken |= static_cast<std::uint32_t>(scale.broken & lines) << line;
+  }
+};
+
+/// Row i of each step's tiles: the places of line i, which lie one behind the other. `lines` are the tile's that there are.
 inline void pack_lines(const float* from, std::int64_t stride, std::int64_t lines,
-                       std::int64_t inner, std::uint8_t* tile) {
-  alignas(64) static constexpr std::uint16_t kUpperHalves[32] = {
-      1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
-      33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
-  const __m512i order = _mm512_load_si512(kUpperHalves);
+                       std::int64_t inner, std::uint8_t* tile, Scales& scales) {
   for (std::int64_t i = 0; i < kLines; ++i) {
-    const bool is_there = i < lines;
-    const float* line = from + (is_there ? i : 0) * stride;
-    std::uint8_t* step = tile;
-    for (std::int64_t k = 0; k < inner; k += kDepth, step += kStep) {
-      const __mmask16 near = is_there ? first_lanes(inner - k) : __mmask16{0};
-      const __mmask16 far = is_there ? first_lanes(inner - k - 16) : __mmask16{0};
-      const Pieces a = split(_mm512_maskz_loadu_ps(near, line + k));
-      const Pieces b = split(_mm512_maskz_loadu_ps(far, line + k + 16));
-      for (int p = 0; p < kPieces; ++p) {
-        _mm512_store_si512(row_of(step, p, i),
-                           _mm512_permutex2var_epi16(a.piece[p], order, b.piece[p]));
-      }
+    bool is_there = i < lines;
+    const float* const line = from + (is_there ? i : 0) * stride;
+    const auto load = [&](std::int64_t k) {
+      return _mm512_maskz_loadu_ps(is_there ? first_lanes(inner - k) : __mmask16{0}, line + k);
+    };
+    __m512i largest = _mm512_setzero_si512();
+    __m512i other = _mm512_setzero_si512();
+    for (std::int64_t k = 0; k < inner; k += 2 * kApart) {
+      largest = _mm512_max_epu32(largest, size_bits(_mm512_castps_si512(load(k))));
+      other = _mm512_max_epu32(other, size_bits(_mm512_castps_si512(load(k + kApart))));
+    }
+    const std::uint32_t most = _mm512_reduce_max_epu32(_mm512_max_epu32(largest, other));
+    const Scale scale = scale_of(_mm512_set1_epi32(static_cast<int>(most)));
+    scales.put(scale, i, 1);
+    is_there = is_there && scale.broken == 0;
+    std::uint8_t* step = tile + i * 64;
+    for (std::int64_t k = 0; k < inner; k += Panel::kStep, step += Panel::kBytesOfStep) {
+      store_digits(integers(load(k), scale), integers(load(k + kApart), scale),
+                   integers(load(k + 2 * kApart), scale), integers(load(k + 3 * kApart), scale),
+                   step);
     }
   }
 }
 
-/// Row i of each step's tiles: inner places 2 i and 2 i + 1 of 16 lines, each place's lines lying one behind the other.
-inline void pack_pairs(const float* from, std::int64_t stride, std::int64_t lines,
-                       std::int64_t inner, std::uint8_t* tile) {
-  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
-  const __mmask16 some = first_lanes(lines);
+/// Row i of each step's tiles: four places of 16 lines, each place's lines lying one behind the other.
+inline void pack_places(const float* from, std::int64_t stride, std::int64_t lines,
+                        std::int64_t inner, std::uint8_t* tile, Scales& scales) {
+  __mmask16 some = first_lanes(lines);
   const auto load = [&](std::int64_t k) {
     const bool is_there = k < inner;
-    const float* const place = from + (is_there ? k : 0) * stride;
-    // A step ahead: the processor does not foresee such strides.
-    _mm_prefetch(reinterpret_cast<const char*>(place + kDepth * stride), _MM_HINT_T0);
-    return split(_mm512_maskz_loadu_ps(is_there ? some : __mmask16{0}, place));
+    return _mm512_maskz_loadu_ps(is_there ? some : __mmask16{0},
+                                 from + (is_there ? k : 0) * stride);
   };
-  for (std::int64_t k = 0; k < inner; k += kDepth, tile += kStep) {
-    for (std::int64_t i = 0; i < kLines; ++i) {
-      const Pieces a = load(k + 2 * i);
-      const Pieces b = load(k + 2 * i + 1);
-      for (int p = 0; p < kPieces; ++p) {
-        _mm512_store_si512(row_of(tile, p, i),
-                           _mm512_or_si512(_mm512_srli_epi32(a.piece[p], 16),
-                                           _mm512_and_si512(b.piece[p], upper)));
-      }
+  __m512i largest = _mm512_setzero_si512();
+  for (std::int64_t k = 0; k < inner; ++k) {
+    // The processor does not foresee such strides.
+    _mm_prefetch(reinterpret_cast<const char*>(from + (k + kApart) * stride), _MM_HINT_T0);
+    largest = _mm512_max_epu32(largest, size_bits(_mm512_castps_si512(load(k))));
+  }
+  const Scale scale = scale_of(largest);
+  some = static_cast<__mmask16>(some & ~scale.broken);
+  scales.put(scale, 0, 0xFFFF);
+  for (std::int64_t k = 0; k < inner; k += Panel::kStep, tile += Panel::kBytesOfStep) {
+    for (std::int64_t i = 0; i < kApart; ++i) {
+      store_digits(integers(load(k + i), scale), integers(load(k + i + kApart), scale),
+                   integers(load(k + i + 2 * kApart), scale),
+                   integers(load(k + i + 3 * kApart), scale), tile + i * 64);
     }
   }
 }
@@ -111,7 +165,9 @@ bool ask_for_tiles() {
   __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
   constexpr unsigned kBf16Tiles = 1U << 22;
   constexpr unsigned kTiles = 1U << 24;
-  if ((edx & kBf16Tiles) == 0 || (edx & kTiles) == 0) return false;
+  constexpr unsigned kInt8Tiles = 1U << 25;
+  constexpr unsigned kAll = kBf16Tiles | kTiles | kInt8Tiles;
+  if ((edx & kAll) != kAll) return false;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -132,97 +188,106 @@ TileRegisters::TileRegisters() {
 TileRegisters::~TileRegisters() { _tile_release(); }
 
 void pack_panel(Factor factor, const SplitOperand& from, std::int64_t lines, std::int64_t inner,
-                std::uint8_t* panel) {
+                Panel& panel) {
   const bool by_lines = from.inner_stride == 1;
   const bool turns = by_lines != (factor == Factor::kLeft);
+  panel.broken = 0;
   for (int half = 0; half < 2; ++half) {
     const std::int64_t some_lines = lines - half * kLines;
     const float* const start = from.data + (some_lines > 0 ? half * kLines * from.line_stride : 0);
-    std::uint8_t* const tile = panel + half * kTile;
+    std::uint8_t* const tile = panel.tiles + half * kTile;
+    Scales scales = {panel.factors + half * kLines, panel.exponents + half * kLines};
     if (by_lines) {
-      pack_lines(start, from.line_stride, some_lines, inner, tile);
+      pack_lines(start, from.line_stride, some_lines, inner, tile, scales);
     } else {
-      pack_pairs(start, from.inner_stride, some_lines, inner, tile);
+      pack_places(start, from.inner_stride, some_lines, inner, tile, scales);
     }
+    panel.broken |= scales.broken << (half * kLines);
   }
-  for (std::int64_t tile = 0; turns && tile * kTile < (inner + kDepth - 1) / kDepth * kStep;
-       ++tile) {
-    transpose_tile(panel + tile * kTile);
+  const std::int64_t bytes = (inner + Panel::kStep - 1) / Panel::kStep * Panel::kBytesOfStep;
+  for (std::int64_t tile = 0; turns && tile < bytes; tile += kTile) {
+    transpose_tile(panel.tiles + tile);
   }
 }
 
 namespace {
 
-void multiply_whole_panels(const std::uint8_t* left, const std::uint8_t* right, std::int64_t steps,
-                           float* c, std::int64_t ldc, bool adds) {
-  const std::int64_t stride = ldc * static_cast<std::int64_t>(sizeof(float));
-  if (adds) {
-    _tile_loadd(0, c, stride);
-    _tile_loadd(1, c + 16, stride);
-    _tile_loadd(2, c + 16 * ldc, stride);
-    _tile_loadd(3, c + 16 * ldc + 16, stride);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+/// Sums of the products of digits whose places are two, three and four together, [kPanelLines, kPanelLines] each.
+struct Sums {
+  alignas(64) std::int32_t of[kDigits][kPanelLines * kPanelLines];
+};
+
+/// Adds to tiles 0 to 3 the product of one digit of the left factor and one of the right.
+#define TITAN_DIGITS(left_digit, right_digit)          \
+  _tile_loadd(4, l + (left_digit)*kPair, 64);          \
+  _tile_loadd(5, l + (left_digit)*kPair + kTile, 64);  \
+  _tile_loadd(6, r + (right_digit)*kPair, 64);         \
+  _tile_loadd(7, r + (right_digit)*kPair + kTile, 64); \
+  _tile_dpbssd(0, 4, 6);                               \
+  _tile_dpbssd(1, 4, 7);                               \
+  _tile_dpbssd(2, 5, 6);                               \
+  _tile_dpbssd(3, 5, 7)
+
+/// One pass over both panels for products whose digits' places make the same sum: so four tiles of sums suffice.
+template <class Products>
+inline void sum_products(const Panel& left, const Panel& right, std::int64_t steps,
+                         std::int32_t* to, const Products& products) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (std::int64_t at = 0; at < steps * Panel::kBytesOfStep; at += Panel::kBytesOfStep) {
+    products(left.tiles + at, right.tiles + at);
   }
-#define TITAN_LEFT(piece)                       \
-  _tile_loadd(4, left + (piece)*2 * kTile, 64); \
-  _tile_loadd(5, left + (piece)*2 * kTile + kTile, 64)
-#define TITAN_RIGHT(piece)                       \
-  _tile_loadd(6, right + (piece)*2 * kTile, 64); \
-  _tile_loadd(7, right + (piece)*2 * kTile + kTile, 64)
-#define TITAN_PRODUCT()    \
-  _tile_dpbf16ps(0, 4, 6); \
-  _tile_dpbf16ps(1, 4, 7); \
-  _tile_dpbf16ps(2, 5, 6); \
-  _tile_dpbf16ps(3, 5, 7)
-  for (std::int64_t step = 0; step < steps; ++step) {
-    TITAN_LEFT(0);
-    TITAN_RIGHT(2);
-    TITAN_PRODUCT();
-    TITAN_RIGHT(1);
-    TITAN_PRODUCT();
-    TITAN_RIGHT(0);
-    TITAN_PRODUCT();
-    TITAN_LEFT(1);
-    TITAN_PRODUCT();
-    TITAN_RIGHT(1);
-    TITAN_PRODUCT();
-    TITAN_LEFT(2);
-    TITAN_RIGHT(0);
-    TITAN_PRODUCT();
-    left += kStep;
-    right += kStep;
-  }
-#undef TITAN_PRODUCT
-#undef TITAN_RIGHT
-#undef TITAN_LEFT
-  _tile_stored(0, c, stride);
-  _tile_stored(1, c + 16, stride);
-  _tile_stored(2, c + 16 * ldc, stride);
-  _tile_stored(3, c + 16 * ldc + 16, stride);
+  constexpr std::int64_t kStride = kPanelLines * static_cast<std::int64_t>(sizeof(std::int32_t));
+  _tile_stored(0, to, kStride);
+  _tile_stored(1, to + kLines, kStride);
+  _tile_stored(2, to + kLines * kPanelLines, kStride);
+  _tile_stored(3, to + kLines * kPanelLines + kLines, kStride);
 }
+
+inline void sum_all(const Panel& left, const Panel& right, std::int64_t steps, Sums& sums) {
+  sum_products(left, right, steps, sums.of[2], [](const std::uint8_t* l, const std::uint8_t* r) {
+    TITAN_DIGITS(0, 2);
+    TITAN_DIGITS(1, 1);
+    TITAN_DIGITS(2, 0);
+  });
+  sum_products(left, right, steps, sums.of[1], [](const std::uint8_t* l, const std::uint8_t* r) {
+    TITAN_DIGITS(0, 1);
+    TITAN_DIGITS(1, 0);
+  });
+  sum_products(left, right, steps, sums.of[0],
+               [](const std::uint8_t* l, const std::uint8_t* r) { TITAN_DIGITS(0, 0); });
+}
+#undef TITAN_DIGITS
 
 }  // namespace
 
-void multiply_panels(const std::uint8_t* left, const std::uint8_t* right, std::int64_t steps,
-                     std::int64_t rows, std::int64_t columns, float* c, std::int64_t ldc,
-                     bool adds) {
-  if (rows == kPanelLines && columns == kPanelLines) {
-    multiply_whole_panels(left, right, steps, c, ldc, adds);
-    return;
-  }
-  alignas(64) float whole[kPanelLines * kPanelLines];
-  const auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
-  if (adds) std::memset(whole, 0, sizeof(whole));
-  for (std::int64_t i = 0; adds && i < rows; ++i) {
-    std::memcpy(whole + i * kPanelLines, c + i * ldc, bytes);
-  }
-  multiply_whole_panels(left, right, steps, whole, kPanelLines, adds);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    std::memcpy(c + i * ldc, whole + i * kPanelLines, bytes);
+void multiply_panels(const Panel& left, const Panel& right, std::int64_t inner, std::int64_t rows,
+                     std::int64_t columns, float* c, std::int64_t ldc, bool adds) {
+  Sums sums;
+  sum_all(left, right, (inner + Panel::kStep - 1) / Panel::kStep, sums);
+  // The second sum's 2^8 fold and the third together stay within 32 bits.
+  static_assert((2LL * 127 * 128 * 256 + 3LL * 128 * 128) * kInnerBlock < (1LL << 31));
+  const __m512 first_place = _mm512_set1_ps(0x1p16F);
+  for (int half = 0; half < 2; ++half) {
+    const __mmask16 some = first_lanes(columns - half * kLines);
+    const __m512 factors = _mm512_load_ps(right.factors + half * kLines);
+    const __m512 exponents = _mm512_load_ps(right.exponents + half * kLines);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const auto sum = [&](int which) {
+        return _mm512_load_si512(sums.of[which] + i * kPanelLines + half * kLines);
+      };
+      const __m512 rest =
+          _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(sum(1), 8), sum(2)));
+      const __m512 whole = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum(0)), first_place, rest);
+      const __m512 factor = _mm512_mul_ps(_mm512_set1_ps(left.factors[i]), factors);
+      __m512 y = _mm512_scalef_ps(_mm512_mul_ps(whole, factor),
+                                  _mm512_add_ps(_mm512_set1_ps(left.exponents[i]), exponents));
+      float* const to = c + i * ldc + half * kLines;
+      if (adds) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(some, to));
+      _mm512_mask_storeu_ps(to, some, y);
+    }
   }
 }
 

@@ -11,7 +11,6 @@
 
 #include "titan/base/errors.h"
 #include "titan/kernels/attention.h"
-#include "titan/kernels/layers.h"
 #include "titan/kernels/products.h"
 #include "titan/nn/init.h"
 #include "titan/nn/key_value_cache.h"
@@ -88,8 +87,10 @@ bool gains(const Inputs& inputs) {
 
 }  // namespace
 
+bool InnerAttention::goes_fast(const Inputs& inputs) const { return is_fast() && gains(inputs); }
+
 Tensors InnerAttention::forward(const Inputs& inputs) {
-  if (is_fast() && gains(inputs)) {
+  if (goes_fast(inputs)) {
     const auto options = options_of(inputs.sequence ? inputs.sequence->mask : CausalMask{}, scale_);
     if (options) {
       return {kernels::attention(inputs.at(0), inputs.at(1), inputs.at(2), *options).output};
@@ -135,22 +136,18 @@ std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, con
   if (!table.defined()) return {query, key};
   const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
   const at::Tensor rotations = rotations_of(table, positions, first, query.size(1));
-  if (is_fast() && kernels::takes_rotation(query)) {
-    return {kernels::rotate(query, rotations), kernels::rotate(key, rotations)};
-  }
-  return apply_rotary_emb(query, key, rotations);
+  return apply_rotary_emb(query, key, rotations, is_fast());
 }
 
 Tensors Attention::forward(const Inputs& inputs) {
   const at::Tensor& x_bsd = inputs.at(0);
   const std::int64_t batch = x_bsd.size(0);
   const std::int64_t length = x_bsd.size(1);
-  const auto heads = [&](Linear& projection) {
-    return projection.call(x_bsd).view({batch, length, -1, head_dim_});
-  };
-  at::Tensor query = heads(*wq_);
-  at::Tensor key = heads(*wk_);
-  const at::Tensor value = heads(*wv_);
+  std::vector<at::Tensor> heads = call_together({wq_, wk_, wv_}, x_bsd);
+  for (at::Tensor& projected : heads) projected = projected.view({batch, length, -1, head_dim_});
+  at::Tensor query = heads[0];
+  at::Tensor key = heads[1];
+  const at::Tensor& value = heads[2];
   if (q_norm_ != nullptr) {
     query = q_norm_->call(query);
     key = k_norm_->call(key);

@@ -21,8 +21,8 @@ void FeedForward::init_weights(double output_std, at::Generator generator) {
 Tensors FeedForward::forward(const Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
   if (!is_fast()) return {w2_->call(at::silu(w1_->call(x)) * w3_->call(x))};
-  const at::Tensor gate = w1_->call(x);
-  return {w2_->call(kernels::swiglu(gate, w3_->call(x)))};
+  const std::vector<at::Tensor> hidden = call_together({w1_, w3_}, x);
+  return {w2_->call(kernels::swiglu(hidden[0], hidden[1]))};
 }
 
 }  // namespace titan::nn

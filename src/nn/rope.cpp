@@ -15,6 +15,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "titan/kernels/layers.h"
+
 namespace titan::nn {
 
 namespace {
@@ -95,7 +97,8 @@ at::Tensor precompute_yarn_freqs_cis(std::int64_t head_dim, std::int64_t length,
   return table_of(freqs, length);
 }
 
-at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations) {
+at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations, bool is_fast) {
+  if (is_fast && kernels::takes_rotation(x)) return kernels::rotate(x, rotations);
   auto pair_sizes = x.sizes().vec();
   pair_sizes.back() = -1;
   pair_sizes.push_back(2);
@@ -122,8 +125,13 @@ at::Tensor rotations_of(const at::Tensor& table, const at::Tensor& positions, st
 }
 
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
-                                                   const at::Tensor& rotations) {
-  if (rotations.is_complex()) return {rotate_pairs(query, rotations), rotate_pairs(key, rotations)};
+                                                   const at::Tensor& rotations, bool is_fast) {
+  if (is_fast && kernels::takes_rotation(query) && kernels::takes_rotation(key)) {
+    return {kernels::rotate(query, rotations), kernels::rotate(key, rotations)};
+  }
+  if (rotations.is_complex()) {
+    return {rotate_pairs(query, rotations, is_fast), rotate_pairs(key, rotations, is_fast)};
+  }
   const auto parts = rotations.to(query.scalar_type()).chunk(2, -1);
   return {rotate_halves(query, parts[0], parts[1]), rotate_halves(key, parts[0], parts[1])};
 }

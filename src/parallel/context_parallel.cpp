@@ -97,11 +97,14 @@ void apply_context_parallel(nn::Module& model, const std::string& pattern,
     const auto* attention = dynamic_cast<nn::InnerAttention*>(module);
     TITAN_CHECK(attention != nullptr, name, " is not where attention is computed");
     options.scale = attention->scale();
-    module->wrap_forward(
-        [options, &group](const nn::Module::Forward& attend_alone, const nn::Inputs& inputs) {
-          const bool is_part = inputs.sequence && inputs.sequence->is_part();
-          return is_part ? nn::Tensors{attend(inputs, options, group)} : attend_alone(inputs);
-        });
+    module->wrap_forward([options, attention, &group](const nn::Module::Forward& attend_alone,
+                                                      const nn::Inputs& inputs) {
+      const bool is_part = inputs.sequence && inputs.sequence->is_part();
+      if (!is_part) return attend_alone(inputs);
+      comm::RingOptions ring = options;
+      ring.fast = attention->goes_fast(inputs);
+      return nn::Tensors{attend(inputs, ring, group)};
+    });
   }
   tools::log_info("Applied Context Parallel to the model");
 }

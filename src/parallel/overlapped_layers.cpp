@@ -13,8 +13,8 @@ namespace titan::parallel {
 
 namespace {
 
-const at::Tensor& weight_of(const nn::Module& linear) {
-  return static_cast<const nn::Linear&>(linear).weight().tensor;
+const nn::Linear& as_linear(const nn::Module& module) {
+  return static_cast<const nn::Linear&>(module);
 }
 
 /// What was multiplied ahead, for the modules that will ask for it.
@@ -40,8 +40,11 @@ void overlap_gather(nn::Module& module, const std::vector<nn::Module*>& linears,
   module.wrap_forward(
       [ahead, linears, dim, &group](const nn::Module::Forward& forward, const nn::Inputs& inputs) {
         std::vector<at::Tensor> weights;
-        for (const nn::Module* linear : linears) weights.push_back(weight_of(*linear));
-        auto [whole, products] = comm::all_gather_linear(inputs.at(0), weights, dim, group);
+        for (const nn::Module* linear : linears) {
+          weights.push_back(as_linear(*linear).weight().tensor);
+        }
+        auto [whole, products] = comm::all_gather_linear(inputs.at(0), weights, dim, group,
+                                                         as_linear(*linears.front()).is_fast());
         nn::Inputs gathered = inputs;
         gathered.tensors[0] = whole;
         *ahead = {std::move(whole), std::move(products)};
@@ -53,7 +56,9 @@ void overlap_gather(nn::Module& module, const std::vector<nn::Module*>& linears,
 
 void overlap_scatter(nn::Module& linear, std::int64_t dim, comm::ProcessGroup& group) {
   linear.wrap_forward([&linear, dim, &group](const nn::Module::Forward&, const nn::Inputs& inputs) {
-    return nn::Tensors{comm::linear_reduce_scatter(inputs.at(0), weight_of(linear), dim, group)};
+    const nn::Linear& layer = as_linear(linear);
+    return nn::Tensors{comm::linear_reduce_scatter(inputs.at(0), layer.weight().tensor, dim, group,
+                                                   layer.is_fast())};
   });
 }
 

@@ -19,6 +19,7 @@
 #include "titan/base/clock.h"
 #include "titan/base/errors.h"
 #include "titan/kernels/attention.h"
+#include "titan/kernels/onednn_product.h"
 
 namespace titan::profiling {
 
@@ -59,20 +60,10 @@ Tensor random_like(const TensorLook& look) {
   return tensor;
 }
 
-/// LibTorch's operator on oneDNN: x wᵀ.
-void multiply_by_onednn(const Tensor& x, const Tensor& weight) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "");
-  torch::jit::Stack stack;
-  torch::jit::push(stack, x, weight, /*bias=*/c10::IValue(), /*attr=*/"none",
-                   c10::List<std::optional<at::Scalar>>(), "");
-  op.callBoxed(&stack);
-}
-
 std::vector<Entrant> product_entrants(const Tensor& a, const Tensor& b) {
   std::vector<Entrant> entrants = {
       {"MKL", [a, b] { at::mm(a, b); }},
-      {"oneDNN", [a, weight = b.t()] { multiply_by_onednn(a, weight); }}};
+      {"oneDNN", [a, weight = b.t()] { kernels::multiply_on_onednn(a, weight); }}};
   if (a.scalar_type() == at::kFloat) {
     static const auto ours = c10::Dispatcher::singleton()
                                  .findSchemaOrThrow("titan_kernels::linear_product", "")

@@ -43,12 +43,12 @@ void DecoderBlock::init_weights(at::Generator generator, std::optional<at::Devic
 }
 
 nn::Tensors DecoderBlock::forward(const nn::Inputs& inputs) {
-  const at::Tensor& x = inputs.at(0);
   const at::Tensor rotations = rotates_ ? inputs.at(1) : at::Tensor();
-  const at::Tensor h =
-      x + (*attention_)({{attention_norm_->call(x), rotations}, inputs.sequence}).at(0);
-  const at::Tensor normed = ffn_norm_->call(h);
-  return {h + (moe_ != nullptr ? moe_->call(normed) : feed_forward_->call(normed))};
+  // Norms give back what they are added to, so that its gradients meet in theirs.
+  const nn::Tensors x = (*attention_norm_)({{inputs.at(0), at::Tensor()}});
+  const at::Tensor attended = (*attention_)({{x.at(0), rotations}, inputs.sequence}).at(0);
+  const nn::Tensors h = (*ffn_norm_)({{x.at(1), attended}});
+  return {h.at(1) + (moe_ != nullptr ? moe_->call(h.at(0)) : feed_forward_->call(h.at(0)))};
 }
 
 Decoder::Decoder(const DecoderParts& parts, const RotationTable& rotations,

@@ -100,18 +100,29 @@ class ExpertParallelTest(RanksCase):
                 for name, tensor in self.tensors(mode[0], STEPS).items():
                     self.assertTrue(tensor.equal(expected[name]), name)
 
-    def dual_pipe(self, dump, *args):
-        """Figures of a pipeline whose forwards and backwards may overlap, and the traces of its third step."""
-        metrics = self.trained(dump, MORE_LAYOUTS["pp2 ep2 DualPipeV"], f"--training.steps={SAVED_AT}", "--profiling.enable_profiling",
-                               "--profiling.enable_pipeline_timeline", f"--profiling.profile_freq={SAVED_AT}",
-                               "--profiling.profiler_active=1", "--profiling.profiler_warmup=1",
+    def traced(self, dump, layout_of, rank, *args):
+        """Figures of three steps on ranks that are processes, and of the third what a rank's profiler saw."""
+        metrics = self.trained(dump, layout_of, f"--training.steps={SAVED_AT}", "--profiling.enable_profiling",
+                               f"--profiling.profile_freq={SAVED_AT}", "--profiling.profiler_active=1", "--profiling.profiler_warmup=1",
                                "--profiling.save_traces_folder=traces", *args, processes=True)
-        folder = self.path(dump, "traces", f"iteration_{SAVED_AT}")
-        traces = []
-        for name in ("pipeline_timeline.json", f"rank{WITH_TWO_MIXTURES}_trace.json"):
-            with open(os.path.join(folder, name)) as file:
-                traces.append([event for event in json.load(file)["traceEvents"] if event["ph"] == "X"])
-        return metrics, *traces
+        return metrics, self.events_in(dump, f"rank{rank}_trace.json")
+
+    def events_in(self, dump, name):
+        with open(self.path(dump, "traces", f"iteration_{SAVED_AT}", name)) as file:
+            return [event for event in json.load(file)["traceEvents"] if event["ph"] == "X"]
+
+    def dual_pipe(self, dump, *args):
+        """Of a pipeline whose forwards and backwards may overlap; with the timeline of the third step."""
+        metrics, trace = self.traced(dump, MORE_LAYOUTS["pp2 ep2 DualPipeV"], WITH_TWO_MIXTURES, "--profiling.enable_pipeline_timeline", *args)
+        return metrics, self.events_in(dump, "pipeline_timeline.json"), trace
+
+    def test_shared_experts_are_computed_while_rows_travel(self):
+        _, trace = self.traced("ep2", LAYOUTS["fsdp2 ep2"], 0)
+        exchanges = self.exchanges(trace, "titan::begin_all_to_all")
+        # Of two mixtures and two microbatches, in forward and in backward.
+        self.assertEqual(len(exchanges), 8)
+        for own, products in exchanges:
+            self.assertIn(own, products)
 
     def test_rows_travel_while_another_microbatch_is_computed(self):
         metrics, timeline, trace = self.dual_pipe("overlapped")
@@ -121,23 +132,27 @@ class ExpertParallelTest(RanksCase):
         overlaps = [event["name"] for event in timeline if event["name"].endswith("OVERLAP_F_B")]
         self.assertGreater(len(overlaps), 4)
         self.assertFalse(any(event["name"].endswith("OVERLAP_F_B") for event in timeline_apart))
-        beside, threads = self.exchanges_beside_another_thread(trace)
-        self.assertGreaterEqual(beside, len(overlaps) // 2)
-        self.assertEqual(threads, 2, "in forward and in backward")
-        self.assertEqual(self.exchanges_beside_another_thread(trace_apart), (0, 0))
+        beside = self.threads_beside_another(trace)
+        self.assertGreaterEqual(len(beside), len(overlaps) // 2)
+        self.assertEqual(len(set(beside)), 2, "in forward and in backward")
+        self.assertEqual(self.threads_beside_another(trace_apart), [])
 
-    def exchanges_beside_another_thread(self, trace):
-        """How many of a rank's exchanges of rows were under way while another thread of it began products, and for how many threads."""
-        def events(*names):
-            return sorted((e["ts"], e["ts"] + e["dur"], e["tid"]) for e in trace if e["name"] in names)
-        products = events("aten::mm", "titan::grouped_product", "titan::grouped_product_rows_gradient")
-        ends = events("titan::end_all_to_all")
-        windows = events("titan::all_to_all")
-        for _, begun, thread in events("titan::begin_all_to_all"):
-            windows.append((begun, next(end for begin, end, of in ends if of == thread and begin >= begun), thread))
-        beside = [thread for begin, end, thread in windows
-                  if any(begin <= product <= end and of != thread for product, _, of in products)]
-        return len(beside), len(set(beside))
+    def threads_beside_another(self, trace):
+        """For each exchange in which a rank's other thread made products: the one that exchanged."""
+        return [own for own, products in self.exchanges(trace, "titan::all_to_all", "titan::begin_all_to_all") if products - {own}]
+
+    def exchanges(self, trace, *names):
+        """For each exchange of rows: the thread that began it, and those that made products before it asked for the rows. That is the order
+        of the program, however long an exchange takes."""
+        def events(*begins_with):
+            return sorted((e["ts"], e["tid"]) for e in trace if e["name"].startswith(begins_with))
+        products = events("aten::mm", "titan::grouped_product")
+        waits = events("wait all_to_all of ep")
+        found = []
+        for begin, own in events(*names):
+            wait = next(ts for ts, thread in waits if thread == own and ts >= begin)
+            found.append((own, {thread for ts, thread in products if begin <= ts <= wait}))
+        return found
 
     def test_what_cannot_be_is_refused(self):
         def refused(*args, config=DEEPSEEK):

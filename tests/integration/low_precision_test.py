@@ -143,11 +143,38 @@ class LowPrecision(RanksCase):
         result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, stdout=subprocess.PIPE, check=True)
         self.assertRegex(result.stdout, r"selective \(configured\)")
 
+    def test_a_converted_output_gives_its_logits_to_the_loss(self):
+        data, _ = self.data(1)
+        mx = ["--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_emulated", "--quantize.linear.mx.filter_fqns=w1"]
+        for converter in ([*FLOAT8, "--quantize.linear.float8.filter_fqns=w1"], mx):
+            with self.subTest(converter):
+                job = [MODEL, *data, *converter, "--training.steps=3", "--compile.enable"]
+                # Fast paths have products multiply alike on all threads: so both take one.
+                expected = self.figures(*job, "--compile.components=optimizer")
+                self.assertEqual(self.figures(*job, "--compile.components=optimizer,loss"), expected)
+                log = self.train(*job, "--compile.components=loss").stdout
+                self.assertIn("The loss is made of whole logits", log)
+                self.assertNotIn("stays as it is: filter_fqns has \"output\"", log)
+
+    def test_what_was_converted_and_what_not_is_told_once(self):
+        pipeline = [*layout(pipeline=2, schedule="Interleaved1F1B"), "--training.local_batch_size=2", "--training.steps=1"]
+        for part, args in (("WARNING - Float8 training with the recipe tensorwise, emulated: 0 linear layers, nothing trains so", ["filter_fqns=layers,output"]),
+                           ("wo stays as it is: filter_fqns has \"wo\"", ["filter_fqns=wo"]),
+                           ("WARNING -   filter_fqns has \"outputs\", which names none of the linear layers", ["filter_fqns=outputs"])):
+            with self.subTest(part):
+                job = [MODEL, "--comm.mode=local_tensor", *pipeline, *FLOAT8, *(f"--quantize.linear.float8.{arg}" for arg in args)]
+                log = self.train(*job, env={"NGPU": "2"}).stdout
+                self.assertIn(part, log)
+                self.assertEqual(log.count("Float8 training with the recipe"), 1)
+
     def test_what_is_not_made_in_low_precision_is_refused(self):
         experts = ["--model.name=deepseek_v3", "--model.flavor=tiny"]
-        mx = ["--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_emulated"]
         for message, args in {
             "a CPU has no float8 products; quantize.linear.float8.emulate = true": FLOAT8[:1],
+            "needs a GPU of compute capability 10.0, and its products are not built in yet; \"mxfp8_emulated\"": [
+                "--model.converters=quantize.linear.mx"],
+            "model.converters has \"quantize.linear.float8\" twice": ["--model.converters=quantize.linear.float8,quantize.linear.float8"],
+            "quantize.grouped_mm.fp4": ["--model.converters=quantize.grouped_mm.fp4"],
             "\"blockwise\" is emulated only": [*FLOAT8[:1], "--quantize.linear.float8.recipe_name=blockwise"],
             "quantize.grouped_mm.float8: a CPU has no float8 products": [*experts, "--model.converters=quantize.grouped_mm.float8"],
             "the experts layers.1.moe.experts have weights of 32 x 48": [
@@ -157,7 +184,6 @@ class LowPrecision(RanksCase):
             "(needed is a GPU of compute capability 10.0 or above)": mx[:1],
             "\"mxfp4\" is none of mxfp8_cublas,": [*mx[:1], "--quantize.linear.mx.recipe_name=mxfp4"],
             "needs a GPU of compute capability 10.0": [*experts, "--model.converters=quantize.grouped_mm.mx"],
-            "makes the product of the module \"output\" itself": [*mx, "--quantize.linear.mx.filter_fqns=none", "--compile.enable"],
         }.items():
             with self.subTest(message):
                 self.assertIn(message, self.refused(MODEL, *args))

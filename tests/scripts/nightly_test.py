@@ -55,7 +55,7 @@ class Nightly(unittest.TestCase):
         self.assertEqual([part for part, outcome in outcomes.items() if outcome == "passed"],
                          ["features", "models", "flux", "ft", "composition", "layouts", "features_gloo", "models_gloo", "layouts_gloo",
                           "checkpoints"])
-        self.assertEqual(list(outcomes)[10:], ["pipelines", "tensors", "checkpoints", "contexts", "experts"])
+        self.assertEqual(list(outcomes)[10:], ["pipelines", "tensors", "checkpoints", "contexts", "experts", "precisions"])
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ struct LayoutJob {
   std::int64_t microbatches = 1;
   bool async = false;
   bool head_tail = true;
+  config::RotateMethod rotation = config::RotateMethod::kAllGather;
+  /// The layers' fast paths, on the one rank too.
+  bool fast = false;
 
   /// The same model on one rank.
   LayoutJob alone() const {
@@ -80,7 +83,10 @@ inline config::JobConfig config_of(const LayoutJob& job) {
   config::JobConfig config;
   config.parallelism.disable_loss_parallel = !job.loss_in_parts;
   config.parallelism.enable_async_tensor_parallel = job.async;
+  config.parallelism.context_parallel_rotate_method = job.rotation;
   if (!job.head_tail) config.parallelism.context_parallel_load_balancer.reset();
+  config.compile.enable = job.fast;
+  config.compile.components = {"model"};
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = job.selective;

@@ -21,6 +21,8 @@ struct RingOptions {
   bool head_tail = true;
   /// What scores are multiplied by; nothing: 1 / √d.
   std::optional<double> scale = std::nullopt;
+  /// On our own kernels (kernels/attention.h), which take the tensors; else on LibTorch's. The same on all ranks.
+  bool fast = false;
 };
 
 /// softmax(scale · Q Kᵀ, causal) V of texts that are cut over the ranks of a group. query `[B, H, S, d]`, key `[B, Hk, S, d]` and

@@ -19,6 +19,8 @@ class InnerAttention : public Module, public FastPath {
   /// Without a scale it is 1 / √d.
   explicit InnerAttention(std::optional<double> scale = std::nullopt) : scale_(scale) {}
   std::optional<double> scale() const { return scale_; }
+  /// Whether it has taken its fast path and these gain by it, whatever their mask.
+  bool goes_fast(const Inputs& inputs) const;
 
  protected:
   Tensors forward(const Inputs& inputs) override;

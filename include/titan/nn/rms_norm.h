@@ -5,8 +5,8 @@
 
 namespace titan::nn {
 
-/// y = x · rsqrt(mean(x²) + eps) · w over the last dimension, computed in fp32 for half types.
-/// Zhang and Sennrich 2019.
+/// y = x · rsqrt(mean(x²) + eps) · w over the last dimension, computed in fp32 for half types. Called with {x}, returns {y}; called
+/// with {x, residual or undefined}, returns that of their sum, and the sum: {y, x + residual}. Zhang and Sennrich 2019.
 class RMSNorm : public Module, public FastPath {
  public:
   RMSNorm(std::int64_t dim, double eps, at::ScalarType dtype);

@@ -48,11 +48,12 @@ at::Tensor rotations_of(const at::Tensor& table, const at::Tensor& positions, st
                         std::int64_t length);
 
 /// Rotates adjacent pairs of the last dimension of `x` (`[B, S, heads, head_dim]`) by rows of the table for them. Computed in
-/// fp32, returned in the type of `x`.
-at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations);
+/// fp32, returned in the type of `x`. `is_fast`: by kernels::rotate, where that takes x.
+at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& rotations, bool is_fast);
 
-/// Rotates queries and keys by `rotations`, rows of either table. Halves are rotated in the inputs' type.
+/// Rotates queries and keys by `rotations`, rows of either table. Halves are rotated in the inputs' type, but for kernels::rotate,
+/// which `is_fast` allows.
 std::pair<at::Tensor, at::Tensor> apply_rotary_emb(const at::Tensor& query, const at::Tensor& key,
-                                                   const at::Tensor& rotations);
+                                                   const at::Tensor& rotations, bool is_fast);
 
 }  // namespace titan::nn

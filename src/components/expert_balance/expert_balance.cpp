@@ -1,6 +1,7 @@
 #include "titan/components/expert_balance/expert_balance.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/sign.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -30,8 +31,7 @@ void warn_of_collapse(const protocols::ExpertLoad& load) {
 /// Of one layer that this rank has.
 struct ExpertBalance::Counts {
   nn::MoE& layer;
-  std::size_t place;  // among all layers of the model
-  at::Tensor last;    // fp32 [experts], of the last step that was finished, over all ranks
+  std::int64_t place;  // among all layers of the model
 };
 
 ExpertBalance::ExpertBalance(const protocols::ModelParts& parts, const comm::RankContext& context)
@@ -48,7 +48,8 @@ ExpertBalance::ExpertBalance(const protocols::ModelParts& parts, const comm::Ran
             if (!c10::GradMode::is_enabled() || autograd::is_recomputing()) return;
             layer->tokens_per_expert().add_(outputs.at(2));
           });
-      here_.push_back(std::make_unique<Counts>(Counts{*layer, names_.size() - 1, {}}));
+      here_.push_back(
+          std::make_unique<Counts>(Counts{*layer, static_cast<std::int64_t>(names_.size()) - 1}));
     }
   }
 }
@@ -67,11 +68,10 @@ void ExpertBalance::update() {
   comm::ProcessGroup& group = context_.group(mesh::MeshDim::kLoss);
   const at::Tensor tokens = at::stack(of_layers).to(group.device());
   group.all_reduce(tokens).wait();
+  last_ = tokens.to(of_layers.front().device());
   for (std::size_t i = 0; i < here_.size(); ++i) {
-    const at::Tensor& counted = here_[i]->layer.tokens_per_expert();
-    here_[i]->last = tokens[static_cast<std::int64_t>(i)].to(counted.device());
-    counted.zero_();
-    move_bias(i, here_[i]->last);
+    of_layers[i].zero_();
+    move_bias(i, last_[static_cast<std::int64_t>(i)]);
   }
 }
 
@@ -89,13 +89,15 @@ std::vector<protocols::ExpertLoad> ExpertBalance::loads() const {
   // Columns: the largest load in means, experts without a token, all of them, what went to them.
   const at::Tensor figures =
       at::zeros({static_cast<std::int64_t>(names_.size()), 4}, at::TensorOptions());
-  for (const auto& counts : here_) {
-    if (!counts->last.defined()) continue;
-    const at::Tensor& tokens = counts->last;
-    const at::Tensor mean = tokens.mean().clamp_min(1e-9);
-    const at::Tensor row = figures[static_cast<std::int64_t>(counts->place)];
-    row.copy_(at::stack({tokens.max() / mean, (tokens == 0).sum().to(at::kFloat),
-                         at::zeros({}, tokens.options()) + tokens.numel(), tokens.sum()}));
+  if (last_.defined()) {
+    const at::Tensor mean = last_.mean(1).clamp_min(1e-9);
+    const at::Tensor here = at::stack({last_.amax(1) / mean, (last_ == 0).sum(1).to(at::kFloat),
+                                       at::full_like(mean, last_.size(1)), last_.sum(1)},
+                                      1)
+                                .to(at::kCPU);
+    for (std::size_t i = 0; i < here_.size(); ++i) {
+      figures[here_[i]->place].copy_(here[static_cast<std::int64_t>(i)]);
+    }
   }
   const at::Tensor on_group = figures.to(stages.device());
   stages.all_reduce(on_group).wait();

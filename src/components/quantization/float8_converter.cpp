@@ -1,7 +1,7 @@
 #include <set>
 
 #include "components/quantization/capability.h"
-#include "components/quantization/linear_checks.h"
+#include "components/quantization/conversion_report.h"
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/float8_all_gather.h"
@@ -32,7 +32,7 @@ WeightRanks weight_ranks(const nn::Linear& linear, const comm::Groups& groups) {
 class Float8Converter : public protocols::ModelConverter {
  public:
   Float8Converter(const config::JobConfig& config, const comm::RankContext& context)
-      : config_(config), options_(config.quantize.linear.float8), context_(context) {
+      : options_(config.quantize.linear.float8), context_(context) {
     if (options_.recipe_name == config::Float8Recipe::kBlockwise && !options_.emulate) {
       throw ConfigError(
           "quantize.linear.float8.recipe_name = \"blockwise\" is emulated only: its products are "
@@ -50,8 +50,7 @@ class Float8Converter : public protocols::ModelConverter {
   }
 
   void convert(protocols::ModelProtocol& model) override {
-    const LinearSelection selection = select_linears(model, options_.filter_fqns, recipe());
-    check_loss(config_, selection);
+    const Selection selection = select_linears(model, options_.filter_fqns, recipe());
     if (all_gather_) gather_in_float8(model, selection);
     const Float8LinearOptions how = {
         recipe(), options_.emulate ? Float8Products::kEmulated : Float8Products::kScaled};
@@ -68,10 +67,9 @@ class Float8Converter : public protocols::ModelConverter {
             return nn::Tensors{float8_linear(inputs.at(0), linear.weight().tensor, options)};
           });
     }
-    log_selection(context_,
-                  concat("Float8 training with the recipe ", config::to_string(recipe()),
-                         options_.emulate ? ", emulated" : ""),
-                  selection);
+    report_.tell(concat("Float8 training with the recipe ", config::to_string(recipe()),
+                        options_.emulate ? ", emulated" : ""),
+                 selection);
   }
 
   std::shared_ptr<parallel::LinearExtension> linear_extension() override { return converted_; }
@@ -96,7 +94,7 @@ class Float8Converter : public protocols::ModelConverter {
   }
 
   /// Weights that other modules read, too, are gathered as they are: an embedding takes no float8.
-  void gather_in_float8(const nn::Module& model, const LinearSelection& selection) {
+  void gather_in_float8(const nn::Module& model, const Selection& selection) {
     std::set<std::string> converted;
     for (const auto& [name, module] : selection.converted) converted.insert(name + ".weight");
     std::set<const nn::Parameter*> of_others;
@@ -113,9 +111,9 @@ class Float8Converter : public protocols::ModelConverter {
     }
   }
 
-  config::JobConfig config_;
   config::Float8Linear options_;
   comm::RankContext context_;
+  ConversionReport report_{context_, "linear layers", "filter_fqns"};
   std::shared_ptr<Float8AllGather> all_gather_;      // null: weights are gathered as they are
   std::shared_ptr<Float8InputGather> input_gather_;  // null: tokens are
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "components/quantization/capability.h"
+#include "components/quantization/conversion_report.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/grouped_products.h"
 #include "titan/components/quantization/mx.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/moe/grouped_experts.h"
 #include "titan/parallel/layout.h"
-#include "titan/tools/logging.h"
 
 namespace titan::components {
 
@@ -70,29 +70,26 @@ struct OtherProducts {
 
 /// Gives the experts whose name contains one of `fqns` other products.
 void convert_experts(protocols::ModelProtocol& model, const std::vector<std::string>& fqns,
-                     const comm::RankContext& context, const OtherProducts& products) {
-  std::vector<std::string> left;
-  std::int64_t converted = 0;
+                     const OtherProducts& products, ConversionReport& report) {
+  Selection selection{{}, {}, fqns};
   for (const auto& [name, module] : model.named_modules()) {
     if (dynamic_cast<const nn::GroupedExperts*>(module) == nullptr) continue;
-    const bool is_named = std::ranges::any_of(
-        fqns, [&name](const std::string& part) { return name.find(part) != std::string::npos; });
-    if (!is_named) {
-      left.push_back(name);
+    const auto is_in_name = [&name](const std::string& part) {
+      return name.find(part) != std::string::npos;
+    };
+    std::erase_if(selection.unmatched, is_in_name);
+    if (std::ranges::none_of(fqns, is_in_name)) {
+      selection.left.emplace_back(name, "fqns has no part of this name");
       continue;
     }
-    ++converted;
+    selection.converted.emplace_back(name, module);
     check_features(name, *module, products.multiple);
     module->wrap_forward(
         [module, product = products.product](const nn::Module::Forward&, const nn::Inputs& inputs) {
           return nn::Tensors{experts_output(*module, inputs, product)};
         });
   }
-  if (context.rank != 0) return;
-  tools::log_info(products.what, ": the experts of ", converted, " layers");
-  for (const std::string& name : left) {
-    tools::log_info("  ", name, " stay as they are: fqns has no part of this name");
-  }
+  report.tell(products.what, selection);
 }
 
 class GroupedFloat8Converter : public protocols::ModelConverter {
@@ -112,8 +109,9 @@ class GroupedFloat8Converter : public protocols::ModelConverter {
                                     expert_ranks(weights, *groups));
     };
     convert_experts(
-        model, options_.fqns, context_,
-        {concat("Float8 grouped products", options_.emulate ? ", emulated" : ""), 16, product});
+        model, options_.fqns,
+        {concat("Float8 grouped products", options_.emulate ? ", emulated" : ""), 16, product},
+        report_);
   }
 
  private:
@@ -122,12 +120,13 @@ class GroupedFloat8Converter : public protocols::ModelConverter {
 
   config::Float8GroupedMM options_;
   comm::RankContext context_;
+  ConversionReport report_{context_, "mixtures of experts", "fqns"};
 };
 
 class GroupedMXConverter : public protocols::ModelConverter {
  public:
   GroupedMXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : options_(config.quantize.grouped_mm.mx), context_(context) {
+      : options_(config.quantize.grouped_mm.mx), report_(context, "mixtures of experts", "fqns") {
     if (options_.recipe_name == config::MXGroupedMMRecipe::kMxfp8Emulated) return;
     throw ConfigError(
         "quantize.grouped_mm.mx.recipe_name = \"mxfp8\" needs a GPU of compute capability 10.0, "
@@ -140,13 +139,13 @@ class GroupedMXConverter : public protocols::ModelConverter {
                                const at::Tensor& counts) {
       return mx_grouped_product(rows, weights.tensor.to(at::kBFloat16), counts);
     };
-    convert_experts(model, options_.fqns, context_,
-                    {"MXFP8 grouped products, emulated", kMXBlock, product});
+    convert_experts(model, options_.fqns, {"MXFP8 grouped products, emulated", kMXBlock, product},
+                    report_);
   }
 
  private:
   config::MXGroupedMM options_;
-  comm::RankContext context_;
+  ConversionReport report_;
 };
 
 }  // namespace

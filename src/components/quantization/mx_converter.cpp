@@ -1,5 +1,5 @@
 #include "components/quantization/capability.h"
-#include "components/quantization/linear_checks.h"
+#include "components/quantization/conversion_report.h"
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/converted_linears.h"
@@ -31,15 +31,13 @@ MXRecipe recipe_of(const std::string& name, const comm::RankContext& context) {
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
-      : config_(config),
-        options_(config.quantize.linear.mx),
+      : options_(config.quantize.linear.mx),
         context_(context),
         recipe_(recipe_of(options_.recipe_name, context)) {}
 
   void convert(protocols::ModelProtocol& model) override {
-    const LinearSelection selection =
+    const Selection selection =
         select_linears(model, options_.filter_fqns, config::Float8Recipe::kTensorwise, kMXBlock);
-    check_loss(config_, selection);
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
@@ -49,17 +47,16 @@ class MXConverter : public protocols::ModelConverter {
                 mx_linear(inputs.at(0), linear.weight().tensor, recipe.scaling, recipe.products)};
           });
     }
-    log_selection(context_, concat("MXFP8 training with the recipe ", options_.recipe_name),
-                  selection);
+    report_.tell(concat("MXFP8 training with the recipe ", options_.recipe_name), selection);
   }
 
   std::shared_ptr<parallel::LinearExtension> linear_extension() override { return converted_; }
 
  private:
-  config::JobConfig config_;
   config::MXLinear options_;
   comm::RankContext context_;
   MXRecipe recipe_;
+  ConversionReport report_{context_, "linear layers", "filter_fqns"};
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();
 };
 

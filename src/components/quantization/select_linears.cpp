@@ -19,8 +19,8 @@ bool is_small(std::int64_t out, std::int64_t in, Float8Recipe recipe) {
 
 }  // namespace
 
-LinearSelection select_linears(nn::Module& model, const std::vector<std::string>& filters,
-                               Float8Recipe recipe, std::int64_t multiple) {
+Selection select_linears(nn::Module& model, const std::vector<std::string>& filters,
+                         Float8Recipe recipe, std::int64_t multiple) {
   const bool leaves_small = std::ranges::find(filters, kSmall) != filters.end();
   const bool has_rule = recipe == Float8Recipe::kTensorwise || recipe == Float8Recipe::kRowwise;
   if (leaves_small && !has_rule) {
@@ -43,10 +43,15 @@ LinearSelection select_linears(nn::Module& model, const std::vector<std::string>
     }
     return "";
   };
-  LinearSelection result;
+  Selection result;
+  result.unmatched = filters;
+  std::erase(result.unmatched, kSmall);
   for (const auto& [name, module] : model.named_modules()) {
     const auto* linear = dynamic_cast<const nn::Linear*>(module);
     if (linear == nullptr) continue;
+    std::erase_if(result.unmatched, [&name](const std::string& filter) {
+      return name.find(filter) != std::string::npos;
+    });
     std::string reason = reason_to_leave(name, *linear);
     if (reason.empty()) {
       result.converted.emplace_back(name, module);

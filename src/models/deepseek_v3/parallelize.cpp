@@ -1,10 +1,12 @@
 #include "titan/config/job_config.h"
+#include "titan/models/deepseek_v3/attention.h"
 #include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/parallel/activation_checkpoint.h"
 #include "titan/parallel/compile.h"
 #include "titan/parallel/context_parallel.h"
 #include "titan/parallel/data_parallel.h"
 #include "titan/parallel/expert_parallel.h"
+#include "titan/parallel/linear_extension.h"
 #include "titan/parallel/tensor_parallel.h"
 #include "titan/protocols/decoder_plan.h"
 
@@ -47,6 +49,18 @@ TensorPlan attention_plan(nn::Module& model) {
   return plan;
 }
 
+/// Latents are kept where the layer itself makes keys and values of them; a converter's products have weights of their own.
+void choose_caches(nn::Module& model) {
+  const auto& extension = LinearExtensionScope::current();
+  if (extension == nullptr) return;
+  for (const auto& [name, module] : model.named_modules()) {
+    auto* attention = dynamic_cast<LatentAttention*>(module);
+    if (attention != nullptr && extension->multiplies(attention->wkv_b())) {
+      attention->keep_keys_and_values();
+    }
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Sharding> parallelize_deepseekv3(protocols::ModelProtocol& model,
@@ -54,6 +68,7 @@ std::shared_ptr<Sharding> parallelize_deepseekv3(protocols::ModelProtocol& model
                                                  const config::JobConfig& config) {
   // From the inside out: each goes around what is there.
   const config::Parallelism& parallelism = config.parallelism;
+  choose_caches(model);
   apply_compile(model, "output", context, config);
   apply_tensor_parallel(
       model,

@@ -7,6 +7,8 @@
 
 #include <utility>
 
+#include "titan/kernels/routed_rows.h"
+
 namespace titan::nn {
 
 namespace {
@@ -54,36 +56,51 @@ void MoE::init_weights(double output_std, at::Generator generator,
   set_to_zero(tokens_per_expert_, buffer_device);
 }
 
+at::Tensor MoE::rows_of(const at::Tensor& x, const at::Tensor& scores,
+                        const Tensors& ordered) const {
+  const at::Tensor& order = ordered.at(1);
+  const std::int64_t top_k = scores.size(1);
+  if (is_fast() && kernels::takes_routed_rows(x)) {
+    return kernels::gather_rows(x, order, args_.score_before_experts ? scores : at::Tensor(),
+                                top_k);
+  }
+  // index_select, not indexing: its gradient adds up a token's parts in one order with any number of threads.
+  const at::Tensor rows = x.index_select(0, order.floor_divide(top_k));
+  if (!args_.score_before_experts) return rows;
+  return (rows.to(at::kFloat) * ordered.at(0).unsqueeze(1)).to(x.scalar_type());
+}
+
+at::Tensor MoE::sum_by_token(const at::Tensor& expert_rows, const at::Tensor& scores,
+                             const at::Tensor& order, at::ScalarType type) const {
+  const std::int64_t tokens = scores.size(0);
+  const std::int64_t top_k = scores.size(1);
+  if (is_fast() && kernels::takes_routed_rows(expert_rows) && type == at::kFloat) {
+    return kernels::combine_rows(expert_rows, order,
+                                 args_.score_before_experts ? at::Tensor() : scores, tokens, top_k);
+  }
+  const std::int64_t dim = expert_rows.size(1);
+  const at::Tensor by_token = at::zeros({tokens * top_k, dim}, expert_rows.options())
+                                  .index_copy_(0, order, expert_rows)
+                                  .view({-1, top_k, dim});
+  if (args_.score_before_experts) return by_token.sum(1);
+  return at::bmm(scores.view({-1, 1, top_k}), by_token.to(at::kFloat)).to(type).squeeze(1);
+}
+
 Tensors MoE::forward(const Inputs& inputs) {
   const at::Tensor& x_bsd = inputs.at(0);
   const std::int64_t dim = x_bsd.size(-1);
   const at::Tensor x = x_bsd.reshape({-1, dim});
   const Tensors routed = (*router_)({{x, expert_bias()}});
   const at::Tensor& scores = routed.at(0);  // [N, K]
-  const std::int64_t top_k = scores.size(1);
 
   const Tensors ordered = (*reorderer_)({{scores, routed.at(1)}});
-  const at::Tensor& order = ordered.at(1);
-  // index_select, not indexing: its gradient adds up a token's parts in one order with any number of threads.
-  at::Tensor rows = x.index_select(0, order.floor_divide(top_k));
-  if (args_.score_before_experts) {
-    rows = (rows.to(at::kFloat) * ordered.at(0).unsqueeze(1)).to(x.scalar_type());
-  }
-  const Tensors dispatched = (*dispatcher_)({{rows, ordered.at(2)}});
+  const Tensors dispatched = (*dispatcher_)({{rows_of(x, scores, ordered), ordered.at(2)}});
   // While rows may be on their way to other ranks, and in backward their gradients on the way back.
   at::Tensor shared;
   if (shared_experts_ != nullptr) shared = shared_experts_->call(x);
   const at::Tensor expert_rows = (*experts_)({dispatched}).at(0);
 
-  // Back in the tokens' order. Rows of other ranks' tokens stay zero.
-  const at::Tensor by_token = at::zeros({x.size(0) * top_k, dim}, expert_rows.options())
-                                  .index_copy_(0, order, expert_rows)
-                                  .view({-1, top_k, dim});
-  const at::Tensor sum = args_.score_before_experts
-                             ? by_token.sum(1)
-                             : at::bmm(scores.view({-1, 1, top_k}), by_token.to(at::kFloat))
-                                   .to(x.scalar_type())
-                                   .squeeze(1);
+  const at::Tensor sum = sum_by_token(expert_rows, scores, ordered.at(1), x.scalar_type());
   return {(shared.defined() ? shared + sum : sum).view(x_bsd.sizes())};
 }
 

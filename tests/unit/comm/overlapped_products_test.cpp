@@ -12,6 +12,7 @@
 #include "titan/autograd/dispatch_mode.h"
 #include "titan/base/errors.h"
 #include "titan/comm/autograd_collectives.h"
+#include "titan/kernels/products.h"
 
 namespace titan::comm {
 namespace {
@@ -96,6 +97,54 @@ TEST_P(OverlappedProducts, MultiplyAndScatter) {
 INSTANTIATE_TEST_SUITE_P(Ranks, OverlappedProducts,
                          ::testing::Values(Case{1, 1}, Case{2, 0}, Case{2, 1}, Case{3, 1},
                                            Case{4, 1}));
+
+/// The names of operators that it sees.
+class Names : public autograd::DispatchMode {
+ public:
+  void call(const c10::OperatorHandle& op, torch::jit::Stack*,
+            const std::function<void()>& compute) override {
+    ++seen[op.operator_name().name];
+    compute();
+  }
+  std::map<std::string, int> seen;
+};
+
+/// By whichever library, products on the fast path are those in double precision but for rounding: sums of 64 products of
+/// numbers up to 4, in fp32.
+TEST(OverlappedProduct, FastPathsAreKernelsProducts) {
+  using kernels::Products;
+  for (const Products choice : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!kernels::can_multiply(choice)) continue;
+    const kernels::ProductsScope scope(choice);
+    test::on_local_ranks({1, 2}, 2, [&](const RankContext& context) {
+      ProcessGroup& group = context.groups->world();
+      const auto rank = static_cast<std::uint64_t>(context.rank);
+      const Tensors inputs = {numbers({1, 48, 64}, 1 + rank), numbers({96, 64}, 10 + rank),
+                              numbers({64, 96}, 20 + rank)};
+      const auto chain = [&](bool fast) {
+        return [&group, fast](const Tensors& in) {
+          const at::Tensor middle =
+              all_gather_linear(in[0], {in[1]}, 1, group, fast).products[0] * 0.125;
+          return Tensors{middle, linear_reduce_scatter(middle, in[2], 1, group, fast)};
+        };
+      };
+      Tensors floats;
+      for (const at::Tensor& input : inputs) floats.push_back(input.to(at::kFloat));
+      Names names;
+      const Tensors actual = [&] {
+        const autograd::DispatchModeScope watching(names);
+        return with_gradients(chain(true), floats);
+      }();
+      const Tensors expected = with_gradients(chain(false), inputs);
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        const double largest = expected[i].abs().max().item<double>();
+        EXPECT_LT((actual[i] - expected[i]).abs().max().item<double>(), 2e-6 * largest) << i;
+      }
+      // Of two parts forward and two backward of either layer, and two weights' gradients; those of the operator are hidden.
+      EXPECT_EQ(names.seen["titan_kernels::linear_product"], choice == Products::kBlas ? 0 : 8);
+    });
+  }
+}
 
 TEST(OverlappedProduct, FrozenWeightsGetNoGradient) {
   test::on_local_ranks({1, 2}, 2, [](const RankContext& context) {

@@ -220,6 +220,11 @@ INSTANTIATE_TEST_SUITE_P(
                c.model.converters = {"quantize.linear.float8", "quantize.grouped_mm.mx"};
              },
              [](JobConfig& c) { c.model.converters.pop_back(); }},
+        Rule{"model.converters has \"mine\" twice", 1,
+             [](JobConfig& c) {
+               c.model.converters = {"mine", "quantize.linear.mx", "mine"};
+             },
+             [](JobConfig& c) { c.model.converters.pop_back(); }},
         Rule{"recipe_name does not combine with enable_fsdp_float8_all_gather", 1,
              [](JobConfig& c) {
                c.model.converters = {"quantize.linear.float8"};

@@ -12,6 +12,7 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -76,6 +77,61 @@ TEST_F(Layers, RmsNorm) {
   }
 }
 
+/// Several results side by side, so that each has its own gradient.
+Tensor side_by_side(const Tensors& results) { return at::cat(results, -1); }
+
+TEST_F(Layers, SumAndRmsNorm) {
+  for (const std::int64_t dim : {256, 40, 7}) {
+    SCOPED_TRACE(dim);
+    const auto reference_of = [dim](const Tensor& sum, const Tensor& weight) {
+      return side_by_side({at::rms_norm(sum, {dim}, weight, 1e-5), sum});
+    };
+    const auto fast_of = [](const Tensor& x, const Tensor& residual, const Tensor& weight) {
+      const SumAndNorm results = sum_and_rms_norm(x, residual, weight, 1e-5);
+      return side_by_side({results.normed, results.sum});
+    };
+    const Tensor gradient = at::randn({3, 11, 2 * dim});
+    expect_like([&](const Tensors& x) { return fast_of(x[0], x[1], x[2]); },
+                [&](const Tensors& x) { return reference_of(x[0] + x[1], x[2]); },
+                {at::randn({3, 11, dim}), at::randn({3, 11, dim}), at::randn({dim})}, gradient);
+    expect_like([&](const Tensors& x) { return fast_of(x[0], Tensor(), x[1]); },
+                [&](const Tensors& x) { return reference_of(x[0], x[1]); },
+                {at::randn({3, 11, dim}), at::randn({dim})}, gradient);
+  }
+}
+
+TEST_F(Layers, SumAndRmsNormWhereOneResultIsNotUsed) {
+  const Tensors inputs = {at::randn({5, 24}), at::randn({5, 24}), at::randn({24})};
+  const auto sum_of = [](const Tensors& x) {
+    return sum_and_rms_norm(x[0], x[1], x[2].detach(), 1e-5).sum;
+  };
+  const auto norm_of = [](const Tensors& x) {
+    return sum_and_rms_norm(x[0], x[1], x[2], 1e-5).normed;
+  };
+  Tensors leaves = {inputs[0].clone().set_requires_grad(true),
+                    inputs[1].clone().set_requires_grad(true), inputs[2]};
+  const Tensor gradient = at::randn({5, 24});
+  sum_of(leaves).backward(gradient);
+  EXPECT_TRUE(leaves[0].grad().equal(gradient));
+  EXPECT_TRUE(leaves[1].grad().equal(gradient));
+  expect_like(
+      norm_of, [](const Tensors& x) { return at::rms_norm(x[0] + x[1], {24}, x[2], 1e-5); }, inputs,
+      gradient);
+}
+
+/// Where types differ LibTorch adds, as it does under autocast.
+TEST_F(Layers, SumAndRmsNormOfTwoTypes) {
+  const c10::NoGradGuard no_grad;
+  const Tensor x = at::randn({5, 24});
+  const Tensor residual = at::randn({5, 24}).to(at::kBFloat16);
+  const Tensor weight = at::randn({24});
+  const SumAndNorm results = sum_and_rms_norm(x, residual, weight, 1e-5);
+  EXPECT_TRUE(results.sum.equal(x + residual));
+  EXPECT_LT(distance(results.normed,
+                     at::rms_norm(results.sum.to(at::kDouble), {24}, weight.to(at::kDouble), 1e-5)),
+            1e-6);
+}
+
 TEST_F(Layers, Swiglu) {
   for (const std::int64_t dim : {64, 33, 9000}) {
     SCOPED_TRACE(dim);
@@ -95,36 +151,89 @@ void expect_rounded(const Tensors& results, const Tensors& expected) {
   }
 }
 
-TEST_F(Layers, SwigluAndRotateOfBfloat16) {
-  const auto halves = [](const Tensors& x) {
-    Tensors result;
-    for (const Tensor& one : x) result.push_back(one.to(at::kBFloat16));
-    return result;
-  };
-  const auto doubles = [](const Tensors& x) {
-    Tensors result;
-    for (const Tensor& one : x) result.push_back(one.to(at::kDouble));
-    return result;
-  };
-  for (const std::int64_t dim : {64, 33}) {
-    const Tensors inputs = halves({4 * at::randn({5, dim}), at::randn({5, dim})});
-    const Tensor gradient = at::randn({5, dim}).to(at::kBFloat16);
-    const auto fast = [](const Tensors& x) { return swiglu(x[0], x[1]); };
-    const auto reference = [](const Tensors& x) { return at::silu(x[0]) * x[1]; };
-    expect_rounded(differentiate(fast, inputs, gradient),
-                   differentiate(reference, doubles(inputs), gradient));
+/// `fast` of numbers in bf16 against `reference` in fp64 of the same numbers.
+void expect_rounded_like(const Function& fast, const Function& reference, const Tensors& numbers,
+                         const Tensor& slopes) {
+  Tensors halves;
+  Tensors doubles;
+  for (const Tensor& x : numbers) {
+    halves.push_back(x.to(at::kBFloat16));
+    doubles.push_back(halves.back().to(at::kDouble));
   }
-  const Tensor angle = at::randn({1, 21, 1, 12});
-  const Tensor table = at::polar(at::ones_like(angle), angle);
-  const Tensors inputs = halves({at::randn({2, 21, 3, 24})});
-  const Tensor gradient = at::randn({2, 21, 3, 24}).to(at::kBFloat16);
-  const auto reference = [&](const Tensors& x) {
-    const Tensor pairs = at::view_as_complex(x[0].reshape({2, 21, 3, 12, 2}));
-    return at::view_as_real(pairs * table.to(at::kComplexDouble)).flatten(3);
+  const Tensor gradient = slopes.to(at::kBFloat16);
+  expect_rounded(differentiate(fast, halves, gradient),
+                 differentiate(reference, doubles, gradient));
+}
+
+TEST_F(Layers, SwigluOfBfloat16) {
+  for (const std::int64_t dim : {64, 33}) {
+    expect_rounded_like([](const Tensors& x) { return swiglu(x[0], x[1]); },
+                        [](const Tensors& x) { return at::silu(x[0]) * x[1]; },
+                        {4 * at::randn({5, dim}), at::randn({5, dim})}, at::randn({5, dim}));
+  }
+}
+
+TEST_F(Layers, RmsNormOfBfloat16) {
+  for (const std::int64_t dim : {64, 33}) {
+    SCOPED_TRACE(dim);
+    expect_rounded_like([](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); },
+                        [dim](const Tensors& x) { return at::rms_norm(x[0], {dim}, x[1], 1e-5); },
+                        {at::randn({5, dim}), at::randn({dim})}, at::randn({5, dim}));
+  }
+}
+
+/// The sum is rounded, and what follows is of that: so it is a whole number here, and exact.
+TEST_F(Layers, SumAndRmsNormOfBfloat16) {
+  const auto fast = [](const Tensors& x) {
+    const SumAndNorm results = sum_and_rms_norm(x[0], x[1], x[2], 1e-5);
+    return side_by_side({results.normed, results.sum});
   };
-  expect_rounded(
-      differentiate([&](const Tensors& x) { return rotate(x[0], table); }, inputs, gradient),
-      differentiate(reference, doubles(inputs), gradient));
+  const auto reference = [](const Tensors& x) {
+    const Tensor sum = x[0] + x[1];
+    return side_by_side({at::rms_norm(sum, {40}, x[2], 1e-5), sum});
+  };
+  expect_rounded_like(
+      fast, reference,
+      {(8 * at::randn({5, 40})).round(), (8 * at::randn({5, 40})).round(), at::randn({40})},
+      at::randn({5, 80}));
+}
+
+Tensor rotated_halves(const Tensor& x, const Tensor& table) {
+  const std::int64_t half = x.size(-1) / 2;
+  const Tensor turned = at::cat({-x.slice(-1, half), x.slice(-1, 0, half)}, -1);
+  const std::vector<Tensor> parts = table.to(x.scalar_type()).chunk(2, -1);
+  return x * parts[0] + turned * parts[1];
+}
+
+/// Cosines and sines, each twice, as precompute_rope_cache has them.
+Tensor table_of_halves(at::IntArrayRef sizes) {
+  const Tensor angle = at::randn(sizes);
+  const Tensor twice = at::cat({angle, angle}, -1);
+  return at::cat({twice.cos(), twice.sin()}, -1);
+}
+
+Tensor rotated_pairs(const Tensor& x, const Tensor& table) {
+  auto sizes = x.sizes().vec();
+  sizes.back() /= 2;
+  sizes.push_back(2);
+  return at::view_as_real(at::view_as_complex(x.reshape(sizes)) * table.to(at::kComplexDouble))
+      .flatten(3);
+}
+
+Tensor table_of_pairs(at::IntArrayRef sizes) {
+  const Tensor angle = at::randn(sizes);
+  return at::polar(at::ones_like(angle), angle);
+}
+
+TEST_F(Layers, RotateOfBfloat16) {
+  const Tensor pairs = table_of_pairs({1, 21, 1, 12});
+  expect_rounded_like([&](const Tensors& x) { return rotate(x[0], pairs); },
+                      [&](const Tensors& x) { return rotated_pairs(x[0], pairs); },
+                      {at::randn({2, 21, 3, 24})}, at::randn({2, 21, 3, 24}));
+  const Tensor halves = table_of_halves({1, 21, 1, 12});
+  expect_rounded_like([&](const Tensors& x) { return rotate(x[0], halves); },
+                      [&](const Tensors& x) { return rotated_halves(x[0], halves); },
+                      {at::randn({2, 21, 3, 24})}, at::randn({2, 21, 3, 24}));
 }
 
 TEST_F(Layers, SwigluShowsWhatIsNoNumber) {
@@ -138,15 +247,17 @@ TEST_F(Layers, SwigluShowsWhatIsNoNumber) {
 
 TEST_F(Layers, RotateOfTokensAndOfEachRowsOwnPositions) {
   for (const std::int64_t rows : {1, 2}) {
-    SCOPED_TRACE(rows);
-    const Tensor angle = at::randn({rows, 21, 1, 12});
-    const Tensor table = at::polar(at::ones_like(angle), angle);
-    const auto reference = [&](const Tensors& x) {
-      const Tensor pairs = at::view_as_complex(x[0].reshape({2, 21, 3, 12, 2}));
-      return at::view_as_real(pairs * table.to(at::kComplexDouble)).flatten(3);
-    };
-    expect_like([&](const Tensors& x) { return rotate(x[0], table); }, reference,
-                {at::randn({2, 21, 3, 24})}, at::randn({2, 21, 3, 24}));
+    for (const std::int64_t half : {12, 64}) {
+      SCOPED_TRACE(rows * half);
+      const Tensors x = {at::randn({2, 21, 3, 2 * half})};
+      const Tensor gradient = at::randn({2, 21, 3, 2 * half});
+      const Tensor pairs = table_of_pairs({rows, 21, 1, half});
+      expect_like([&](const Tensors& of) { return rotate(of[0], pairs); },
+                  [&](const Tensors& of) { return rotated_pairs(of[0], pairs); }, x, gradient);
+      const Tensor halves = table_of_halves({rows, 21, 1, half});
+      expect_like([&](const Tensors& of) { return rotate(of[0], halves); },
+                  [&](const Tensors& of) { return rotated_halves(of[0], halves); }, x, gradient);
+    }
   }
 }
 
@@ -167,11 +278,11 @@ TEST_F(Layers, RotateByHalves) {
 }
 
 TEST_F(Layers, RotateTakesViews) {
-  const Tensor angle = at::randn({1, 21, 1, 12});
-  const Tensor table = at::polar(at::ones_like(angle), angle);
   const Tensor x = at::randn({2, 3, 21, 24});
-  EXPECT_TRUE(
-      rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
+  for (const Tensor& table : {table_of_pairs({1, 21, 1, 12}), table_of_halves({1, 21, 1, 12})}) {
+    EXPECT_TRUE(
+        rotate(x.transpose(1, 2), table).equal(rotate(x.transpose(1, 2).contiguous(), table)));
+  }
 }
 
 void expect_linear(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
@@ -188,6 +299,41 @@ TEST_F(Layers, LinearWithEitherLibrary) {
   }
 }
 
+/// Of each library: several weights, whose products are those of single ones, and one sum for x.
+TEST_F(Layers, LinearsAreLinearWithOneGradientOfX) {
+  const Tensors inputs = {at::randn({2, 40, 64}), at::randn({50, 64}), at::randn({33, 64}),
+                          at::randn({48, 64})};
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const auto fast = [](const Tensors& x) {
+      return side_by_side(kernels::linears(x[0], {x[1], x[2], x[3]}));
+    };
+    const auto reference = [](const Tensors& x) {
+      return side_by_side({at::linear(x[0], x[1]), at::linear(x[0], x[2]), at::linear(x[0], x[3])});
+    };
+    expect_like(fast, reference, inputs, at::randn({2, 40, 50 + 33 + 48}));
+    const c10::NoGradGuard no_grad;
+    EXPECT_TRUE(kernels::linears(inputs[0], {inputs[1], inputs[2]})[1].equal(
+        kernels::linear(inputs[0], inputs[2])));
+  }
+}
+
+TEST_F(Layers, LinearsOfWhichOneIsNotUsedAndOneIsFrozen) {
+  const Tensor x = at::randn({40, 64}).set_requires_grad(true);
+  const Tensor frozen = at::randn({33, 64});
+  const Tensor unused = at::randn({50, 64}).set_requires_grad(true);
+  const Tensor used = at::randn({48, 64}).set_requires_grad(true);
+  const Tensors y = kernels::linears(x, {frozen, unused, used});
+  const Tensor first = at::randn({40, 33});
+  const Tensor last = at::randn({40, 48});
+  ((y[0] * first).sum() + (y[2] * last).sum()).backward();
+  EXPECT_FALSE(unused.grad().defined());
+  const auto wide = [](const Tensor& tensor) { return tensor.detach().to(at::kDouble); };
+  EXPECT_LT(distance(used.grad(), wide(last).t().mm(wide(x))), 2e-6);
+  EXPECT_LT(distance(x.grad(), wide(first).mm(wide(frozen)) + wide(last).mm(wide(used))), 2e-6);
+}
+
 /// Less and more than a tile, less and more than is packed at a time.
 TEST_F(Layers, LinearInSplitNumbers) {
   if (!can_multiply(Products::kSplit)) GTEST_SKIP() << "this processor has no unit for it";
@@ -199,14 +345,14 @@ TEST_F(Layers, LinearInSplitNumbers) {
   }
 }
 
-/// Each sum in fp32 errs by some parts of 2^-24 of its terms' sizes: no library is to do worse, for numbers of any size.
+/// Each sum in fp32 errs by some parts of 2^-24 of its terms' sizes, for numbers of any size. Of split numbers another
+/// test says what they err by.
 TEST_F(Layers, ProductsErrAsThoseInFp32) {
   const Tensor x = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
   const Tensor weight = at::randn({64, 700}) * (6 * at::randn({64, 700})).exp2();
   const Tensor expected = at::linear(x.to(at::kDouble), weight.to(at::kDouble));
   const Tensor sizes = at::linear(x.abs().to(at::kDouble), weight.abs().to(at::kDouble));
-  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
-    if (!can_multiply(library)) continue;
+  for (const Products library : {Products::kBlas, Products::kOneDnn}) {
     const ProductsScope scope(library);
     const Tensor errors = (kernels::linear(x, weight).to(at::kDouble) - expected).abs() / sizes;
     EXPECT_LT(errors.max().item<double>(), 1e-6);

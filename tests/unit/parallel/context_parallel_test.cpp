@@ -60,6 +60,7 @@ class Block : public nn::Module {
  public:
   explicit Block(std::optional<double> scale = std::nullopt)
       : attention_(add_child("attention", std::make_unique<nn::InnerAttention>(scale))) {}
+  void take_fast_path() { attention_->take_fast_path(); }
 
  protected:
   nn::Tensors forward(const nn::Inputs& inputs) override { return (*attention_)(inputs); }
@@ -120,10 +121,11 @@ nn::Tensors plain(const Case& test) {
 
 /// What a rank has of it.
 nn::Tensors of_rank(const Case& test, const comm::RankContext& context,
-                    at::ScalarType type = at::kDouble) {
+                    at::ScalarType type = at::kDouble, bool fast = false) {
   const config::Parallelism options = options_of(test);
   const TextCut cut = text_cut(context, options);
   Block block(test.scale);
+  if (fast) block.take_fast_path();
   apply_context_parallel(block, "attention", context, options);
   const auto sequence = cut.sequence(kLength, at::kCPU);
   if (test.documents) {
@@ -169,6 +171,20 @@ TEST_P(ContextParallel, AttendsAsOneRank) {
                        });
 }
 
+/// On our own kernels, in fp32: sums of 48 terms of entries up to 4, each rounded by 2⁻²⁴ of itself.
+TEST_P(ContextParallel, FastPathsAttendAsOneRank) {
+  const nn::Tensors expected = plain(GetParam());
+  test::on_local_ranks(
+      degrees_of(GetParam()), GetParam().ranks, [&](const comm::RankContext& context) {
+        const TextCut cut = text_cut(context, options_of(GetParam()));
+        const nn::Tensors actual = of_rank(GetParam(), context, at::kFloat, /*fast=*/true);
+        EXPECT_TRUE(actual[0].is_contiguous());
+        expect_parts(actual, expected, cut, 2e-5);
+        const nn::Tensors again = of_rank(GetParam(), context, at::kFloat, /*fast=*/true);
+        for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_TRUE(again[i].equal(actual[i]));
+      });
+}
+
 std::vector<Case> all_cases() {
   std::vector<Case> result;
   for (const std::int64_t ranks : {2, 3, 4}) {
@@ -208,10 +224,12 @@ TEST(ContextParallelTypes, HalfTypesAreMergedInSinglePrecision) {
   const Case test{.ranks = 4};
   const nn::Tensors expected = plain(test);
   test::on_local_ranks(degrees_of(test), test.ranks, [&](const comm::RankContext& context) {
-    const nn::Tensors actual = of_rank(test, context, at::kBFloat16);
-    for (const at::Tensor& tensor : actual) EXPECT_EQ(tensor.scalar_type(), at::kBFloat16);
-    // A bfloat16 has 8 bits: what is rounded once is off by 2⁻⁹ of entries up to 8.
-    expect_parts(actual, expected, text_cut(context, options_of(test)), 0.06);
+    for (const bool fast : {false, true}) {
+      const nn::Tensors actual = of_rank(test, context, at::kBFloat16, fast);
+      for (const at::Tensor& tensor : actual) EXPECT_EQ(tensor.scalar_type(), at::kBFloat16);
+      // A bfloat16 has 8 bits: what is rounded once is off by 2⁻⁹ of entries up to 8.
+      expect_parts(actual, expected, text_cut(context, options_of(test)), 0.06);
+    }
   });
 }
 
@@ -255,6 +273,22 @@ TEST(ContextParallelOperators, TheRingIsOneOperator) {
     EXPECT_EQ(std::ranges::count(names.seen,
                                  "aten::_scaled_dot_product_flash_attention_for_cpu_backward"),
               2);
+  });
+}
+
+TEST(ContextParallelOperators, FastPathsAreOurKernels) {
+  const Case test;
+  test::on_local_ranks(degrees_of(test), test.ranks, [&](const comm::RankContext& context) {
+    for (const bool fast : {false, true}) {
+      Names names;
+      {
+        const autograd::DispatchModeScope scope(names);
+        of_rank(test, context, at::kFloat, fast);
+      }
+      const auto count = [&](const char* name) { return std::ranges::count(names.seen, name); };
+      EXPECT_EQ(count("titan_kernels::attention_backward"), fast ? 2 : 0);
+      EXPECT_EQ(count("aten::_scaled_dot_product_flash_attention_for_cpu_backward"), fast ? 0 : 2);
+    }
   });
 }
 

@@ -15,6 +15,7 @@
 #include "titan/components/lr_scheduler/lr_scheduler.h"
 #include "titan/components/optimizer/optimizer.h"
 #include "titan/models/llama3/train_spec.h"
+#include "titan/nn/linear.h"
 #include "titan/protocols/model_converter.h"
 #include "titan/tools/signals.h"
 #include "titan/tools/startup_times.h"
@@ -226,6 +227,16 @@ TEST_F(TrainerTest, ConvertersChangeTheModelAndSeeEveryStep) {
   config_.model.converters = {"halving"};
   const auto converted = train(6);
   EXPECT_EQ(steps, 6);
+  EXPECT_NE(converted.front().loss, plain.front().loss);
+  EXPECT_LT(converted.back().loss, converted.front().loss);
+}
+
+TEST_F(TrainerTest, TheConverterOfTheDocsTrains) {
+#include "docs/converter_of_ones_own.h"
+  const auto plain = train(6);
+  config_.model.name += "_converted";
+  config_.model.converters = {"mine.clamped"};
+  const auto converted = train(6);
   EXPECT_NE(converted.front().loss, plain.front().loss);
   EXPECT_LT(converted.back().loss, converted.front().loss);
 }

@@ -40,6 +40,7 @@ class ExpertBalance {
   const comm::RankContext& context_;
   std::vector<std::string> names_;  // of all layers, here or on other stages
   std::vector<std::unique_ptr<Counts>> here_;
+  at::Tensor last_;  // fp32 [layers here, experts], over all ranks, of the last step that was finished
 };
 
 }  // namespace titan::components

@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "titan/nn/linear.h"
 #include "titan/parallel/linear_extension.h"
 
 namespace titan::components {
@@ -9,7 +10,10 @@ namespace titan::components {
 /// The linear layers that a converter has given other products.
 class ConvertedLinears : public parallel::LinearExtension {
  public:
-  void add(const nn::Module& linear) { linears_.insert(&linear); }
+  void add(nn::Module& linear) {
+    static_cast<nn::Linear&>(linear).multiply_apart();
+    linears_.insert(&linear);
+  }
   bool multiplies(const nn::Module& linear) const override { return linears_.contains(&linear); }
 
  private:

@@ -9,18 +9,19 @@
 
 namespace titan::components {
 
-/// Which linear layers of a model train in low precision, and of the others why they do not.
-struct LinearSelection {
+/// Which modules of a kind train in low precision, and of the others why they do not.
+struct Selection {
   std::vector<std::pair<std::string, nn::Module*>> converted;
   std::vector<std::pair<std::string, std::string>> left;  // name, reason
+  std::vector<std::string> unmatched;  // what was asked for by a name that none has
 };
 
 /// Those with both dimensions multiples of `multiple` whose name contains none of `filters`. Among these
 /// "auto_filter_small_kn" stands for layers too small to gain from `recipe`, as torchao's rule has
 /// them. Throws ConfigError where it has no rule.
-LinearSelection select_linears(nn::Module& model, const std::vector<std::string>& filters,
-                               config::Float8Recipe recipe = config::Float8Recipe::kTensorwise,
-                               std::int64_t multiple = 16);
+Selection select_linears(nn::Module& model, const std::vector<std::string>& filters,
+                         config::Float8Recipe recipe = config::Float8Recipe::kTensorwise,
+                         std::int64_t multiple = 16);
 
 /// Registers the converters "quantize.linear.float8" and "quantize.linear.mx", and those of experts, "quantize.grouped_mm.float8"
 /// and "quantize.grouped_mm.mx".

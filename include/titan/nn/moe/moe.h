@@ -13,7 +13,7 @@ namespace titan::nn {
 ///
 /// How many tokens each expert had is what its router returns. The layer counts nothing: who does, and moves the bias by it, has a
 /// place for the counts here (components/expert_balance).
-class MoE : public Module {
+class MoE : public Module, public FastPath {
  public:
   /// `hidden_dim`: of one expert.
   MoE(const MoEArgs& args, std::int64_t dim, std::int64_t hidden_dim, at::ScalarType dtype);
@@ -33,6 +33,12 @@ class MoE : public Module {
   Tensors forward(const Inputs& inputs) override;
 
  private:
+  /// What goes into the experts: each token's x, once for each of its experts.
+  at::Tensor rows_of(const at::Tensor& x, const at::Tensor& scores, const Tensors& ordered) const;
+  /// The sum of what comes out, `[N, dim]`. Rows of other ranks' tokens count as zero.
+  at::Tensor sum_by_token(const at::Tensor& expert_rows, const at::Tensor& scores,
+                          const at::Tensor& order, at::ScalarType type) const;
+
   MoEArgs args_;
   GroupedExperts* experts_;
   TokenChoiceTopKRouter* router_;

@@ -4,7 +4,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "titan/models/deepseek_v3/model.h"
 
@@ -13,6 +13,7 @@ namespace {
 
 using models::deepseek_v3::DeepSeekV3ModelArgs;
 using models::deepseek_v3::Transformer;
+using ::testing::HasSubstr;
 
 /// Two mixtures of eight experts, of which a token uses two.
 class ExpertBalanceTest : public ::testing::Test {
@@ -85,6 +86,22 @@ TEST_F(ExpertBalanceTest, CountsNothingButTraining) {
   EXPECT_TRUE(mixture().tokens_per_expert().equal(routed_));
   balance_->begin_step();  // the step before was not finished
   EXPECT_EQ(mixture().tokens_per_expert().sum().item<float>(), 0);
+}
+
+TEST_F(ExpertBalanceTest, WarnsOfARouterThatHasCollapsed) {
+  make();
+  for (const std::int64_t expert : {6, 7}) mixture().expert_bias()[expert] = 10;
+  const auto said_after = [&](int forwards) {
+    balance_->begin_step();
+    for (int i = 0; i < forwards; ++i) forward();
+    balance_->update();
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(balance_->loads()[0].idle_experts, 6);
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(said_after(1), "") << "64 rows for 8 experts may miss some by chance";
+  EXPECT_THAT(said_after(2), HasSubstr("The router of layers.1.moe has collapsed"));
+  EXPECT_EQ(said_after(2), "") << "once is enough";
 }
 
 TEST_F(ExpertBalanceTest, LeavesBiasesThatDoNotMove) {

@@ -62,5 +62,11 @@ TEST(SelectLinears, SaysWhyALayerIsLeft) {
                           Pair("output", HasSubstr("filter_fqns has \"output\""))));
 }
 
+TEST(SelectLinears, TellsOfNamesThatNoLayerHas) {
+  Layers model;
+  EXPECT_THAT(select_linears(model, {"outputs", "auto_filter_small_kn", "w", "odd"}).unmatched,
+              ElementsAre("outputs"));
+}
+
 }  // namespace
 }  // namespace titan::components

@@ -49,6 +49,8 @@ struct Job {
   /// All tokens to one expert: most ranks get none.
   bool collapsed = false;
   bool only_matrix = false;  // with TITAN_EXPERT_MATRIX only
+  /// The layers' fast paths, on the one rank too.
+  bool fast = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Job& job) { return out << job.name; }
@@ -113,6 +115,8 @@ Outcome run_rank(const comm::RankContext& context, const Job& job) {
   Transformer& model = *owned;
   parts[0].model = std::move(owned);
   config::JobConfig config;
+  config.compile.enable = job.fast;
+  config.compile.components = {"model"};
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = "op";
@@ -217,17 +221,19 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Context, DeepSeekLayouts,
-    ::testing::Values(Job{"cp2", {.dp_shard = 1, .cp = 2}, 2},
-                      Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
-                      Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
-                      Job{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
-                      Job{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
-                      Job{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
-                      Job{"fsdp2_cp2_ep4", {.dp_shard = 2, .cp = 2, .ep = 4}, 4},
-                      Job{.name = "by_operator_fsdp2_cp2_ep2",
-                          .degrees = {.dp_shard = 2, .cp = 2, .ep = 2},
-                          .ranks = 4,
-                          .ac = kSelective}),
+    ::testing::Values(
+        Job{"cp2", {.dp_shard = 1, .cp = 2}, 2}, Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
+        Job{.name = "cp2_fast", .degrees = {.dp_shard = 1, .cp = 2}, .ranks = 2, .fast = true},
+        Job{.name = "cp3_fast", .degrees = {.dp_shard = 1, .cp = 3}, .ranks = 3, .fast = true},
+        Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
+        Job{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
+        Job{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
+        Job{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
+        Job{"fsdp2_cp2_ep4", {.dp_shard = 2, .cp = 2, .ep = 4}, 4},
+        Job{.name = "by_operator_fsdp2_cp2_ep2",
+            .degrees = {.dp_shard = 2, .cp = 2, .ep = 2},
+            .ranks = 4,
+            .ac = kSelective}),
     [](const auto& test) { return test.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

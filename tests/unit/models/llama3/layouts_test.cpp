@@ -51,6 +51,8 @@ struct Job {
   bool async = false;
   config::RotateMethod rotation = config::RotateMethod::kAllGather;
   bool head_tail = true;
+  /// The layers' fast paths, on the one rank too.
+  bool fast = false;
   /// Products of a part of the rows are so small that the library has another way for them.
   bool few_rows = false;
 };
@@ -115,6 +117,8 @@ Outcome run_rank(const comm::RankContext& context, const Job& job) {
   config.parallelism.enable_async_tensor_parallel = job.async;
   config.parallelism.context_parallel_rotate_method = job.rotation;
   if (!job.head_tail) config.parallelism.context_parallel_load_balancer.reset();
+  config.compile.enable = job.fast;
+  config.compile.components = {"model"};
   config.training.mixed_precision_param = config::DType::kFloat32;
   config.activation_checkpoint.mode = job.ac;
   config.activation_checkpoint.selective_ac_option = job.selective;
@@ -246,32 +250,49 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Context, SharedTexts,
-    ::testing::Values(Job{"cp2", {.dp_shard = 1, .cp = 2}, 2},
-                      Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
-                      Job{.name = "cp4_alltoall",
-                          .degrees = {.dp_shard = 1, .cp = 4},
-                          .ranks = 4,
-                          .rotation = config::RotateMethod::kAllToAll},
-                      Job{.name = "cp4_in_turn",
-                          .degrees = {.dp_shard = 1, .cp = 4},
-                          .ranks = 4,
-                          .rotation = config::RotateMethod::kAllToAll,
-                          .head_tail = false},
-                      Job{.name = "cp2_accumulated",
-                          .degrees = {.dp_shard = 1, .cp = 2},
-                          .ranks = 2,
-                          .microbatches = 2},
-                      Job{.name = "cp2_full",
-                          .degrees = {.dp_shard = 1, .cp = 2},
-                          .ranks = 2,
-                          .ac = ActivationCheckpointMode::kFull},
-                      Job{.name = "cp2_by_operator",
-                          .degrees = {.dp_shard = 1, .cp = 2},
-                          .ranks = 2,
-                          .ac = ActivationCheckpointMode::kSelective},
-                      Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
-                      Job{"replicate2_cp2", {.dp_replicate = 2, .dp_shard = 1, .cp = 2}, 4},
-                      Job{"hsdp2x2_cp2", {.dp_replicate = 2, .dp_shard = 2, .cp = 2}, 8}),
+    ::testing::Values(
+        Job{"cp2", {.dp_shard = 1, .cp = 2}, 2}, Job{"cp3", {.dp_shard = 1, .cp = 3}, 3},
+        Job{.name = "cp4_alltoall",
+            .degrees = {.dp_shard = 1, .cp = 4},
+            .ranks = 4,
+            .rotation = config::RotateMethod::kAllToAll},
+        Job{.name = "cp4_in_turn",
+            .degrees = {.dp_shard = 1, .cp = 4},
+            .ranks = 4,
+            .rotation = config::RotateMethod::kAllToAll,
+            .head_tail = false},
+        Job{.name = "cp2_fast", .degrees = {.dp_shard = 1, .cp = 2}, .ranks = 2, .fast = true},
+        Job{.name = "cp4_alltoall_fast",
+            .degrees = {.dp_shard = 1, .cp = 4},
+            .ranks = 4,
+            .rotation = config::RotateMethod::kAllToAll,
+            .fast = true},
+        Job{.name = "cp4_in_turn_fast",
+            .degrees = {.dp_shard = 1, .cp = 4},
+            .ranks = 4,
+            .head_tail = false,
+            .fast = true},
+        Job{.name = "cp2_long_fast",
+            .degrees = {.dp_shard = 1, .cp = 2},
+            .ranks = 2,
+            .rows = 1,
+            .length = 256,
+            .fast = true},
+        Job{.name = "cp2_accumulated",
+            .degrees = {.dp_shard = 1, .cp = 2},
+            .ranks = 2,
+            .microbatches = 2},
+        Job{.name = "cp2_full",
+            .degrees = {.dp_shard = 1, .cp = 2},
+            .ranks = 2,
+            .ac = ActivationCheckpointMode::kFull},
+        Job{.name = "cp2_by_operator",
+            .degrees = {.dp_shard = 1, .cp = 2},
+            .ranks = 2,
+            .ac = ActivationCheckpointMode::kSelective},
+        Job{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
+        Job{"replicate2_cp2", {.dp_replicate = 2, .dp_shard = 1, .cp = 2}, 4},
+        Job{"hsdp2x2_cp2", {.dp_replicate = 2, .dp_shard = 2, .cp = 2}, 8}),
     [](const auto& test) { return test.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -97,6 +97,33 @@ INSTANTIATE_TEST_SUITE_P(
                                              "tp3_cp2", {.dp_shard = 1, .cp = 2, .tp = 3}, 6})),
     name_of);
 
+/// One rank computes with fast paths, too.
+INSTANTIATE_TEST_SUITE_P(
+    Qwen3FastPaths, Layouts,
+    ::testing::Combine(
+        ::testing::Values(Kind::kDense, Kind::kExperts),
+        ::testing::Values(
+            LayoutJob{
+                .name = "cp2_fast", .degrees = {.dp_shard = 1, .cp = 2}, .ranks = 2, .fast = true},
+            LayoutJob{.name = "cp4_alltoall_fast",
+                      .degrees = {.dp_shard = 1, .cp = 4},
+                      .ranks = 4,
+                      .rotation = config::RotateMethod::kAllToAll,
+                      .fast = true},
+            LayoutJob{.name = "cp4_in_turn_fast",
+                      .degrees = {.dp_shard = 1, .cp = 4},
+                      .ranks = 4,
+                      .head_tail = false,
+                      .fast = true},
+            LayoutJob{
+                .name = "tp3_fast", .degrees = {.dp_shard = 1, .tp = 3}, .ranks = 3, .fast = true},
+            LayoutJob{.name = "tp3_async_fast",
+                      .degrees = {.dp_shard = 1, .tp = 3},
+                      .ranks = 3,
+                      .async = true,
+                      .fast = true})),
+    name_of);
+
 /// Twelve experts, of which two are chosen.
 INSTANTIATE_TEST_SUITE_P(
     Qwen3Experts, Layouts,

@@ -94,6 +94,12 @@ void expect_as_dense(MoE& layer) {
   }
 }
 
+void take_fast_paths(MoE& layer) {
+  for (const auto& [name, module] : layer.named_modules()) {
+    if (auto* fast = dynamic_cast<FastPath*>(module)) fast->take_fast_path();
+  }
+}
+
 TEST(MoE, IsTheSumOfTheChosenExperts) {
   for (const bool before : {false, true}) {
     for (const ScoreFunction function : {ScoreFunction::kSigmoid, ScoreFunction::kSoftmax}) {
@@ -107,7 +113,10 @@ TEST(MoE, IsTheSumOfTheChosenExperts) {
         args.route_norm = function == ScoreFunction::kSigmoid;
         args.route_scale = 1.5;
         SCOPED_TRACE(concat("before ", before, ", shared ", shared));
-        expect_as_dense(*make(args));
+        const auto layer = make(args);
+        expect_as_dense(*layer);
+        take_fast_paths(*layer);
+        expect_as_dense(*layer);
       }
     }
   }
