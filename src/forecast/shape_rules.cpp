@@ -166,6 +166,13 @@ Results cast_to_float8(const Stack& arguments) {
   return {{arguments[0].toTensor().sizes().vec(), arguments[2].toScalarType()}};
 }
 
+/// (matrix, scaling): scales of blocks of 32, in whole tiles of 128 rows by 4.
+Results cast_to_mx(const Stack& arguments) {
+  const at::Tensor& matrix = arguments[0].toTensor();
+  const std::int64_t tiles = (matrix.size(0) + 127) / 128 * ((matrix.size(1) / 32 + 3) / 4);
+  return {{matrix.sizes().vec(), at::kFloat8_e4m3fn}, {{tiles * 512}, at::kFloat8_e8m0fnu}};
+}
+
 /// (a `[M, K]`, b `[K, N]`, scales, bias, scale of the result, type, ...)
 Results scaled_mm(const Stack& arguments) {
   const at::Tensor& a = arguments[0].toTensor();
@@ -231,6 +238,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"aten::logsumexp", logsumexp},
       {"titan::float8_scales", float8_scales},
       {"titan::cast_to_float8", cast_to_float8},
+      {"titan::cast_to_mx", cast_to_mx},
       {"titan::largest_entries", largest_entries},
       {"titan::through_float8", through_float8},
       {"titan::through_float8_by_group", through_float8},

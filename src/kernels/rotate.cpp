@@ -84,7 +84,9 @@ void define_rotate(torch::Library& library) {
                   shape);
 }
 
-bool takes_rotation(const Tensor& x) { return has_element_kernels(x) && x.numel() > 0; }
+bool takes_rotation(const Tensor& x) {
+  return (has_element_kernels(x) || has_gpu_kernels(x)) && x.numel() > 0;
+}
 
 Tensor rotate(const Tensor& x, const Tensor& rotations) {
   const bool halves = !rotations.is_complex();

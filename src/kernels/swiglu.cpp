@@ -107,7 +107,8 @@ void define_swiglu(torch::Library& library) {
 }
 
 Tensor swiglu(const Tensor& a, const Tensor& b) {
-  if (has_element_kernels(a) && a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes())
+  const bool takes = has_element_kernels(a) || has_gpu_kernels(a);
+  if (takes && a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes())
     return Swiglu::apply(a, b);
   return at::silu(a) * b;
 }

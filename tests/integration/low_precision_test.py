@@ -141,6 +141,12 @@ class LowPrecision(RanksCase):
                 self.assertGreater(len(loaded), 10)
                 self.assertEqual([r["step"] for r in self.records(dump=name) if "loss" in r], [1, 2, 3, 4])
 
+    def test_mxfp8_of_a_gpu_is_estimated(self):
+        command = [os.environ["TITAN_TRAIN"], "--estimate", "--job.config_file=configs/llama3/debug_model.toml", "--training.device=cuda",
+                   "--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_cublas_rceil"]
+        result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, stdout=subprocess.PIPE, check=True)
+        self.assertRegex(result.stdout, r"selective \(configured\)")
+
     def test_a_converted_output_gives_its_logits_to_the_loss(self):
         data, _ = self.data(1)
         mx = ["--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_emulated", "--quantize.linear.mx.filter_fqns=w1"]
@@ -180,6 +186,9 @@ class LowPrecision(RanksCase):
             "the experts layers.1.moe.experts have weights of 32 x 48": [
                 *experts, "--model.converters=quantize.grouped_mm.mx", "--quantize.grouped_mm.mx.recipe_name=mxfp8_emulated",
                 "--quantize.grouped_mm.mx.fqns=experts"],
+            "\"mxfp8_cublas\": a CPU has no float8 products; \"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type "
+            "(needed is a GPU of compute capability 10.0 or above)": mx[:1],
+            "\"mxfp4\" is none of mxfp8_cublas,": [*mx[:1], "--quantize.linear.mx.recipe_name=mxfp4"],
             "needs a GPU of compute capability 10.0": [*experts, "--model.converters=quantize.grouped_mm.mx"],
         }.items():
             with self.subTest(message):

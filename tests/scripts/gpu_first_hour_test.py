@@ -72,7 +72,8 @@ class GpuFirstHour(unittest.TestCase):
         self.assertIn("build it", self.verdicts("11")[11][1])
         tests.parent.mkdir()
         for status, said, verdict in ((0, "[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x", "PASS"),
-                                      (1, "x.cpp:1: Failure", "FAIL"), (0, "[  SKIPPED ] A", "FAIL")):
+                                      (1, "x.cpp:1: Failure", "FAIL"), (0, "x.cpp:1: Skipped\\nno driver", "FAIL"),
+                                      (0, "x.cpp:1: Skipped\\nthese need a GPU of compute capability 10.0", "PASS")):
             tests.write_text(f"#!/bin/bash\nprintf '{said}\\n'\nexit {status}\n", encoding="utf-8")
             tests.chmod(0o755)
             self.assertEqual(self.verdicts("11")[11][0], verdict, said)

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <string>
+
 #include "titan/comm/rank_context.h"
+#include "titan/tools/device_facts.h"
 
 namespace titan::components {
 
@@ -9,7 +12,11 @@ struct RequiredCapability {
   const char* converter;
   int capability;       // ten times
   const char* instead;  // the option that emulates them
+  const char* multiplies_in = "float32";
 };
+
+/// Why a GPU has no such products, with the capability needed and what emulates them; empty where it has.
+std::string capability_problem(const RequiredCapability& required, const tools::DeviceFacts& gpu);
 
 /// Throws ConfigError where this rank's device has no such products, with the capability needed. A forecast may pretend any.
 void check_capability(const comm::RankContext& context, const RequiredCapability& required);

@@ -1,3 +1,4 @@
+#include "components/quantization/capability.h"
 #include "components/quantization/conversion_report.h"
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
@@ -10,17 +11,29 @@ namespace titan::components {
 
 namespace {
 
+struct MXRecipe {
+  MXScaling scaling;
+  MXProducts products;
+};
+
+/// Throws ConfigError of a name that no recipe has, and where this rank's device lacks its products.
+MXRecipe recipe_of(const std::string& name, const comm::RankContext& context) {
+  if (name == "mxfp8_emulated") return {MXScaling::kFloor, MXProducts::kEmulated};
+  if (name != "mxfp8_cublas" && name != "mxfp8_cublas_rceil") {
+    throw ConfigError(concat("quantize.linear.mx.recipe_name = \"", name,
+                             "\" is none of mxfp8_cublas, mxfp8_cublas_rceil, mxfp8_emulated"));
+  }
+  const std::string converter = concat("quantize.linear.mx.recipe_name = \"", name, "\"");
+  check_capability(context, {converter.c_str(), 100, "\"mxfp8_emulated\"", "the model's own type"});
+  return {name == "mxfp8_cublas" ? MXScaling::kFloor : MXScaling::kRceil, MXProducts::kScaled};
+}
+
 class MXConverter : public protocols::ModelConverter {
  public:
   MXConverter(const config::JobConfig& config, const comm::RankContext& context)
       : options_(config.quantize.linear.mx),
-        report_(config, context, "linear layers", "filter_fqns") {
-    if (options_.recipe_name == "mxfp8_emulated") return;
-    throw ConfigError(
-        concat("quantize.linear.mx.recipe_name = \"", options_.recipe_name,
-               "\" needs a GPU of compute capability 10.0, and its products are not built in yet; "
-               "\"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type"));
-  }
+        recipe_(recipe_of(options_.recipe_name, context)),
+        report_(config, context, "linear layers", "filter_fqns") {}
 
   void convert(protocols::ModelProtocol& model) override {
     const Selection selection =
@@ -28,9 +41,11 @@ class MXConverter : public protocols::ModelConverter {
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
-      module->wrap_forward([&linear](const nn::Module::Forward&, const nn::Inputs& inputs) {
-        return nn::Tensors{mx_linear(inputs.at(0), linear.weight().tensor, MXScaling::kFloor)};
-      });
+      module->wrap_forward(
+          [&linear, recipe = recipe_](const nn::Module::Forward&, const nn::Inputs& inputs) {
+            return nn::Tensors{
+                mx_linear(inputs.at(0), linear.weight().tensor, recipe.scaling, recipe.products)};
+          });
     }
     report_.tell(concat("MXFP8 training with the recipe ", options_.recipe_name), selection);
   }
@@ -39,6 +54,7 @@ class MXConverter : public protocols::ModelConverter {
 
  private:
   config::MXLinear options_;
+  MXRecipe recipe_;
   ConversionReport report_;
   std::shared_ptr<ConvertedLinears> converted_ = std::make_shared<ConvertedLinears>();
 };

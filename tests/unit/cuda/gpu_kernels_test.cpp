@@ -10,6 +10,7 @@
 #include <ATen/ops/polar.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
@@ -108,6 +109,17 @@ TEST_F(KernelsOnGpu, Swiglu) {
           {on_gpu({4096, columns}, type), on_gpu({4096, columns}, type)},
           on_gpu({4096, columns}, type));
     }
+  }
+}
+
+/// What has no kernel of ours there.
+TEST_F(KernelsOnGpu, NormsAndProductsAreLibTorchs) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
+    const Tensor x = on_gpu({64, 256}, type);
+    const Tensor weight = on_gpu({256}, type);
+    EXPECT_TRUE(rms_norm(x, weight, 1e-5).equal(at::rms_norm(x, {256}, weight, 1e-5)));
+    const Tensor matrix = on_gpu({128, 256}, type);
+    EXPECT_TRUE(kernels::linear(x, matrix).equal(at::linear(x, matrix)));
   }
 }
 

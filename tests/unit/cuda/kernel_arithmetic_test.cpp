@@ -46,7 +46,7 @@ Tensor random(at::IntArrayRef sizes, std::uint64_t seed) {
 /// The operator of this room's CPU kernels, or of LibTorch's operators, that a GPU's takes the place of.
 template <class Signature>
 auto twin(const char* name) {
-  static_cast<void>(&kernels::takes_rotation);  // links them
+  TORCH_CHECK(kernels::takes_rotation(at::empty({1})));  // links them
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
 }
 

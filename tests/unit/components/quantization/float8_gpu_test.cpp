@@ -20,7 +20,9 @@ class Float8OnGpu : public testing::Test {
   void SetUp() override {
     const tools::AcceleratorSearch search = tools::find_accelerator();
     if (search.accelerator == nullptr) GTEST_SKIP() << search.reason;
-    if (search.accelerator->facts(0).capability < 89) GTEST_SKIP() << "no float8 units";
+    if (search.accelerator->facts(0).capability < 89) {
+      GTEST_SKIP() << "float8 products need a GPU of compute capability 8.9";
+    };
   }
 
   static at::Tensor random(at::IntArrayRef sizes, std::uint64_t seed) {
