@@ -60,7 +60,11 @@ void keep_what_gpu_kernels_keep(nn::Module& model) {
     auto* norm = dynamic_cast<nn::RMSNorm*>(module);
     if (norm == nullptr) continue;
     norm->wrap_forward([norm](const nn::Module::Forward&, const nn::Inputs& inputs) {
-      return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), norm->weight().tensor)};
+      const at::Tensor& weight = norm->weight().tensor;
+      if (inputs.tensors.size() == 1) return nn::Tensors{FusedRmsNorm::apply(inputs.at(0), weight)};
+      const at::Tensor& residual = inputs.at(1);
+      const at::Tensor sum = residual.defined() ? inputs.at(0) + residual : inputs.at(0);
+      return nn::Tensors{FusedRmsNorm::apply(sum, weight), sum};
     });
   }
 }
