@@ -176,6 +176,8 @@ class LowPrecision(RanksCase):
         experts = ["--model.name=deepseek_v3", "--model.flavor=tiny"]
         for message, args in {
             "a CPU has no float8 products; quantize.linear.float8.emulate = true": FLOAT8[:1],
+            "\"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type": [
+                *MX_CUBLAS],
             "model.converters has \"quantize.linear.float8\" twice": ["--model.converters=quantize.linear.float8,quantize.linear.float8"],
             "did you mean 'mxfp8_cublas'": [*MX_CUBLAS, "--quantize.linear.mx.recipe_name=mxfp8_cubas"],
             "quantize.grouped_mm.fp4": ["--model.converters=quantize.grouped_mm.fp4"],
