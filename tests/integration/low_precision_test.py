@@ -176,8 +176,6 @@ class LowPrecision(RanksCase):
         experts = ["--model.name=deepseek_v3", "--model.flavor=tiny"]
         for message, args in {
             "a CPU has no float8 products; quantize.linear.float8.emulate = true": FLOAT8[:1],
-            "\"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type": [
-                *MX_CUBLAS],
             "model.converters has \"quantize.linear.float8\" twice": ["--model.converters=quantize.linear.float8,quantize.linear.float8"],
             "did you mean 'mxfp8_cublas'": [*MX_CUBLAS, "--quantize.linear.mx.recipe_name=mxfp8_cubas"],
             "quantize.grouped_mm.fp4": ["--model.converters=quantize.grouped_mm.fp4"],
@@ -187,8 +185,7 @@ class LowPrecision(RanksCase):
                 *experts, "--model.converters=quantize.grouped_mm.mx", "--quantize.grouped_mm.mx.recipe_name=mxfp8_emulated",
                 "--quantize.grouped_mm.mx.fqns=experts"],
             "\"mxfp8_cublas\": a CPU has no float8 products; \"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type "
-            "(needed is a GPU of compute capability 10.0 or above)": ["--model.converters=quantize.linear.mx"],
-            "\"mxfp4\" is none of mxfp8_cublas,": ["--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp4"],
+            "(needed is a GPU of compute capability 10.0 or above)": MX_CUBLAS,
             "needs a GPU of compute capability 10.0": [*experts, "--model.converters=quantize.grouped_mm.mx"],
         }.items():
             with self.subTest(message):
