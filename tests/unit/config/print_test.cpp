@@ -51,9 +51,10 @@ class RandomSettings {
       case ValueType::kFloat:
         return number();
       case ValueType::kString:
+        if (!option.choices.empty()) return choice(option);
         return option.holds == nullptr ? word() : std::string("17");
       case ValueType::kChoice:
-        return std::string(option.choices[random_() % option.choices.size()]);
+        return choice(option);
       case ValueType::kStringList:
         return list(option);
       case ValueType::kStringLists:
@@ -97,12 +98,14 @@ class RandomSettings {
     return text;
   }
 
+  std::string choice(const Option& option) {
+    return std::string(option.choices[random_() % option.choices.size()]);
+  }
+
   StringList list(const Option& option) {
     StringList words;
     while (random_() % 3 != 0) {
-      words.push_back(option.choices.empty()
-                          ? word()
-                          : std::string(option.choices[random_() % option.choices.size()]));
+      words.push_back(option.choices.empty() ? word() : choice(option));
     }
     return words;
   }
