@@ -115,18 +115,8 @@ void prepare_head(const HeadShape& shape, const QueryHead<std::uint16_t>& head, 
                room.of(number, room.gradient_by_rows));
   pack_by_features(head.gradient, shape.queries, shape.value_dim, /*as_lines=*/false,
                    room.of(number, room.gradient_by_features));
-  float* const lse = room.floats_of(number, room.lse);
-  float* const delta = room.floats_of(number, room.delta);
-  for (std::int64_t i = 0; i < room.padded_queries; ++i) {
-    // Of a query that is not there or sees nothing, every weight becomes 0.
-    const bool is_blind = i >= shape.queries || head.lse[i] < kHidden;
-    lse[i] = is_blind ? -kHidden : head.lse[i] * kLog2e;
-    delta[i] = 0;
-    if (i >= shape.queries) continue;
-    delta[i] = product_of_rows(head.gradient.data + i * head.gradient.stride,
-                               head.output.data + i * head.output.stride, shape.value_dim);
-    if (head.lse_gradient != nullptr) delta[i] -= head.lse_gradient[i];
-  }
+  prepare_slopes(shape, head, room.padded_queries, product_of_rows,
+                 room.floats_of(number, room.lse), room.floats_of(number, room.delta));
   float* const dq = room.floats_of(number, room.dq);
   for (std::int64_t i = 0; i < room.dim_tiles * kLines * room.padded_queries; i += kLanes) {
     store(dq + i, Floats{});

@@ -104,18 +104,8 @@ void prepare_head(const HeadShape& shape, const QueryHead<float>& head, std::int
                    room.of(number, room.queries_by_features));
   pack_by_features(head.gradient, shape.queries, room.whole_queries, shape.value_dim,
                    Side::kAsPairs, room.of(number, room.gradient_by_features));
-  float* const lse = room.floats_of(number, room.lse);
-  float* const delta = room.floats_of(number, room.delta);
-  for (std::int64_t i = 0; i < room.whole_queries; ++i) {
-    // Of a query that is not there or sees nothing, every weight becomes 0.
-    const bool is_blind = i >= shape.queries || head.lse[i] < kHidden;
-    lse[i] = is_blind ? -kHidden : head.lse[i] * kLog2e;
-    delta[i] = 0;
-    if (i >= shape.queries) continue;
-    delta[i] = product_of_rows(head.gradient.data + i * head.gradient.stride,
-                               head.output.data + i * head.output.stride, shape.value_dim);
-    if (head.lse_gradient != nullptr) delta[i] -= head.lse_gradient[i];
-  }
+  prepare_slopes(shape, head, room.whole_queries, product_of_rows, room.floats_of(number, room.lse),
+                 room.floats_of(number, room.delta));
   clear(room.floats_of(number, room.dq), room.whole_queries * room.dim_tiles * kLines);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/attention_room.h"
 #include "kernels/attention_split_tiles.h"
 #include "kernels/bf16_pieces.h"
 #include "kernels/tile_unit.h"
@@ -17,7 +18,6 @@
 namespace titan::kernels {
 namespace {
 
-constexpr float kLog2e = 1.4426950408889634F;
 [[maybe_unused]] constexpr float kLn2 = 0.6931471805599453F;
 /// Rows of queries or keys that are handled together: of a block's scores.
 constexpr int kBlock = 32;
@@ -254,25 +254,6 @@ inline void add_rows(const std::uint8_t* lines, const std::uint8_t* pairs, float
     }
   }
 }
-
-/// Cuts a room into parts; without one, only says how large it must be.
-class Cutter {
- public:
-  explicit Cutter(std::uint8_t* room) : room_(room) {}
-  std::uint8_t* bytes(std::int64_t count) {
-    std::uint8_t* const result = room_ == nullptr ? nullptr : room_ + used_;
-    used_ += (count + 63) / 64 * 64;
-    return result;
-  }
-  float* floats(std::int64_t count) {
-    return reinterpret_cast<float*>(bytes(count * static_cast<std::int64_t>(sizeof(float))));
-  }
-  std::int64_t used() const { return used_; }
-
- private:
-  std::uint8_t* room_;
-  std::int64_t used_ = 0;
-};
 
 }  // namespace
 }  // namespace titan::kernels

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention_bf16_tiles.h"
+#include "kernels/attention_room.h"
 #include "kernels/tile_unit.h"
 #include "kernels/vectors.h"
 #include "kernels/visible_tiles.h"
@@ -13,7 +14,6 @@
 namespace titan::kernels::TITAN_ISA {
 namespace {
 
-constexpr float kLog2e = 1.4426950408889634F;
 [[maybe_unused]] constexpr float kLn2 = 0.6931471805599453F;
 constexpr int kVectors = kQueryTile / kLanes;
 static_assert(kLanes == kLines && kQueryTile == 64);
@@ -166,25 +166,6 @@ static_assert(kLanes == kLines && kQueryTile == 64);
     }
   }
 }
-
-/// Cuts a room into parts; without one, only says how large it must be.
-class Cutter {
- public:
-  explicit Cutter(std::uint8_t* room) : room_(room) {}
-  std::uint8_t* bytes(std::int64_t count) {
-    std::uint8_t* const result = room_ == nullptr ? nullptr : room_ + used_;
-    used_ += (count + 63) / 64 * 64;
-    return result;
-  }
-  float* floats(std::int64_t count) {
-    return reinterpret_cast<float*>(bytes(count * static_cast<std::int64_t>(sizeof(float))));
-  }
-  std::int64_t used() const { return used_; }
-
- private:
-  std::uint8_t* room_;
-  std::int64_t used_ = 0;
-};
 
 }  // namespace
 }  // namespace titan::kernels::TITAN_ISA
