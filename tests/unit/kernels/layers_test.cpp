@@ -1,7 +1,6 @@
 #include "titan/kernels/layers.h"
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
@@ -15,57 +14,22 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <limits>
 #include <tuple>
+#include <vector>
 
+#include "support/kernel_twin.h"
 #include "titan/kernels/products.h"
 
 namespace titan::kernels {
 namespace {
 
 using at::Tensor;
-using Tensors = std::vector<Tensor>;
-using Function = std::function<Tensor(const Tensors&)>;
 
 class Layers : public testing::Test {
  protected:
   Layers() { at::manual_seed(1); }
 };
-
-/// The result, and the gradients by the inputs where `gradient` comes in.
-Tensors differentiate(const Function& function, const Tensors& inputs, const Tensor& gradient) {
-  Tensors leaves;
-  for (const Tensor& x : inputs) leaves.push_back(x.detach().clone().set_requires_grad(true));
-  const Tensor result = function(leaves);
-  result.backward(gradient.to(result.scalar_type()));
-  Tensors all = {result.detach()};
-  for (const Tensor& leaf : leaves) all.push_back(leaf.grad());
-  return all;
-}
-
-double distance(const Tensor& a, const Tensor& b) {
-  return (a.to(at::kDouble) - b).abs().max().item<double>() / b.abs().max().item<double>();
-}
-
-/// `fast` in fp32 against `reference` in fp64, for 1 thread and, with the same bits, for 3.
-void expect_like(const Function& fast, const Function& reference, const Tensors& inputs,
-                 const Tensor& gradient) {
-  Tensors doubles;
-  for (const Tensor& x : inputs) doubles.push_back(x.to(at::kDouble));
-  const Tensors expected = differentiate(reference, doubles, gradient);
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const Tensors results = differentiate(fast, inputs, gradient);
-  at::set_num_threads(3);
-  const Tensors again = differentiate(fast, inputs, gradient);
-  at::set_num_threads(threads);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    SCOPED_TRACE(i);
-    EXPECT_LT(distance(results[i], expected[i]), 2e-6);
-    EXPECT_TRUE(results[i].equal(again[i]));
-  }
-}
 
 TEST_F(Layers, RmsNorm) {
   // A norm of one number is 1 wherever it is: its gradient is what cancelling leaves, which has no digits to compare.

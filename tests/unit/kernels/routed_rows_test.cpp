@@ -1,6 +1,5 @@
 #include "titan/kernels/routed_rows.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/rand.h>
@@ -9,55 +8,18 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <vector>
-
+#include "support/kernel_twin.h"
 #include "titan/base/errors.h"
 
 namespace titan::kernels {
 namespace {
 
 using at::Tensor;
-using Tensors = std::vector<Tensor>;
-using Function = std::function<Tensor(const Tensors&)>;
 
 constexpr std::int64_t kTokens = 37;
 constexpr std::int64_t kTopK = 3;
 constexpr std::int64_t kDim = 45;
-
-/// The result, and the gradients by both inputs where they have some.
-Tensors differentiate(const Function& function, const Tensors& inputs, const Tensor& gradient) {
-  Tensors leaves;
-  for (const Tensor& x : inputs) leaves.push_back(x.detach().clone().set_requires_grad(true));
-  const Tensor result = function(leaves);
-  result.backward(gradient.to(result.scalar_type()));
-  Tensors all = {result.detach()};
-  for (const Tensor& leaf : leaves) all.push_back(leaf.grad());
-  return all;
-}
-
-/// `fast` in fp32 against `reference` in fp64, for 1 thread and, with the same bits, for 3. Sums of a few terms: the
-/// bound is a few roundings of the largest.
-void expect_like(const Function& fast, const Function& reference, const Tensors& inputs,
-                 const Tensor& gradient) {
-  Tensors doubles;
-  for (const Tensor& x : inputs) doubles.push_back(x.to(at::kDouble));
-  const Tensors expected = differentiate(reference, doubles, gradient);
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const Tensors results = differentiate(fast, inputs, gradient);
-  at::set_num_threads(3);
-  const Tensors again = differentiate(fast, inputs, gradient);
-  at::set_num_threads(threads);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    SCOPED_TRACE(i);
-    ASSERT_EQ(results[i].defined(), expected[i].defined());
-    if (!expected[i].defined()) continue;
-    EXPECT_LT((results[i] - expected[i]).abs().max().item<double>(),
-              1e-6 * expected[i].abs().max().item<double>());
-    EXPECT_TRUE(results[i].equal(again[i]));
-  }
-}
+constexpr double kBound = 1e-6;  // sums of a few terms: a few roundings of the largest
 
 /// All rows, and those of some places alone, as ranks have them that share the tokens.
 class RoutedRows : public testing::TestWithParam<std::int64_t> {
@@ -76,10 +38,10 @@ TEST_P(RoutedRows, AreGathered) {
               [&](const Tensors& of) {
                 return chosen(of[0]) * of[1].flatten().index_select(0, order).unsqueeze(1);
               },
-              inputs, at::randn({count, kDim}));
+              inputs, at::randn({count, kDim}), kBound);
   expect_like([&](const Tensors& of) { return gather_rows(of[0], order, {}, kTopK); },
               [&](const Tensors& of) { return chosen(of[0]); }, {inputs[0]},
-              at::randn({count, kDim}));
+              at::randn({count, kDim}), kBound);
 }
 
 TEST_P(RoutedRows, AreCombined) {
@@ -92,10 +54,10 @@ TEST_P(RoutedRows, AreCombined) {
   expect_like(
       [&](const Tensors& of) { return combine_rows(of[0], order, of[1], kTokens, kTopK); },
       [&](const Tensors& of) { return at::bmm(of[1].unsqueeze(1), by_token(of[0])).squeeze(1); },
-      inputs, at::randn({kTokens, kDim}));
+      inputs, at::randn({kTokens, kDim}), kBound);
   expect_like([&](const Tensors& of) { return combine_rows(of[0], order, {}, kTokens, kTopK); },
               [&](const Tensors& of) { return by_token(of[0]).sum(1); }, {inputs[0]},
-              at::randn({kTokens, kDim}));
+              at::randn({kTokens, kDim}), kBound);
 }
 
 INSTANTIATE_TEST_SUITE_P(Counts, RoutedRows, testing::Values(kTokens* kTopK, 40, 1));
