@@ -41,6 +41,9 @@ class TorchEngine : public Engine {
                                   std::int64_t world_size) override {
     return app::model_problems(config, origins, world_size);
   }
+  config::LayoutFits model_layouts(const config::JobConfig& config) override {
+    return app::model_layouts(config);
+  }
 };
 
 }  // namespace
