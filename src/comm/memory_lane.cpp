@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <cstring>
 #include <ctime>
@@ -36,7 +37,11 @@ std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
     return memory;
   }
   auto memory = SharedMemory::make((bytes + kPage - 1) / kPage * kPage);
-  if (!memory) throw std::runtime_error("the system has no more memory that processes can share");
+  if (!memory) {
+    throw std::runtime_error(concat("no memory for a message of ", bytes,
+                                    " bytes to processes of this machine: ", std::strerror(errno),
+                                    errno == EMFILE ? " (ulimit -n)" : ""));
+  }
   return std::make_unique<SharedMemory>(std::move(*memory));
 }
 
