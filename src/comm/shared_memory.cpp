@@ -16,11 +16,22 @@
 
 namespace titan::comm {
 
+namespace {
+
+/// Says why what came before has failed, whatever closing does.
+void close_after_failure(int file) {
+  const int reason = errno;
+  ::close(file);
+  errno = reason;
+}
+
+}  // namespace
+
 std::optional<SharedMemory> SharedMemory::mapped(int file, std::size_t bytes) {
-  void* const data =
-      file < 0 ? MAP_FAILED : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (file < 0) return std::nullopt;
+  void* const data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (data != MAP_FAILED) return SharedMemory(file, static_cast<std::byte*>(data), bytes);
-  if (file >= 0) ::close(file);
+  close_after_failure(file);
   return std::nullopt;
 }
 
@@ -30,7 +41,7 @@ std::optional<SharedMemory> SharedMemory::make(std::size_t bytes) {
   // Who could make it shorter would end the others with a bus error.
   if (::ftruncate(file, static_cast<off_t>(bytes)) != 0 ||
       ::fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    ::close(file);
+    close_after_failure(file);
     return std::nullopt;
   }
   return mapped(file, bytes);
@@ -40,11 +51,15 @@ std::optional<SharedMemory> SharedMemory::of_process(pid_t process, int file, st
   const std::string path = concat("/proc/", process, "/fd/", file);
   struct stat status {};
   // Another kind of file, as of a process of the same number elsewhere, is not even opened.
-  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
-      status.st_size != static_cast<off_t>(bytes)) {
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  if (!S_ISREG(status.st_mode) || status.st_size != static_cast<off_t>(bytes)) {
+    errno = ENOENT;
     return std::nullopt;
   }
-  return mapped(::open(path.c_str(), O_RDWR | O_CLOEXEC), bytes);
+  auto memory = mapped(::open(path.c_str(), O_RDWR | O_CLOEXEC), bytes);
+  // It stays mapped. Groups have such memory of every other member, and a process may have few open files.
+  if (memory) ::close(std::exchange(memory->file_, -1));
+  return memory;
 }
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept

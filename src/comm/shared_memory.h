@@ -11,6 +11,7 @@ namespace titan::comm {
 /// Memory that processes of one machine and one user share. It has no name in any file system and ends with its last user.
 class SharedMemory {
  public:
+  // Of both, errno says why there is nothing.
   /// New memory, of zeros; nothing where the system has none to share.
   static std::optional<SharedMemory> make(std::size_t bytes);
   /// Memory that `process` has made; nothing where there is none of that size, or it may not be seen.
@@ -22,7 +23,7 @@ class SharedMemory {
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
-  /// What other processes find it by, until this one lets go of it.
+  /// What other processes find it by, until this one lets go of it; -1 of memory that another one has made.
   int file() const { return file_; }
 
  private:
