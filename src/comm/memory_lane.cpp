@@ -4,11 +4,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstring>
 #include <ctime>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "titan/base/errors.h"
@@ -17,7 +21,7 @@ namespace titan::comm {
 
 namespace {
 
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kSmallest = 4096;
 /// Between two looks whether the sender is still there.
 constexpr long kLookNanoseconds = 50'000'000;
 
@@ -29,17 +33,17 @@ long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
 }  // namespace
 
 std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
-  const auto fits = free_.lower_bound(bytes);
-  // What is much larger is kept for messages of its size.
-  if (fits != free_.end() && fits->first <= 2 * bytes + kPage) {
+  // Powers of two, so that messages of any sizes, as those to experts are, use few. Pages that nobody writes to are not there.
+  const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
+  if (const auto fits = free_.find(size); fits != free_.end()) {
     auto memory = std::move(fits->second);
     free_.erase(fits);
     return memory;
   }
-  auto memory = SharedMemory::make((bytes + kPage - 1) / kPage * kPage);
+  auto memory = SharedMemory::make(size);
   if (!memory) {
-    throw std::runtime_error(concat("no memory for a message of ", bytes,
-                                    " bytes to processes of this machine: ", std::strerror(errno),
+    throw std::runtime_error(concat("cannot make ", size, " bytes of memory that processes share: ",
+                                    std::generic_category().message(errno),
                                     errno == EMFILE ? " (ulimit -n)" : ""));
   }
   return std::make_unique<SharedMemory>(std::move(*memory));
@@ -160,7 +164,13 @@ const std::byte* LaneReceiver::bytes_of(const LaneEntry& entry) {
   const auto known = memory_.find(entry.file);
   if (known != memory_.end()) return known->second.data();
   auto memory = SharedMemory::of_process(sender_.id(), entry.file, entry.memory);
-  if (!memory) throw std::runtime_error("the memory of a message is gone, and its sender with it");
+  if (!memory) {
+    const bool is_gone = errno == ENOENT || errno == ESRCH;
+    throw std::runtime_error(is_gone ? "the memory of a message is gone, and its sender with it"
+                                     : concat("the memory of a message cannot be seen: ",
+                                              std::generic_category().message(errno),
+                                              errno == EMFILE ? " (ulimit -n)" : ""));
+  }
   return memory_.emplace(entry.file, std::move(*memory)).first->second.data();
 }
 
