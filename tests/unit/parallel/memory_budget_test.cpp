@@ -55,7 +55,9 @@ TEST(MemoryBudget, KeepsTheProductFirst) {
     EXPECT_EQ(passes.again.size(), 2);
     for (Counts counts : passes.again) {
       counts.erase("aten::detach");
-      if (!last.empty()) EXPECT_EQ(counts, last) << "the plan is followed from the beginning";
+      if (!last.empty()) {
+        EXPECT_EQ(counts, last) << "the plan is followed from the beginning";
+      }
       last = counts;
     }
     return last;
