@@ -33,6 +33,20 @@ double linears(const Values& values) {
   for (const at::Tensor& x : values[0].toTensorVector()) numbers += static_cast<double>(x.numel());
   return 2 * numbers * size(values, 1, 0);
 }
+/// (x `[M, K]`, several weights `[N, K]`)
+double linears_of_one(const Values& values) {
+  double columns = 0;
+  for (const at::Tensor& weight : values[1].toTensorVector()) {
+    columns += static_cast<double>(weight.size(0));
+  }
+  return 2 * numel(values, 0) * columns;
+}
+/// (several x `[M, K]`, as many weights `[N, K]`)
+double linears_sum(const Values& values) {
+  double numbers = 0;
+  for (const at::Tensor& x : values[0].toTensorVector()) numbers += static_cast<double>(x.numel());
+  return 2 * numbers * static_cast<double>(values[1].toTensorVector().at(0).size(0));
+}
 /// (rows `[R, in]`, weights `[groups, out, in]`): every row by one of the weights.
 double grouped(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 1); }
 /// (gradient `[R, out]`, weights `[groups, out, in]`)
@@ -64,6 +78,8 @@ const std::map<std::string_view, Flops>& products() {
       {"titan_kernels::linear_products", linears},
       {"titan_kernels::experts", experts},
       {"titan_kernels::experts_backward", experts_backward},
+      {"titan_kernels::linear_products_of_one", linears_of_one},
+      {"titan_kernels::linear_products_sum", linears_sum},
       {"titan::linear_reduce_scatter", linear},
       {"titan::grouped_product", grouped},
       {"titan::grouped_product_rows_gradient", grouped_rows},

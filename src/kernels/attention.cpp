@@ -9,12 +9,14 @@
 
 #include <cmath>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/attention_unit.h"
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
 #include "kernels/operators.h"
+#include "kernels/rotations.h"
 #include "kernels/thread_room.h"
 #include "titan/base/errors.h"
 
@@ -97,19 +99,27 @@ class Heads {
   Tensor allowed_;
 };
 
+/// Queries or keys `[B, H, S, D]` turned, or turned back, in a pass of their own.
+Tensor turned(const Tensor& x, const MaybeTensor& table, bool halves, bool back) {
+  return table ? turn(x.transpose(1, 2), *table, halves, back).transpose(1, 2) : x;
+}
+
 TwoTensors forward_shapes(const Tensor& query, const Tensor&, const Tensor& value,
-                          const MaybeTensor&, bool, double) {
+                          const MaybeTensor&, bool, double, const MaybeTensor&, bool) {
   return {
       at::empty({query.size(0), query.size(2), query.size(1), value.size(3)}, query.options()),
       at::empty({query.size(0), query.size(1), query.size(2)}, query.options().dtype(at::kFloat))};
 }
 
 TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
-                   const MaybeTensor& allowed, bool is_causal, double scale) {
+                   const MaybeTensor& allowed, bool is_causal, double scale,
+                   const MaybeTensor& rotations, bool halves) {
   if (takes_attention_unit(query, scale)) {
-    return attention_unit(query, key, value, allowed, is_causal, scale);
+    return attention_unit(query, key, value, allowed, is_causal, scale,
+                          {rotations.value_or(Tensor()), halves});
   }
-  const Heads all(query, key, value, allowed, is_causal, scale);
+  const Heads all(turned(query, rotations, halves, /*back=*/false),
+                  turned(key, rotations, halves, /*back=*/false), value, allowed, is_causal, scale);
   const std::int64_t queries = query.size(2);
   const std::int64_t value_dim = all.v.size(3);
   const auto floats = query.options().dtype(at::kFloat);
@@ -136,19 +146,20 @@ TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
 
 ThreeTensors backward_shapes(const Tensor&, const MaybeTensor&, const Tensor& query,
                              const Tensor& key, const Tensor& value, const Tensor&, const Tensor&,
-                             const MaybeTensor&, bool, double) {
-  const auto like = [](const Tensor& x) { return at::empty(x.sizes(), x.options()); };
-  return {like(query), like(key), like(value)};
+                             const MaybeTensor&, bool, double, const MaybeTensor&, bool) {
+  return {room_for_gradient(query), room_for_gradient(key), room_for_gradient(value)};
 }
 
 ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, const Tensor& query,
                       const Tensor& key, const Tensor& value, const Tensor& output,
-                      const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale) {
+                      const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale,
+                      const MaybeTensor& rotations, bool halves) {
   if (takes_attention_unit(query, scale)) {
     return attention_backward_unit(gradient, lse_gradient, query, key, value, output, lse, allowed,
-                                   is_causal, scale);
+                                   is_causal, scale, {rotations.value_or(Tensor()), halves});
   }
-  const Heads all(query, key, value, allowed, is_causal, scale);
+  const Heads all(turned(query, rotations, halves, /*back=*/false),
+                  turned(key, rotations, halves, /*back=*/false), value, allowed, is_causal, scale);
   Tensor delta = (gradient.to(at::kFloat) * output.to(at::kFloat)).sum(-1).transpose(1, 2);
   if (lse_gradient) delta = delta - *lse_gradient;
   const Tensor g = packed(gradient.transpose(1, 2));
@@ -189,36 +200,70 @@ ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, c
   const auto unpacked = [](const Tensor& x, const Tensor& like) {
     return x.narrow(3, 0, like.size(3)).to(like.scalar_type());
   };
-  return {unpacked(dq.mul_(scale), query), unpacked(dk.mul_(scale), key), unpacked(dv, value)};
+  return {turned(unpacked(dq.mul_(scale), query), rotations, halves, /*back=*/true),
+          turned(unpacked(dk.mul_(scale), key), rotations, halves, /*back=*/true),
+          unpacked(dv, value)};
 }
 
 using ForwardSignature = TwoTensors(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&,
-                                    bool, double);
+                                    bool, double, const MaybeTensor&, bool);
 using BackwardSignature = ThreeTensors(const Tensor&, const MaybeTensor&, const Tensor&,
                                        const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                       const MaybeTensor&, bool, double);
+                                       const MaybeTensor&, bool, double, const MaybeTensor&, bool);
 
 double scale_of(const Tensor& query, const AttentionOptions& options) {
   return options.scale.value_or(1.0 / std::sqrt(static_cast<double>(query.size(3))));
 }
 
+void check(const Tensor& query, const Tensor& key, const Tensor& value,
+           const AttentionOptions& options) {
+  TITAN_CHECK(takes_attention(query, key, value), "attention of tensors that it does not take");
+  TITAN_CHECK(!options.rotations ||
+                  (options.rotations->size(1) == query.size(2) && query.size(2) == key.size(2)),
+              "rotations of other tokens than the queries' and keys'");
+  if (!options.allowed) return;
+  const Tensor& allowed = *options.allowed;
+  TITAN_CHECK(allowed.dim() == 4 && allowed.scalar_type() == at::kBool &&
+                  (allowed.size(0) == 1 || allowed.size(0) == query.size(0)) &&
+                  allowed.size(1) == 1 && allowed.size(2) == query.size(2) &&
+                  allowed.size(3) == key.size(2),
+              "a mask of another shape than the scores'");
+}
+
 ThreeTensors call_backward(const Tensor& gradient, const MaybeTensor& lse_gradient,
                            const Tensor& query, const Tensor& key, const Tensor& value,
-                           const Tensor& output, const Tensor& lse,
-                           const AttentionOptions& options) {
+                           const Tensor& output, const Tensor& lse, const AttentionOptions& options,
+                           const MaybeTensor& table, bool halves) {
   static const auto op = find_operator<BackwardSignature>("titan_kernels::attention_backward");
   return op.call(gradient, lse_gradient, query, key, value, output, lse, options.allowed,
-                 options.is_causal, scale_of(query, options));
+                 options.is_causal, scale_of(query, options), table, halves);
+}
+
+std::pair<MaybeTensor, bool> table_of(const AttentionOptions& options) {
+  if (!options.rotations) return {std::nullopt, false};
+  Rotations rotations = Rotations::of(*options.rotations);
+  return {std::move(rotations.table), rotations.halves};
+}
+
+AttentionResult call_forward(const Tensor& query, const Tensor& key, const Tensor& value,
+                             const AttentionOptions& options, const MaybeTensor& table,
+                             bool halves) {
+  check(query, key, value, options);
+  static const auto op = find_operator<ForwardSignature>("titan_kernels::attention");
+  auto [output, lse] = op.call(query, key, value, options.allowed, options.is_causal,
+                               scale_of(query, options), table, halves);
+  return {output, lse};
 }
 
 struct AttentionFunction : public torch::autograd::Function<AttentionFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& query, const Tensor& key,
                                const Tensor& value, const MaybeTensor& allowed, bool is_causal,
-                               double scale) {
+                               double scale, const MaybeTensor& table, bool halves) {
     const AttentionResult result =
-        attention_forward(query, key, value, {is_causal, allowed, scale});
-    context->save_for_backward(
-        {query, key, value, result.output, result.lse, allowed.value_or(Tensor())});
+        call_forward(query, key, value, {is_causal, allowed, scale}, table, halves);
+    context->save_for_backward({query, key, value, result.output, result.lse,
+                                allowed.value_or(Tensor()), table.value_or(Tensor())});
+    context->saved_data["halves"] = halves;
     context->saved_data["is_causal"] = is_causal;
     context->saved_data["scale"] = scale;
     context->set_materialize_grads(false);
@@ -234,35 +279,25 @@ struct AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const Tensor gradient =
         gradients[0].defined() ? gradients[0] : at::zeros(saved[3].sizes(), saved[3].options());
     const auto lse_gradient = gradients[1].defined() ? MaybeTensor(gradients[1]) : std::nullopt;
-    const auto [dq, dk, dv] = call_backward(gradient, lse_gradient, saved[0], saved[1], saved[2],
-                                            saved[3], saved[4], options);
-    return {dq, dk, dv, {}, {}, {}};
+    const auto table = saved[6].defined() ? MaybeTensor(saved[6]) : std::nullopt;
+    const auto [dq, dk, dv] =
+        call_backward(gradient, lse_gradient, saved[0], saved[1], saved[2], saved[3], saved[4],
+                      options, table, context->saved_data["halves"].toBool());
+    return {dq, dk, dv, {}, {}, {}, {}, {}};
   }
 };
-
-void check(const Tensor& query, const Tensor& key, const Tensor& value,
-           const AttentionOptions& options) {
-  TITAN_CHECK(takes_attention(query, key, value), "attention of tensors that it does not take");
-  if (!options.allowed) return;
-  const Tensor& allowed = *options.allowed;
-  TITAN_CHECK(allowed.dim() == 4 && allowed.scalar_type() == at::kBool &&
-                  (allowed.size(0) == 1 || allowed.size(0) == query.size(0)) &&
-                  allowed.size(1) == 1 && allowed.size(2) == query.size(2) &&
-                  allowed.size(3) == key.size(2),
-              "a mask of another shape than the scores'");
-}
 
 }  // namespace
 
 void define_attention(torch::Library& library) {
   define_operator(library,
                   "attention(Tensor query, Tensor key, Tensor value, Tensor? allowed, bool "
-                  "is_causal, float scale) -> (Tensor, Tensor)",
+                  "is_causal, float scale, Tensor? rotations, bool halves) -> (Tensor, Tensor)",
                   forward, forward_shapes);
   define_operator(library,
                   "attention_backward(Tensor gradient, Tensor? lse_gradient, Tensor query, Tensor "
                   "key, Tensor value, Tensor output, Tensor lse, Tensor? allowed, bool is_causal, "
-                  "float scale) -> (Tensor, Tensor, Tensor)",
+                  "float scale, Tensor? rotations, bool halves) -> (Tensor, Tensor, Tensor)",
                   backward, backward_shapes);
 }
 
@@ -278,11 +313,8 @@ bool takes_attention(const Tensor& query, const Tensor& key, const Tensor& value
 
 AttentionResult attention_forward(const Tensor& query, const Tensor& key, const Tensor& value,
                                   const AttentionOptions& options) {
-  check(query, key, value, options);
-  static const auto op = find_operator<ForwardSignature>("titan_kernels::attention");
-  auto [output, lse] =
-      op.call(query, key, value, options.allowed, options.is_causal, scale_of(query, options));
-  return {output, lse};
+  const auto [table, halves] = table_of(options);
+  return call_forward(query, key, value, options, table, halves);
 }
 
 AttentionGradients attention_backward(const Tensor& gradient, const Tensor& query,
@@ -290,15 +322,18 @@ AttentionGradients attention_backward(const Tensor& gradient, const Tensor& quer
                                       const AttentionResult& result,
                                       const AttentionOptions& options) {
   check(query, key, value, options);
-  auto [dq, dk, dv] =
-      call_backward(gradient, std::nullopt, query, key, value, result.output, result.lse, options);
+  const auto [table, halves] = table_of(options);
+  auto [dq, dk, dv] = call_backward(gradient, std::nullopt, query, key, value, result.output,
+                                    result.lse, options, table, halves);
   return {dq, dk, dv};
 }
 
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options) {
-  variable_list result = AttentionFunction::apply(query, key, value, options.allowed,
-                                                  options.is_causal, scale_of(query, options));
+  const auto [table, halves] = table_of(options);
+  variable_list result =
+      AttentionFunction::apply(query, key, value, options.allowed, options.is_causal,
+                               scale_of(query, options), table, halves);
   return {result[0], result[1]};
 }
 

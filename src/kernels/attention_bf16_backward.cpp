@@ -191,12 +191,13 @@ void add_tile(const HeadShape& shape, std::int64_t key, std::int64_t head, std::
 
 /// Rows in bf16 of rows in fp32, times a factor.
 void write_key_rows(const float* from, std::int64_t stride, std::int64_t rows,
-                    std::int64_t features, float factor, std::uint16_t* to) {
+                    std::int64_t features, float factor, std::uint16_t* to,
+                    std::int64_t to_stride) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t d = 0; d < features; d += kLanes) {
       const auto row =
           _mm512_cvtneps_pbh(__builtin_bit_cast(__m512, load(from + i * stride + d) * factor));
-      _mm256_mask_storeu_epi16(to + i * features + d, first_lanes(features - d),
+      _mm256_mask_storeu_epi16(to + i * to_stride + d, first_lanes(features - d),
                                __builtin_bit_cast(__m256i, row));
     }
   }
@@ -212,8 +213,9 @@ std::int64_t backward_bf16_bytes(const HeadShape& shape, std::int64_t heads) {
 }
 
 void backward_bf16(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint16_t> values,
-                   const QueryHead<std::uint16_t>* queries, std::int64_t heads, std::uint16_t* dk,
-                   std::uint16_t* dv, std::uint8_t* given) {
+                   const QueryHead<std::uint16_t>* queries, std::int64_t heads,
+                   ResultRows<std::uint16_t> dk, ResultRows<std::uint16_t> dv,
+                   std::uint8_t* given) {
   const BackwardRoom room(shape, heads, given);
   pack_by_rows(keys, shape.keys, shape.dim, /*as_pairs=*/false, room.keys);
   pack_by_features(keys, shape.keys, shape.dim, /*as_lines=*/true, room.keys_by_features);
@@ -233,12 +235,14 @@ void backward_bf16(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::u
       }
     }
     const std::int64_t rows = smaller(kBackwardKeys, shape.keys - key);
-    write_key_rows(room.dk, dim, rows, shape.dim, shape.scale, dk + key * shape.dim);
-    write_key_rows(room.dv, value_dim, rows, shape.value_dim, 1.0F, dv + key * shape.value_dim);
+    write_key_rows(room.dk, dim, rows, shape.dim, shape.scale, dk.data + key * dk.stride,
+                   dk.stride);
+    write_key_rows(room.dv, value_dim, rows, shape.value_dim, 1.0F, dv.data + key * dv.stride,
+                   dv.stride);
   }
   for (std::int64_t head = 0; head < heads; ++head) {
     write_rows(room.floats_of(head, room.dq), room.padded_queries, shape.queries, shape.dim,
-               room.ones, queries[head].dq, shape.dim);
+               room.ones, queries[head].dq.data, queries[head].dq.stride);
   }
 }
 

@@ -16,6 +16,12 @@ struct Rows {
   std::int64_t stride = 0;
 };
 
+template <class Number>
+struct ResultRows {
+  Number* data = nullptr;
+  std::int64_t stride = 0;
+};
+
 /// How many there are, and what a query sees.
 struct HeadShape {
   std::int64_t queries = 0;
@@ -34,7 +40,7 @@ struct QueryHead {
   Rows<Number> gradient;
   const float* lse = nullptr;           // [queries]
   const float* lse_gradient = nullptr;  // the same; null: zeros
-  Number* dq = nullptr;                 // [queries, dim]
+  ResultRows<Number> dq;                // [queries, dim]
 };
 
 }  // namespace titan::kernels

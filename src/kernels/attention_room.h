@@ -32,6 +32,9 @@ class Cutter {
   std::int64_t used_ = 0;
 };
 
+/// The processor does not foresee strides as long as those between a head's rows.
+constexpr std::int64_t kRowsAhead = 16;
+
 /// Of `padded` queries, lse (to the base 2) and what slopes are less by: gradient times output, less what comes through the lse.
 /// `product(a, b, count)` is that of two rows.
 template <class Number, class Product>
@@ -44,6 +47,8 @@ template <class Number, class Product>
     lse[i] = is_blind ? -kHidden : head.lse[i] * kLog2e;
     delta[i] = 0;
     if (i >= shape.queries) continue;
+    // The gradient has been packed just before.
+    __builtin_prefetch(head.output.data + (i + kRowsAhead) * head.output.stride);
     delta[i] = product(head.gradient.data + i * head.gradient.stride,
                        head.output.data + i * head.output.stride, shape.value_dim);
     if (head.lse_gradient != nullptr) delta[i] -= head.lse_gradient[i];

@@ -221,11 +221,11 @@ class Walk {
 };
 
 void write_key_rows(const float* from, std::int64_t stride, std::int64_t rows,
-                    std::int64_t features, float factor, float* to) {
+                    std::int64_t features, float factor, ResultRows<float> to) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t d = 0; d < features; d += 16) {
       _mm512_mask_storeu_ps(
-          to + i * features + d, first_lanes(features - d),
+          to.data + i * to.stride + d, first_lanes(features - d),
           _mm512_mul_ps(_mm512_load_ps(from + i * stride + d), _mm512_set1_ps(factor)));
     }
   }
@@ -238,8 +238,8 @@ std::int64_t backward_split_bytes(const HeadShape& shape, std::int64_t heads) {
 }
 
 void backward_split(const HeadShape& shape, Rows<float> keys, Rows<float> values,
-                    const QueryHead<float>* queries, std::int64_t heads, float* dk, float* dv,
-                    std::uint8_t* given) {
+                    const QueryHead<float>* queries, std::int64_t heads, ResultRows<float> dk,
+                    ResultRows<float> dv, std::uint8_t* given) {
   const BackwardRoom room(shape, heads, given);
   pack_by_rows(keys, shape.keys, room.whole_keys, shape.dim, 1.0F, Form::kThree, Side::kAsLines,
                room.keys);
@@ -267,10 +267,11 @@ void backward_split(const HeadShape& shape, Rows<float> keys, Rows<float> values
   alignas(64) float scale[kBlock];
   for (float& factor : scale) factor = shape.scale;
   for (std::int64_t head = 0; head < heads; ++head) {
+    const ResultRows<float>& dq = queries[head].dq;
     for (std::int64_t first = 0; first < shape.queries; first += kBlock) {
       write_rows(room.floats_of(head, room.dq) + first * room.dim_tiles * kLines, kBlock,
                  smaller(kBlock, shape.queries - first), shape.dim, scale,
-                 queries[head].dq + first * shape.dim, shape.dim);
+                 dq.data + first * dq.stride, dq.stride);
     }
   }
 }

@@ -15,8 +15,8 @@ std::int64_t split_keys_bytes(const HeadShape& shape);
 void split_keys(const HeadShape& shape, Rows<float> keys, Rows<float> values, std::uint8_t* to);
 
 std::int64_t forward_split_bytes(const HeadShape& shape);
-/// Queries `[first, first + kQueryTile)` of a head: rows of `out`, `out_stride` apart, and `lse`, both from the head's
-/// first query. room: forward_split_bytes.
+/// Queries `[first, first + kQueryTile)` of a head, which `queries` begins with: rows of `out`, `out_stride` apart, and `lse`, both
+/// from the head's first query. room: forward_split_bytes.
 void forward_split(const HeadShape& shape, Rows<float> queries, const std::uint8_t* keys,
                    std::int64_t first, float* out, std::int64_t out_stride, float* lse,
                    std::uint8_t* room);
@@ -25,7 +25,7 @@ std::int64_t backward_split_bytes(const HeadShape& shape, std::int64_t heads);
 /// The gradients of a key head `[keys, dim]` and `[keys, value_dim]`, and of the `heads` query heads that use it.
 /// room: backward_split_bytes.
 void backward_split(const HeadShape& shape, Rows<float> keys, Rows<float> values,
-                    const QueryHead<float>* queries, std::int64_t heads, float* dk, float* dv,
-                    std::uint8_t* room);
+                    const QueryHead<float>* queries, std::int64_t heads, ResultRows<float> dk,
+                    ResultRows<float> dv, std::uint8_t* room);
 
 }  // namespace titan::kernels

@@ -50,8 +50,10 @@ Losses compute(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
   const bool gradient = by_hidden || by_weight;
   Losses all;
   all.sum = at::zeros({}, hidden.options().dtype(at::kFloat));
-  if (by_hidden) all.hidden = at::empty(hidden.sizes(), hidden.options());
   const std::int64_t at_once = rows_at_once(options, weight);
+  if (by_hidden && hidden.size(0) > at_once) {
+    all.hidden = at::empty(hidden.sizes(), hidden.options());
+  }
   for (std::int64_t first = 0; first < hidden.size(0); first += at_once) {
     const std::int64_t count = std::min(at_once, hidden.size(0) - first);
     const Tensor some = hidden.narrow(0, first, count);
@@ -60,7 +62,9 @@ Losses compute(const Tensor& hidden, const Tensor& weight, const Tensor& labels,
     all.sum.add_(rows.sum);
     if (!gradient) continue;
     const Tensor& slopes = rows.gradient;
-    if (by_hidden) {
+    if (by_hidden && count == hidden.size(0)) {
+      all.hidden = kernels::linear(slopes, weight.t());
+    } else if (by_hidden) {
       all.hidden.narrow(0, first, count).copy_(kernels::linear(slopes, weight.t()));
     }
     if (!by_weight) continue;

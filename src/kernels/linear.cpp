@@ -57,6 +57,42 @@ std::vector<Tensor> multiply_all(at::TensorList x, const Tensor& weight) {
   return results;
 }
 
+/// Of several right factors.
+std::vector<Tensor> products_of_one_shape(const Tensor& x, at::TensorList weights) {
+  std::vector<Tensor> results;
+  for (const Tensor& weight : weights) results.push_back(shape(x, weight));
+  return results;
+}
+
+std::vector<Tensor> multiply_by_all(const Tensor& x, at::TensorList weights) {
+  std::vector<Tensor> results;
+  if (!std::ranges::all_of(weights, [&](const Tensor& weight) { return splits(x, weight); })) {
+    for (const Tensor& weight : weights) results.push_back(kernels::multiply(x, weight));
+    return results;
+  }
+  results = products_of_one_shape(x, weights);
+  multiply_split(x, weights, results, /*adds=*/false);
+  return results;
+}
+
+Tensor sum_shape(at::TensorList x, at::TensorList weights) { return shape(x[0], weights[0]); }
+
+void add_product(Tensor& to, const Tensor& x, const Tensor& weight);
+
+/// Σ x_i w_iᵀ
+Tensor sum_products(at::TensorList x, at::TensorList weights) {
+  bool split = true;
+  for (std::size_t i = 0; i < x.size(); ++i) split = split && splits(x[i], weights[i]);
+  if (split) {
+    Tensor to = sum_shape(x, weights);
+    multiply_split_sum(x, weights, to);
+    return to;
+  }
+  Tensor to = kernels::multiply(x[0], weights[0]);
+  for (std::size_t i = 1; i < x.size(); ++i) add_product(to, x[i], weights[i]);
+  return to;
+}
+
 void add_shape(Tensor&, const Tensor&, const Tensor&) {}
 
 void add_product(Tensor& to, const Tensor& x, const Tensor& weight) {
@@ -79,6 +115,18 @@ std::vector<Tensor> products_of(at::TensorList x, const Tensor& weight) {
   return op.call(x, weight);
 }
 
+std::vector<Tensor> products_of_one(const Tensor& x, at::TensorList weights) {
+  static const auto op = find_operator<std::vector<Tensor>(const Tensor&, at::TensorList)>(
+      "titan_kernels::linear_products_of_one");
+  return op.call(x, weights);
+}
+
+Tensor sum_of(at::TensorList x, at::TensorList weights) {
+  static const auto op =
+      find_operator<Tensor(at::TensorList, at::TensorList)>("titan_kernels::linear_products_sum");
+  return op.call(x, weights);
+}
+
 bool takes(const Tensor& x, const Tensor& weight) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
          x.numel() > 0 && weight.numel() > 0 && !at::autocast::is_autocast_enabled(at::kCPU);
@@ -86,16 +134,17 @@ bool takes(const Tensor& x, const Tensor& weight) {
 
 Tensor rows_of(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
-Tensor times(const Tensor& rows, const Tensor& x, const Tensor& weight) {
+/// Rows, as many as x has, one behind the other as those of x.
+Tensor like_rows_of(const Tensor& x, const Tensor& rows) {
   std::vector<std::int64_t> sizes = x.sizes().vec();
-  sizes.back() = weight.size(0);
-  return product(rows, weight).view(sizes);
+  sizes.back() = rows.size(1);
+  return rows.view(sizes);
 }
 
 struct Linear : public torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight) {
     context->save_for_backward({x, weight});
-    return times(rows_of(x), x, weight);
+    return like_rows_of(x, product(rows_of(x), weight));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -110,17 +159,14 @@ struct Linear : public torch::autograd::Function<Linear> {
   }
 };
 
-/// The gradient of x is one sum, which the products add to as they are made; those of the weights share x.
+/// What is packed of x is for all weights. The gradient of x is one sum; those of the weights share x.
 struct Linears : public torch::autograd::Function<Linears> {
   static variable_list forward(AutogradContext* context, const Tensor& x, at::TensorList weights) {
     context->set_materialize_grads(false);
-    const Tensor rows = rows_of(x);
     variable_list saved = {x};
-    variable_list results;
-    for (const Tensor& weight : weights) {
-      saved.push_back(weight);
-      results.push_back(times(rows, x, weight));
-    }
+    saved.insert(saved.end(), weights.begin(), weights.end());
+    variable_list results = products_of_one(rows_of(x), weights);
+    for (Tensor& result : results) result = like_rows_of(x, result);
     context->save_for_backward(std::move(saved));
     return results;
   }
@@ -129,6 +175,8 @@ struct Linears : public torch::autograd::Function<Linears> {
     const variable_list saved = context->get_saved_variables();
     const Tensor x = rows_of(saved[0]);
     variable_list result(saved.size());
+    std::vector<Tensor> by_x;  // what the gradient of x is a sum of
+    std::vector<Tensor> weights;
     std::vector<Tensor> turned;
     std::vector<std::size_t> trained;
     for (std::size_t i = 1; i < saved.size(); ++i) {
@@ -138,14 +186,12 @@ struct Linears : public torch::autograd::Function<Linears> {
         turned.push_back(gradient.t());
         trained.push_back(i);
       }
-      if (!context->needs_input_grad(0)) continue;
-      if (result[0].defined()) {
-        add_linear_product(result[0], gradient, saved[i].t());
-      } else {
-        result[0] = product(gradient, saved[i].t());
-      }
+      by_x.push_back(gradient);
+      weights.push_back(saved[i].t());
     }
-    if (result[0].defined()) result[0] = result[0].view(saved[0].sizes());
+    if (context->needs_input_grad(0) && !by_x.empty()) {
+      result[0] = sum_of(by_x, weights).view(saved[0].sizes());
+    }
     if (turned.empty()) return result;
     std::vector<Tensor> of_weights = products_of(turned, x.t());
     for (std::size_t i = 0; i < trained.size(); ++i) result[trained[i]] = std::move(of_weights[i]);
@@ -159,6 +205,10 @@ void define_linear(torch::Library& library) {
   define_operator(library, "linear_product(Tensor x, Tensor weight) -> Tensor", multiply, shape);
   define_operator(library, "linear_products(Tensor[] x, Tensor weight) -> Tensor[]", multiply_all,
                   products_shape);
+  define_operator(library, "linear_products_of_one(Tensor x, Tensor[] weights) -> Tensor[]",
+                  multiply_by_all, products_of_one_shape);
+  define_operator(library, "linear_products_sum(Tensor[] x, Tensor[] weights) -> Tensor",
+                  sum_products, sum_shape);
   define_operator(library, "linear_product_(Tensor(a!) to, Tensor x, Tensor weight) -> ()",
                   add_product, add_shape);
 }

@@ -7,6 +7,7 @@
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <limits>
 #include <tuple>
 
@@ -53,9 +54,57 @@ Tensor softmax_of_rows(Tensor& logits, bool gradient) {
   return lse;
 }
 
-/// Powers are made once, while a row is in the cache.
+Tensor losses_shape(Tensor& logits, const Tensor&, std::int64_t, bool) {
+  return at::empty({logits.size(0)}, logits.options());
+}
+
+/// The loss of each row of logits of the whole vocabulary, of ignored ones 0; with `gradient` the rows become that. All while a row is in
+/// the cache.
+Tensor losses_of_rows(Tensor& logits, const Tensor& given_labels, std::int64_t ignore_index,
+                      bool gradient) {
+  const Tensor losses = losses_shape(logits, given_labels, ignore_index, gradient);
+  const Tensor labels = given_labels.contiguous();
+  const std::int64_t count = logits.size(1);
+  auto* const rows = logits.data_ptr<float>();
+  const auto* const places = labels.const_data_ptr<std::int64_t>();
+  auto* const to = losses.data_ptr<float>();
+  at::parallel_for(0, logits.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* const row = rows + i * count;
+      const std::int64_t label = places[i];
+      const bool is_trained = label != ignore_index;
+      const bool is_here = is_trained && label >= 0 && label < count;
+      to[i] = 0;
+      if (!is_trained) {
+        if (gradient) std::fill_n(row, count, 0.0F);
+        continue;
+      }
+      const float chosen = is_here ? row[label] : 0;
+      const float lse = instruction_set().rows.log_sum_exp(row, count, gradient);
+      if (!is_here) continue;
+      to[i] = lse - chosen;
+      if (gradient) row[label] -= 1;
+    }
+  });
+  return losses;
+}
+
+/// Where all of the vocabulary is here.
+RowsLoss loss_of_whole_rows(const Tensor& given, const Tensor& labels,
+                            const CrossEntropyOptions& options, bool gradient) {
+  static const auto op = find_operator<Tensor(Tensor&, const Tensor&, std::int64_t, bool)>(
+      "titan_kernels::losses_of_rows");
+  Tensor logits = given.to(at::kFloat);
+  const Tensor losses = op.call(logits, labels, options.ignore_index, gradient);
+  return {losses.sum(), gradient ? logits.to(given.scalar_type()) : Tensor()};
+}
+
+/// Powers are made once, while a row is in the cache; what other ranks have of it is heard of between that and the rest.
 RowsLoss loss_on_cpu(const Tensor& given, const Tensor& labels, const CrossEntropyOptions& options,
                      bool gradient) {
+  if (!options.part.whole_lse && options.part.offset == 0) {
+    return loss_of_whole_rows(given, labels, options, gradient);
+  }
   static const auto op = find_operator<Tensor(Tensor&, bool)>("titan_kernels::log_sum_exp_of_rows");
   Tensor logits = given.to(at::kFloat);
   const Places at(labels, options.ignore_index, options.part.offset, logits.size(1));
@@ -125,6 +174,10 @@ RowsLoss loss_on_device(Tensor logits, const Tensor& labels, const CrossEntropyO
 void define_cross_entropy(torch::Library& library) {
   define_operator(library, "log_sum_exp_of_rows(Tensor(a!) logits, bool gradient) -> Tensor",
                   softmax_of_rows, lse_shape);
+  define_operator(library,
+                  "losses_of_rows(Tensor(a!) logits, Tensor labels, int ignore_index, bool "
+                  "gradient) -> Tensor",
+                  losses_of_rows, losses_shape);
   define_operator(library,
                   "log_sum_exps(Tensor logits, Tensor labels, int ignore_index, int offset) -> "
                   "(Tensor, Tensor)",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels/split_product.h"
@@ -82,39 +83,64 @@ void add_broken(const Panel& left, const Panel& right, const SplitOperand& x,
   }
 }
 
-/// Panels `[first, first + panels)` of the right factors and inner places `[inner, inner + inners)` of both.
+/// Factors that are as deep; the sum runs along all parts.
+struct Part {
+  Factors left;
+  Factors right;
+
+  Part(at::TensorList x, at::TensorList weights) : left(x), right(weights) {}
+  std::int64_t inner() const { return left.tensors.at(0).size(1); }
+};
+
+/// Inner places that are packed together.
+struct Piece {
+  const Part* part = nullptr;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
+/// Panels `[first, first + panels)` of the right factors and some pieces of the inner dimension.
 struct Block {
   std::int64_t first = 0;
   std::int64_t panels = 0;
-  std::int64_t inner = 0;
-  std::int64_t inners = 0;
+  std::int64_t piece = 0;
+  std::int64_t pieces = 0;
 };
 
 class Product {
  public:
-  Product(at::TensorList x, at::TensorList weights, at::TensorList to) : left_(x), right_(weights) {
-    TITAN_CHECK(to.size() == x.size() * weights.size(), "products of ", x.size(), " by ",
-                weights.size(), " matrices have ", to.size(), " places");
+  Product(std::vector<Part> parts, at::TensorList to) : parts_(std::move(parts)) {
+    const Part& some = parts_.at(0);
+    TITAN_CHECK(to.size() == some.left.tensors.size() * some.right.tensors.size(), "products of ",
+                some.left.tensors.size(), " by ", some.right.tensors.size(), " matrices have ",
+                to.size(), " places");
     for (const Tensor& tensor : to) {
       TITAN_CHECK(tensor.stride(1) == 1, "columns of a product are ", tensor.stride(1), " apart");
       places_.push_back({tensor.data_ptr<float>(), tensor.stride(0)});
     }
+    for (const Part& part : parts_) {
+      for (std::int64_t k = 0; k < part.inner(); k += kInnerBlock) {
+        pieces_.push_back({&part, k, std::min(kInnerBlock, part.inner() - k)});
+      }
+    }
+    rows_ = some.left.count();
+    columns_ = some.right.count();
   }
 
   void compute(bool adds) {
-    const std::int64_t inner = left_.tensors.at(0).size(1);
-    const std::int64_t panels = std::min(kMostPanels, right_.count());
+    const std::int64_t panels = std::min(kMostPanels, columns_);
+    const auto all = static_cast<std::int64_t>(pieces_.size());
     // Where the left factor lies by lines, it is read best in long pieces; where not, what is packed of the right one
     // is used best while it is fresh.
-    const std::int64_t blocks =
-        lies_by_lines(left_.tensors.at(0)) ? std::max<std::int64_t>(1, kMostPanels / panels) : 1;
-    right_panels_ = reinterpret_cast<Panel*>(
-        thread_room(Room::kRightFactor, panels * std::min(blocks, up(inner, kInnerBlock)) *
-                                            static_cast<std::int64_t>(sizeof(Panel))));
-    for (std::int64_t first = 0; first < right_.count(); first += panels) {
-      for (std::int64_t k = 0; k < inner; k += blocks * kInnerBlock) {
-        const Block block = {first, std::min(panels, right_.count() - first), k,
-                             std::min(blocks * kInnerBlock, inner - k)};
+    const bool in_long_pieces = lies_by_lines(parts_.at(0).left.tensors.at(0));
+    const std::int64_t most = in_long_pieces ? std::max<std::int64_t>(1, kMostPanels / panels) : 1;
+    const std::int64_t pieces = up(all, up(all, most));
+    right_panels_ = reinterpret_cast<Panel*>(thread_room(
+        Room::kRightFactor, panels * pieces * static_cast<std::int64_t>(sizeof(Panel))));
+    for (std::int64_t first = 0; first < columns_; first += panels) {
+      for (std::int64_t piece = 0; piece < all; piece += pieces) {
+        const Block block = {first, std::min(panels, columns_ - first), piece,
+                             std::min(pieces, all - piece)};
         pack_right(block);
         multiply(block, adds);
       }
@@ -122,19 +148,23 @@ class Product {
   }
 
  private:
-  Panel& right_panel(const Block& block, std::int64_t k, std::int64_t panel) {
-    return right_panels_[k / kInnerBlock * block.panels + panel];
+  const Piece& piece_of(const Block& block, std::int64_t place) const {
+    return pieces_[static_cast<std::size_t>(block.piece + place)];
+  }
+  const Lines& left_lines(const Piece& piece, std::int64_t panel) const {
+    return piece.part->left.panels[static_cast<std::size_t>(panel)];
+  }
+  const Lines& right_lines(const Piece& piece, std::int64_t panel) const {
+    return piece.part->right.panels[static_cast<std::size_t>(panel)];
   }
 
   void pack_right(const Block& block) {
-    const std::int64_t all = up(block.inners, kInnerBlock) * block.panels;
-    at::parallel_for(0, all, 1, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, block.pieces * block.panels, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t panel = task % block.panels;
-        const std::int64_t k = task / block.panels * kInnerBlock;
-        const Lines& lines = right_.panels[block.first + panel];
-        pack_panel(Factor::kRight, lines.at(block.inner + k), lines.count,
-                   std::min(kInnerBlock, block.inners - k), right_panel(block, k, panel));
+        const Piece& piece = piece_of(block, task / block.panels);
+        const Lines& lines = right_lines(piece, block.first + task % block.panels);
+        pack_panel(Factor::kRight, lines.at(piece.first), lines.count, piece.count,
+                   right_panels_[task]);
       }
     });
   }
@@ -143,22 +173,23 @@ class Product {
   void multiply(const Block& block, bool adds) {
     // With few rows, several threads share a panel's columns; each packs the rows.
     const std::int64_t parts =
-        std::clamp<std::int64_t>(2 * (at::get_num_threads() - 1) / left_.count(), 1, block.panels);
-    at::parallel_for(0, left_.count() * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+        std::clamp<std::int64_t>(2 * (at::get_num_threads() - 1) / rows_, 1, block.panels);
+    at::parallel_for(0, rows_ * parts, 1, [&](std::int64_t begin, std::int64_t end) {
       auto& left = *reinterpret_cast<Panel*>(
           thread_room(Room::kLeftFactor, static_cast<std::int64_t>(sizeof(Panel))));
       const TileRegisters registers;
       for (std::int64_t task = begin; task < end; ++task) {
-        const Lines& rows = left_.panels[task / parts];
         const std::int64_t part = task % parts;
         const std::int64_t from = part * block.panels / parts;
         const std::int64_t to = (part + 1) * block.panels / parts;
-        for (std::int64_t k = 0; k < block.inners; k += kInnerBlock) {
-          const std::int64_t inner = std::min(kInnerBlock, block.inners - k);
-          pack_panel(Factor::kLeft, rows.at(block.inner + k), rows.count, inner, left);
+        for (std::int64_t k = 0; k < block.pieces; ++k) {
+          const Piece& piece = piece_of(block, k);
+          const Lines& rows = left_lines(piece, task / parts);
+          pack_panel(Factor::kLeft, rows.at(piece.first), rows.count, piece.count, left);
           for (std::int64_t panel = from; panel < to; ++panel) {
-            multiply_panel(left, rows, right_panel(block, k, panel),
-                           right_.panels[block.first + panel], block.inner + k, inner, adds);
+            multiply_panel(left, rows, right_panels_[k * block.panels + panel],
+                           right_lines(piece, block.first + panel), piece,
+                           adds || block.piece + k > 0);
           }
         }
       }
@@ -166,13 +197,13 @@ class Product {
   }
 
   void multiply_panel(const Panel& left, const Lines& rows, const Panel& right,
-                      const Lines& columns, std::int64_t k, std::int64_t inner, bool adds) const {
-    const Place& to = places_[rows.factor * right_.tensors.size() + columns.factor];
+                      const Lines& columns, const Piece& piece, bool adds) const {
+    const Place& to = places_[rows.factor * piece.part->right.tensors.size() + columns.factor];
     float* const c = to.data + rows.first * to.stride + columns.first;
-    multiply_panels(left, right, inner, rows.count, columns.count, c, to.stride, adds || k > 0);
+    multiply_panels(left, right, piece.count, rows.count, columns.count, c, to.stride, adds);
     if ((left.broken | right.broken) != 0) {
-      add_broken(left, right, rows.at(k), columns.at(k), inner, rows.count, columns.count, c,
-                 to.stride);
+      add_broken(left, right, rows.at(piece.first), columns.at(piece.first), piece.count,
+                 rows.count, columns.count, c, to.stride);
     }
   }
 
@@ -181,8 +212,10 @@ class Product {
     std::int64_t stride;  // of rows
   };
 
-  Factors left_;
-  Factors right_;
+  std::vector<Part> parts_;
+  std::vector<Piece> pieces_;
+  std::int64_t rows_ = 0;     // panels of each part's left factors
+  std::int64_t columns_ = 0;  // and of its right ones
   std::vector<Place> places_;
   Panel* right_panels_ = nullptr;
 };
@@ -190,7 +223,13 @@ class Product {
 }  // namespace
 
 void multiply_split(at::TensorList x, at::TensorList weights, at::TensorList to, bool adds) {
-  Product(x, weights, to).compute(adds);
+  Product({Part(x, weights)}, to).compute(adds);
+}
+
+void multiply_split_sum(at::TensorList x, at::TensorList weights, const Tensor& to) {
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < x.size(); ++i) parts.emplace_back(x[i], weights[i]);
+  Product(std::move(parts), to).compute(/*adds=*/false);
 }
 
 }  // namespace titan::kernels

@@ -10,4 +10,8 @@ namespace titan::kernels {
 /// no number come out as fp32 has them.
 void multiply_split(at::TensorList x, at::TensorList weights, at::TensorList to, bool adds);
 
+/// to `[M, N]` = the sum of all x_i `[M, K_i]` w_iᵀ `[N, K_i]`, in the bits of one product set and the others added to it; a place of it is
+/// in the cache until it is whole.
+void multiply_split_sum(at::TensorList x, at::TensorList weights, const at::Tensor& to);
+
 }  // namespace titan::kernels

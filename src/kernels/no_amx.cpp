@@ -22,8 +22,8 @@ void forward_bf16(const HeadShape&, Rows<std::uint16_t>, const std::uint8_t*, st
                   std::uint16_t*, std::int64_t, float*, std::uint8_t*) {}
 std::int64_t backward_bf16_bytes(const HeadShape&, std::int64_t) { return 0; }
 void backward_bf16(const HeadShape&, Rows<std::uint16_t>, Rows<std::uint16_t>,
-                   const QueryHead<std::uint16_t>*, std::int64_t, std::uint16_t*, std::uint16_t*,
-                   std::uint8_t*) {}
+                   const QueryHead<std::uint16_t>*, std::int64_t, ResultRows<std::uint16_t>,
+                   ResultRows<std::uint16_t>, std::uint8_t*) {}
 
 std::int64_t split_keys_bytes(const HeadShape&) { return 0; }
 void split_keys(const HeadShape&, Rows<float>, Rows<float>, std::uint8_t*) {}
@@ -32,6 +32,6 @@ void forward_split(const HeadShape&, Rows<float>, const std::uint8_t*, std::int6
                    std::int64_t, float*, std::uint8_t*) {}
 std::int64_t backward_split_bytes(const HeadShape&, std::int64_t) { return 0; }
 void backward_split(const HeadShape&, Rows<float>, Rows<float>, const QueryHead<float>*,
-                    std::int64_t, float*, float*, std::uint8_t*) {}
+                    std::int64_t, ResultRows<float>, ResultRows<float>, std::uint8_t*) {}
 
 }  // namespace titan::kernels

@@ -1,6 +1,8 @@
 #include "titan/parallel/selective_recompute.h"
 
+#include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "parallel/keeping_modes.h"
 
@@ -19,6 +21,7 @@ class SaveDecision {
 
   bool operator()(const std::string& name, const c10::OperatorHandle& op, const Stack& stack) {
     if (is_copy_to_host(name, op, stack) || policy_->always_kept.contains(name)) return true;
+    if (name == "titan_kernels::linear_products_of_one") return keeps_most(stack);
     const bool is_linear = name == "titan_kernels::linear_product";
     if (name != "aten::mm" && !is_linear) return policy_->save_list.contains(name);
     const at::Tensor& weight = stack.back().toTensor();
@@ -29,6 +32,18 @@ class SaveDecision {
   }
 
  private:
+  /// Products that are made together are kept together: where more than half of them would be, one by one.
+  bool keeps_most(const Stack& stack) {
+    const std::vector<at::Tensor> weights = stack.back().toTensorVector();
+    std::size_t kept = 0;
+    for (const at::Tensor& weight : weights) {
+      if (policy_->recompute_mm_shapes.contains({weight.size(1), weight.size(0)})) continue;
+      kept += ++mm_count_ % 2 == 1 ? 1 : 0;
+    }
+    return policy_->save_list.contains("titan_kernels::linear_product") &&
+           2 * kept > weights.size();
+  }
+
   std::shared_ptr<const OperatorSavePolicy> policy_;
   std::int64_t mm_count_ = 0;
 };

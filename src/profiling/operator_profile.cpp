@@ -78,12 +78,13 @@ void OperatorProfile::begin_step(std::int64_t step) {
   module_calls_.forget();
   parts_ = std::make_shared<PartsOfStep>();
   scope_.emplace(*this);
+  own_seconds_ = 0;
   start_ = base::monotonic_seconds();
 }
 
 void OperatorProfile::end_step() {
   if (!scope_) return;
-  now_.seconds = base::monotonic_seconds() - start_;
+  now_.seconds = base::monotonic_seconds() - start_ - own_seconds_;
   scope_.reset();
   parts_.reset();
   if (fastest_.calls.empty() || now_.seconds < fastest_.seconds) fastest_ = std::move(now_);
@@ -103,6 +104,7 @@ std::string OperatorProfile::part() const {
 
 void OperatorProfile::call(const c10::OperatorHandle& op, torch::jit::Stack* stack,
                            const std::function<void()>& compute) {
+  const double entered = base::monotonic_seconds();
   const c10::FunctionSchema& schema = op.schema();
   const torch::jit::Stack arguments(
       stack->end() - static_cast<std::ptrdiff_t>(schema.arguments().size()), stack->end());
@@ -118,12 +120,15 @@ void OperatorProfile::call(const c10::OperatorHandle& op, torch::jit::Stack* sta
   describe_attention(schema, arguments, call);
   const double begin = base::monotonic_seconds();
   compute();
-  call.seconds = base::monotonic_seconds() - begin;
-  call.start = begin - start_;
+  const double end = base::monotonic_seconds();
+  call.seconds = end - begin;
+  own_seconds_ += begin - entered;
+  call.start = begin - start_ - own_seconds_;
   const c10::ArrayRef<c10::IValue> results(stack->data() + stack->size() - schema.returns().size(),
                                            schema.returns().size());
   call.cost = autograd::cost_of(op, arguments, results);
   now_.calls.push_back(std::move(call));
+  own_seconds_ += base::monotonic_seconds() - end;
 }
 
 }  // namespace titan::profiling

@@ -109,6 +109,14 @@ TensorLook stacked(const std::vector<TensorLook>& looks) {
   return result;
 }
 
+/// Several matrices of one height, one beside the other.
+TensorLook side_by_side(const std::vector<TensorLook>& looks) {
+  TensorLook result = matrix(looks.front());
+  for (std::size_t i = 1; i < looks.size(); ++i) result.sizes[1] += looks[i].sizes[1];
+  if (result.strides[1] == 1) result.strides[0] = result.sizes[1];
+  return result;
+}
+
 std::optional<Product> product_of(const OperatorCall& call) {
   const std::vector<TensorLook>& in = call.inputs;
   const auto batches = [](const TensorLook& look) {
@@ -122,6 +130,14 @@ std::optional<Product> product_of(const OperatorCall& call) {
   }
   if (call.name == "titan_kernels::linear_products") {
     return Product{stacked({in.begin(), in.end() - 1}), matrix(in.back(), /*turned=*/true)};
+  }
+  if (call.name == "titan_kernels::linear_products_of_one") {
+    return Product{matrix(in[0]), matrix(stacked({in.begin() + 1, in.end()}), /*turned=*/true)};
+  }
+  if (call.name == "titan_kernels::linear_products_sum") {
+    const auto middle = in.begin() + static_cast<std::ptrdiff_t>(in.size() / 2);
+    return Product{side_by_side({in.begin(), middle}),
+                   matrix(side_by_side({middle, in.end()}), /*turned=*/true)};
   }
   if (call.name == "titan_kernels::linear_product_") {
     return Product{matrix(in[1]), matrix(in[2], /*turned=*/true)};

@@ -29,7 +29,7 @@ struct OperatorCall {
   std::string module;  // "layers.0.attention.wq"; empty: no module's
   std::string
       part;  // of the step: "forward", "again" (checkpointing), "backward", "optimizer", "rest"
-  double start = 0;  // seconds since the step's beginning
+  double start = 0;  // seconds since the step's beginning, without those that recording took
   double seconds = 0;
   autograd::OperatorCost cost;
   std::vector<TensorLook> inputs;
@@ -40,7 +40,7 @@ struct OperatorCall {
 /// What one step has run, in order.
 struct StepRecord {
   std::int64_t step = 0;
-  double seconds = 0;
+  double seconds = 0;  // without those that recording took
   std::vector<OperatorCall> calls;
 };
 
@@ -74,6 +74,7 @@ class OperatorProfile : public autograd::DispatchMode {
   std::shared_ptr<PartsOfStep> parts_;
   std::optional<autograd::DispatchModeScope> scope_;
   double start_ = 0;
+  double own_seconds_ = 0;  // that recording took since then
   StepRecord now_;
   StepRecord fastest_;
 };

@@ -17,6 +17,7 @@
 
 #include "titan/autograd/dispatch_mode.h"
 #include "titan/kernels/experts.h"
+#include "titan/kernels/layers.h"
 
 namespace titan::autograd {
 namespace {
@@ -75,6 +76,20 @@ TEST(OperatorCost, OfExpertsIsThatOfTheirProducts) {
   constexpr double kProduct = 2 * kRows * kDim * kHidden;
   EXPECT_EQ(costs.at("titan_kernels::experts").flops, 3 * kProduct);
   EXPECT_EQ(costs.at("titan_kernels::experts_backward").flops, 6 * kProduct);
+}
+
+TEST(OperatorCost, OfProductsThatAreMadeTogether) {
+  const at::Tensor x = at::ones({3, 5}).set_requires_grad(true);
+  const at::Tensor narrow = at::ones({7, 5}).set_requires_grad(true);
+  const at::Tensor wide = at::ones({11, 5}).set_requires_grad(true);
+  const auto costs = costs_of([&] {
+    const std::vector<at::Tensor> y = kernels::linears(x, {narrow, wide});
+    (y[0].sum() + y[1].sum()).backward();
+  });
+  constexpr int kFlops = 2 * 3 * 5 * (7 + 11);
+  EXPECT_EQ(costs.at("titan_kernels::linear_products_of_one").flops, kFlops);
+  EXPECT_EQ(costs.at("titan_kernels::linear_products_sum").flops, kFlops);
+  EXPECT_EQ(costs.at("titan_kernels::linear_products").flops, kFlops);
 }
 
 TEST(OperatorCost, OfAttentionIsWhatIsSeen) {

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 
@@ -115,17 +116,42 @@ TEST(MemoryWire, MessagesOfSizesThatGrowUseTheSameMemory) {
   });
 }
 
-TEST(MemoryWire, AMessageThatThereIsNoFileForSaysSo) {
+TEST(MemoryWire, MemoryOfOthersTakesNoOpenFile) {
+  constexpr int kMessages = 50;
+  std::atomic<std::int64_t> before = 0;
+  on_two([&](std::int64_t place, Wire& wire) {
+    const at::Tensor word = at::full({1}, 1.0);
+    if (place == 0) {
+      for (int i = 0; i < kMessages; ++i) wire.send(at::full({2000}, 1.0 * i), 1, /*tag=*/i);
+      before = open_files();
+      wire.send(word, 1, kMessages);
+      wire.receive(word, 1, kMessages)->wait();
+      return;
+    }
+    wire.receive(word, 0, kMessages)->wait();
+    const at::Tensor received = at::empty({2000});
+    for (int i = 0; i < kMessages; ++i) {
+      wire.receive(received, 0, i)->wait();
+      EXPECT_TRUE(received.equal(at::full({2000}, 1.0 * i)));
+    }
+    EXPECT_EQ(open_files(), before);
+    wire.send(word, 0, kMessages);
+  });
+}
+
+TEST(MemoryWire, WhereNoMoreFilesMayBeOpenedThatIsSaid) {
   on_two([](std::int64_t place, Wire& wire) {
     if (place == 1) return;
-    rlimit limit{};
-    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    const rlimit none{1, limit.rlim_max};
+    rlimit usual{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    rlimit none = usual;
+    none.rlim_cur = 0;
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-    const std::string said =
+    const std::string message =
         message_of<std::runtime_error>([&] { wire.send(at::full({2000}, 1.0), 1, 0); });
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    EXPECT_THAT(said, HasSubstr("8192 bytes of memory that processes share: Too many open files"));
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    EXPECT_THAT(message, HasSubstr("a message of 8000 bytes"));
+    EXPECT_THAT(message, HasSubstr("Too many open files (ulimit -n)"));
   });
 }
 
@@ -178,10 +204,8 @@ TEST(SharedMemory, IsThatOfAnotherProcessAndOutlivesIt) {
   EXPECT_FALSE(process.has_ended());
   EXPECT_FALSE(SharedMemory::of_process(child, file, 4096)) << "another size";
   EXPECT_FALSE(SharedMemory::of_process(child, ends[0], 8192)) << "no memory";
-  const std::int64_t before = open_files();
   const auto memory = SharedMemory::of_process(child, file, 8192);
   ASSERT_TRUE(memory);
-  EXPECT_EQ(open_files(), before) << "it needs no file to be seen";
   ASSERT_EQ(write(done[1], "x", 1), 1);
   while (!process.has_ended()) usleep(1000);
   EXPECT_STREQ(reinterpret_cast<const char*>(memory->data() + 5000), "here");

@@ -175,6 +175,24 @@ TEST_F(SplitProduct, SeveralHaveTheBitsOfEach) {
 }
 
 /// Infinities and what is no number, in either factor: as in fp32, and nothing else changes.
+/// Depths of less and more than what is packed at a time, and more of them than are packed at once.
+TEST_F(SplitProduct, ASumHasTheBitsOfProductsAddedUp) {
+  for (const std::vector<std::int64_t>& depths :
+       {std::vector<std::int64_t>{40, 300, 64}, {700, 256}, std::vector<std::int64_t>(7, 512)}) {
+    Tensors x;
+    Tensors weights;
+    Tensor added = at::empty({70, 200});
+    for (const std::int64_t depth : depths) {
+      x.push_back(at::randn({70, depth}));
+      weights.push_back(at::randn({depth, 200}).t());
+      multiply_split(x.back(), weights.back(), added, /*adds=*/x.size() > 1);
+    }
+    Tensor sum = at::empty({70, 200});
+    multiply_split_sum(x, weights, sum);
+    EXPECT_TRUE(sum.equal(added));
+  }
+}
+
 TEST_F(SplitProduct, ShowsInfinitiesAndWhatIsNoNumber) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   constexpr float kNone = std::numeric_limits<float>::quiet_NaN();

@@ -17,6 +17,7 @@
 #include "titan/base/errors.h"
 #include "titan/config/job_config.h"
 #include "titan/models/llama3/model.h"
+#include "titan/nn/fast_path.h"
 
 namespace titan::parallel {
 namespace {
@@ -165,6 +166,21 @@ TEST(ActivationCheckpoint, PerOperatorModeRunsEverySecondProductAgain) {
   auto config = mode(ActivationCheckpointMode::kSelective, "op");
   config.per_op_sac_force_recompute_mm_shapes_by_fqns = {"attention.wq"};
   EXPECT_EQ(matrix_products(config) - plain, 4 * (2 + 2));
+}
+
+TEST(ActivationCheckpoint, ProductsThatAreMadeTogetherAreKeptTogether) {
+  const auto model = small_llama();
+  for (const auto& [name, module] : model->named_modules()) {
+    if (auto* const layer = dynamic_cast<nn::FastPath*>(module)) layer->take_fast_path();
+  }
+  apply_ac(*model, "layers.*", mode(ActivationCheckpointMode::kSelective, "op"),
+           default_save_policy());
+  CountingMode counting;
+  const at::Tensor loss = model->call(tokens()).square().mean();
+  const autograd::DispatchModeScope scope(counting);
+  loss.backward();
+  // Of wq wk wv two were kept one by one, of w1 w3, the 5th and the 6th, no more than one.
+  EXPECT_EQ(counting.counts["titan_kernels::linear_products_of_one"], 4);
 }
 
 /// Products that are run again in the second of two steps: the first makes the plan.
