@@ -11,8 +11,6 @@
 #include <cstring>
 #include <ctime>
 #include <stdexcept>
-#include <string>
-#include <system_error>
 #include <utility>
 
 #include "titan/base/errors.h"
@@ -42,8 +40,8 @@ std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
   }
   auto memory = SharedMemory::make(size);
   if (!memory) {
-    throw std::runtime_error(concat("cannot make ", size, " bytes of memory that processes share: ",
-                                    std::generic_category().message(errno),
+    throw std::runtime_error(concat("no memory for a message of ", bytes,
+                                    " bytes to processes of this machine: ", std::strerror(errno),
                                     errno == EMFILE ? " (ulimit -n)" : ""));
   }
   return std::make_unique<SharedMemory>(std::move(*memory));
@@ -164,13 +162,7 @@ const std::byte* LaneReceiver::bytes_of(const LaneEntry& entry) {
   const auto known = memory_.find(entry.file);
   if (known != memory_.end()) return known->second.data();
   auto memory = SharedMemory::of_process(sender_.id(), entry.file, entry.memory);
-  if (!memory) {
-    const bool is_gone = errno == ENOENT || errno == ESRCH;
-    throw std::runtime_error(is_gone ? "the memory of a message is gone, and its sender with it"
-                                     : concat("the memory of a message cannot be seen: ",
-                                              std::generic_category().message(errno),
-                                              errno == EMFILE ? " (ulimit -n)" : ""));
-  }
+  if (!memory) throw std::runtime_error("the memory of a message is gone, and its sender with it");
   return memory_.emplace(entry.file, std::move(*memory)).first->second.data();
 }
 

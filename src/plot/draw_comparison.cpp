@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "plot/panel.h"
 #include "plot/style.h"
@@ -40,9 +41,15 @@ double bars_height(const ComparedFigure& figure) {
   return height;
 }
 
+/// Without an exponent.
+std::string figure_text(double value) {
+  return std::abs(value) < 1e4 || std::abs(value) > 1e15 ? four_digits(value)
+                                                         : std::to_string(std::llround(value));
+}
+
 std::string range_text(const Spread& spread) {
-  return concat(four_digits(spread.median), " (", four_digits(spread.least), " to ",
-                four_digits(spread.most), ")");
+  return concat(figure_text(spread.median), " (", figure_text(spread.least), " to ",
+                figure_text(spread.most), ")");
 }
 
 /// "8120 (8010 to 8230)", and of one that is compared with what the first has beside it.
@@ -113,9 +120,9 @@ class ComparisonPanel {
                  {"fill", color_of(i)}},
                 concat(job.name, "\n", program.program, ": ", text));
       svg_.text({{"x", coordinate(end + 8)}, {"y", coordinate(y + kRow / 2)}, {"dy", "0.32em"}},
-                program.ratio ? concat(four_digits(program.figure.median), "; ratio ",
+                program.ratio ? concat(figure_text(program.figure.median), "; ratio ",
                                        range_text(*program.ratio))
-                              : four_digits(program.figure.median));
+                              : figure_text(program.figure.median));
     }
   }
 

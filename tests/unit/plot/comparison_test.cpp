@@ -21,7 +21,7 @@ constexpr const char* kMeasured = R"([
  {"case": "debug", "layout": "one", "dtype": "fp32", "threads": 2, "rows": 1, "tokens": 2048,
   "figures": {"fast paths": {"tokens/s": {"median": 9000, "least": 8000, "most": 9500}},
               "original eager": {"tokens/s": {"median": 3000, "least": 3000, "most": 3000}},
-              "original compiled": {"tokens/s": {"median": 4500, "least": 4500, "most": 4500}}},
+              "original compiled": {"tokens/s": {"median": 4500, "least": 4500, "most": 45001}}},
   "ratios": {"original eager": {"tokens/s": {"median": 3, "least": 2.5, "most": 3.25}},
              "original compiled": {"tokens/s": {"median": 2, "least": 1.75, "most": 2.125}}}},
  {"case": "88m", "layout": "tp2", "dtype": "bf16", "threads": 1, "rows": 1, "tokens": 512,
@@ -69,8 +69,8 @@ TEST_F(Comparison, BarsAreAsLongAsFiguresBesideThoseOfTheFirstOther) {
   EXPECT_NEAR(widths[4] / unit, 1, 4 * most);
   EXPECT_NEAR(widths[5] / unit, 0.5, 4 * most);
   for (const char* text : {"tokens/s, times that of original eager", "debug, one, fp32, 2 threads",
-                           "88m, tp2, bf16, 1 thread<", "9000", "4500; ratio 2 (1.75 to 2.125)",
-                           "100; ratio 2 (2 to 2)"}) {
+                           "88m, tp2, bf16, 1 thread<", ">9000<", "4500; ratio 2 (1.75 to 2.125)",
+                           "100; ratio 2 (2 to 2)", "4500 (4500 to 45001)"}) {
     EXPECT_THAT(picture, HasSubstr(text));
   }
 }
