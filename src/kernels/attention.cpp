@@ -9,14 +9,12 @@
 
 #include <cmath>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "kernels/attention_unit.h"
 #include "kernels/define_operator.h"
 #include "kernels/instruction_set.h"
 #include "kernels/operators.h"
-#include "kernels/rotations.h"
 #include "kernels/thread_room.h"
 #include "titan/base/errors.h"
 
@@ -99,27 +97,19 @@ class Heads {
   Tensor allowed_;
 };
 
-/// Queries or keys `[B, H, S, D]` turned, or turned back, in a pass of their own.
-Tensor turned(const Tensor& x, const MaybeTensor& table, bool halves, bool back) {
-  return table ? turn(x.transpose(1, 2), *table, halves, back).transpose(1, 2) : x;
-}
-
 TwoTensors forward_shapes(const Tensor& query, const Tensor&, const Tensor& value,
-                          const MaybeTensor&, bool, double, const MaybeTensor&, bool) {
+                          const MaybeTensor&, bool, double) {
   return {
       at::empty({query.size(0), query.size(2), query.size(1), value.size(3)}, query.options()),
       at::empty({query.size(0), query.size(1), query.size(2)}, query.options().dtype(at::kFloat))};
 }
 
 TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
-                   const MaybeTensor& allowed, bool is_causal, double scale,
-                   const MaybeTensor& rotations, bool halves) {
+                   const MaybeTensor& allowed, bool is_causal, double scale) {
   if (takes_attention_unit(query, scale)) {
-    return attention_unit(query, key, value, allowed, is_causal, scale,
-                          {rotations.value_or(Tensor()), halves});
+    return attention_unit(query, key, value, allowed, is_causal, scale);
   }
-  const Heads all(turned(query, rotations, halves, /*back=*/false),
-                  turned(key, rotations, halves, /*back=*/false), value, allowed, is_causal, scale);
+  const Heads all(query, key, value, allowed, is_causal, scale);
   const std::int64_t queries = query.size(2);
   const std::int64_t value_dim = all.v.size(3);
   const auto floats = query.options().dtype(at::kFloat);
@@ -146,20 +136,18 @@ TwoTensors forward(const Tensor& query, const Tensor& key, const Tensor& value,
 
 ThreeTensors backward_shapes(const Tensor&, const MaybeTensor&, const Tensor& query,
                              const Tensor& key, const Tensor& value, const Tensor&, const Tensor&,
-                             const MaybeTensor&, bool, double, const MaybeTensor&, bool) {
+                             const MaybeTensor&, bool, double) {
   return {room_for_gradient(query), room_for_gradient(key), room_for_gradient(value)};
 }
 
 ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, const Tensor& query,
                       const Tensor& key, const Tensor& value, const Tensor& output,
-                      const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale,
-                      const MaybeTensor& rotations, bool halves) {
+                      const Tensor& lse, const MaybeTensor& allowed, bool is_causal, double scale) {
   if (takes_attention_unit(query, scale)) {
     return attention_backward_unit(gradient, lse_gradient, query, key, value, output, lse, allowed,
-                                   is_causal, scale, {rotations.value_or(Tensor()), halves});
+                                   is_causal, scale);
   }
-  const Heads all(turned(query, rotations, halves, /*back=*/false),
-                  turned(key, rotations, halves, /*back=*/false), value, allowed, is_causal, scale);
+  const Heads all(query, key, value, allowed, is_causal, scale);
   Tensor delta = (gradient.to(at::kFloat) * output.to(at::kFloat)).sum(-1).transpose(1, 2);
   if (lse_gradient) delta = delta - *lse_gradient;
   const Tensor g = packed(gradient.transpose(1, 2));
@@ -200,70 +188,36 @@ ThreeTensors backward(const Tensor& gradient, const MaybeTensor& lse_gradient, c
   const auto unpacked = [](const Tensor& x, const Tensor& like) {
     return x.narrow(3, 0, like.size(3)).to(like.scalar_type());
   };
-  return {turned(unpacked(dq.mul_(scale), query), rotations, halves, /*back=*/true),
-          turned(unpacked(dk.mul_(scale), key), rotations, halves, /*back=*/true),
-          unpacked(dv, value)};
+  return {unpacked(dq.mul_(scale), query), unpacked(dk.mul_(scale), key), unpacked(dv, value)};
 }
 
 using ForwardSignature = TwoTensors(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&,
-                                    bool, double, const MaybeTensor&, bool);
+                                    bool, double);
 using BackwardSignature = ThreeTensors(const Tensor&, const MaybeTensor&, const Tensor&,
                                        const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                       const MaybeTensor&, bool, double, const MaybeTensor&, bool);
+                                       const MaybeTensor&, bool, double);
 
 double scale_of(const Tensor& query, const AttentionOptions& options) {
   return options.scale.value_or(1.0 / std::sqrt(static_cast<double>(query.size(3))));
 }
 
-void check(const Tensor& query, const Tensor& key, const Tensor& value,
-           const AttentionOptions& options) {
-  TITAN_CHECK(takes_attention(query, key, value), "attention of tensors that it does not take");
-  TITAN_CHECK(!options.rotations ||
-                  (options.rotations->size(1) == query.size(2) && query.size(2) == key.size(2)),
-              "rotations of other tokens than the queries' and keys'");
-  if (!options.allowed) return;
-  const Tensor& allowed = *options.allowed;
-  TITAN_CHECK(allowed.dim() == 4 && allowed.scalar_type() == at::kBool &&
-                  (allowed.size(0) == 1 || allowed.size(0) == query.size(0)) &&
-                  allowed.size(1) == 1 && allowed.size(2) == query.size(2) &&
-                  allowed.size(3) == key.size(2),
-              "a mask of another shape than the scores'");
-}
-
 ThreeTensors call_backward(const Tensor& gradient, const MaybeTensor& lse_gradient,
                            const Tensor& query, const Tensor& key, const Tensor& value,
-                           const Tensor& output, const Tensor& lse, const AttentionOptions& options,
-                           const MaybeTensor& table, bool halves) {
+                           const Tensor& output, const Tensor& lse,
+                           const AttentionOptions& options) {
   static const auto op = find_operator<BackwardSignature>("titan_kernels::attention_backward");
   return op.call(gradient, lse_gradient, query, key, value, output, lse, options.allowed,
-                 options.is_causal, scale_of(query, options), table, halves);
-}
-
-std::pair<MaybeTensor, bool> table_of(const AttentionOptions& options) {
-  if (!options.rotations) return {std::nullopt, false};
-  Rotations rotations = Rotations::of(*options.rotations);
-  return {std::move(rotations.table), rotations.halves};
-}
-
-AttentionResult call_forward(const Tensor& query, const Tensor& key, const Tensor& value,
-                             const AttentionOptions& options, const MaybeTensor& table,
-                             bool halves) {
-  check(query, key, value, options);
-  static const auto op = find_operator<ForwardSignature>("titan_kernels::attention");
-  auto [output, lse] = op.call(query, key, value, options.allowed, options.is_causal,
-                               scale_of(query, options), table, halves);
-  return {output, lse};
+                 options.is_causal, scale_of(query, options));
 }
 
 struct AttentionFunction : public torch::autograd::Function<AttentionFunction> {
   static variable_list forward(AutogradContext* context, const Tensor& query, const Tensor& key,
                                const Tensor& value, const MaybeTensor& allowed, bool is_causal,
-                               double scale, const MaybeTensor& table, bool halves) {
+                               double scale) {
     const AttentionResult result =
-        call_forward(query, key, value, {is_causal, allowed, scale}, table, halves);
-    context->save_for_backward({query, key, value, result.output, result.lse,
-                                allowed.value_or(Tensor()), table.value_or(Tensor())});
-    context->saved_data["halves"] = halves;
+        attention_forward(query, key, value, {is_causal, allowed, scale});
+    context->save_for_backward(
+        {query, key, value, result.output, result.lse, allowed.value_or(Tensor())});
     context->saved_data["is_causal"] = is_causal;
     context->saved_data["scale"] = scale;
     context->set_materialize_grads(false);
@@ -279,25 +233,35 @@ struct AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const Tensor gradient =
         gradients[0].defined() ? gradients[0] : at::zeros(saved[3].sizes(), saved[3].options());
     const auto lse_gradient = gradients[1].defined() ? MaybeTensor(gradients[1]) : std::nullopt;
-    const auto table = saved[6].defined() ? MaybeTensor(saved[6]) : std::nullopt;
-    const auto [dq, dk, dv] =
-        call_backward(gradient, lse_gradient, saved[0], saved[1], saved[2], saved[3], saved[4],
-                      options, table, context->saved_data["halves"].toBool());
-    return {dq, dk, dv, {}, {}, {}, {}, {}};
+    const auto [dq, dk, dv] = call_backward(gradient, lse_gradient, saved[0], saved[1], saved[2],
+                                            saved[3], saved[4], options);
+    return {dq, dk, dv, {}, {}, {}};
   }
 };
+
+void check(const Tensor& query, const Tensor& key, const Tensor& value,
+           const AttentionOptions& options) {
+  TITAN_CHECK(takes_attention(query, key, value), "attention of tensors that it does not take");
+  if (!options.allowed) return;
+  const Tensor& allowed = *options.allowed;
+  TITAN_CHECK(allowed.dim() == 4 && allowed.scalar_type() == at::kBool &&
+                  (allowed.size(0) == 1 || allowed.size(0) == query.size(0)) &&
+                  allowed.size(1) == 1 && allowed.size(2) == query.size(2) &&
+                  allowed.size(3) == key.size(2),
+              "a mask of another shape than the scores'");
+}
 
 }  // namespace
 
 void define_attention(torch::Library& library) {
   define_operator(library,
                   "attention(Tensor query, Tensor key, Tensor value, Tensor? allowed, bool "
-                  "is_causal, float scale, Tensor? rotations, bool halves) -> (Tensor, Tensor)",
+                  "is_causal, float scale) -> (Tensor, Tensor)",
                   forward, forward_shapes);
   define_operator(library,
                   "attention_backward(Tensor gradient, Tensor? lse_gradient, Tensor query, Tensor "
                   "key, Tensor value, Tensor output, Tensor lse, Tensor? allowed, bool is_causal, "
-                  "float scale, Tensor? rotations, bool halves) -> (Tensor, Tensor, Tensor)",
+                  "float scale) -> (Tensor, Tensor, Tensor)",
                   backward, backward_shapes);
 }
 
@@ -313,8 +277,11 @@ bool takes_attention(const Tensor& query, const Tensor& key, const Tensor& value
 
 AttentionResult attention_forward(const Tensor& query, const Tensor& key, const Tensor& value,
                                   const AttentionOptions& options) {
-  const auto [table, halves] = table_of(options);
-  return call_forward(query, key, value, options, table, halves);
+  check(query, key, value, options);
+  static const auto op = find_operator<ForwardSignature>("titan_kernels::attention");
+  auto [output, lse] =
+      op.call(query, key, value, options.allowed, options.is_causal, scale_of(query, options));
+  return {output, lse};
 }
 
 AttentionGradients attention_backward(const Tensor& gradient, const Tensor& query,
@@ -322,18 +289,15 @@ AttentionGradients attention_backward(const Tensor& gradient, const Tensor& quer
                                       const AttentionResult& result,
                                       const AttentionOptions& options) {
   check(query, key, value, options);
-  const auto [table, halves] = table_of(options);
-  auto [dq, dk, dv] = call_backward(gradient, std::nullopt, query, key, value, result.output,
-                                    result.lse, options, table, halves);
+  auto [dq, dk, dv] =
+      call_backward(gradient, std::nullopt, query, key, value, result.output, result.lse, options);
   return {dq, dk, dv};
 }
 
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options) {
-  const auto [table, halves] = table_of(options);
-  variable_list result =
-      AttentionFunction::apply(query, key, value, options.allowed, options.is_causal,
-                               scale_of(query, options), table, halves);
+  variable_list result = AttentionFunction::apply(query, key, value, options.allowed,
+                                                  options.is_causal, scale_of(query, options));
   return {result[0], result[1]};
 }
 

@@ -84,7 +84,8 @@ void forward_bf16(const HeadShape& shape, Rows<std::uint16_t> queries,
   const std::int64_t steps = tiles_of(shape.dim, kDepth);
   const std::int64_t value_tiles = tiles_of(shape.value_dim, kLines);
   const std::uint8_t* const values = packed_keys + packed_by_rows(shape.keys, shape.dim);
-  pack_by_rows(queries, count, shape.dim, /*as_pairs=*/true, in.queries);
+  pack_by_rows({queries.data + first * queries.stride, queries.stride}, count, shape.dim,
+               /*as_pairs=*/true, in.queries);
   Softmax softmax;
   for (int n = 0; n < kVectors; ++n) {
     softmax.largest[n] = all(kHidden);

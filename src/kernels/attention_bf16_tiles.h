@@ -31,8 +31,8 @@ void pack_keys(const HeadShape& shape, Rows<std::uint16_t> keys, Rows<std::uint1
                std::uint8_t* to);
 
 std::int64_t forward_bf16_bytes(const HeadShape& shape);
-/// Queries `[first, first + kQueryTile)` of a head, which `queries` begins with: rows of `out`, `out_stride` apart, and `lse`, both
-/// from the head's first query. room: forward_bf16_bytes.
+/// Queries `[first, first + kQueryTile)` of a head: rows of `out`, `out_stride` apart, and `lse`, both from the head's
+/// first query. room: forward_bf16_bytes.
 void forward_bf16(const HeadShape& shape, Rows<std::uint16_t> queries,
                   const std::uint8_t* packed_keys, std::int64_t first, std::uint16_t* out,
                   std::int64_t out_stride, float* lse, std::uint8_t* room);

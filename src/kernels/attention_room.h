@@ -48,7 +48,7 @@ template <class Number, class Product>
     delta[i] = 0;
     if (i >= shape.queries) continue;
     // The gradient has been packed just before.
-    __builtin_prefetch(head.output.data + (i + kRowsAhead) * head.output.stride);
+    __builtin_prefetch(head.output.data + (i + kRowsAhead) * head.output.stride, 0, 2);
     delta[i] = product(head.gradient.data + i * head.gradient.stride,
                        head.output.data + i * head.output.stride, shape.value_dim);
     if (head.lse_gradient != nullptr) delta[i] -= head.lse_gradient[i];

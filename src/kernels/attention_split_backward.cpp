@@ -224,6 +224,7 @@ void write_key_rows(const float* from, std::int64_t stride, std::int64_t rows,
                     std::int64_t features, float factor, ResultRows<float> to) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t d = 0; d < features; d += 16) {
+      prefetch(to.data + (i + kBlock) * to.stride + d);
       _mm512_mask_storeu_ps(
           to.data + i * to.stride + d, first_lanes(features - d),
           _mm512_mul_ps(_mm512_load_ps(from + i * stride + d), _mm512_set1_ps(factor)));

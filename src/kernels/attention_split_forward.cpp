@@ -39,15 +39,14 @@ class QueryBlock {
     used_ = cut.used();
   }
 
-  /// `queries` from the first on.
   void begin(Rows<float> queries, const std::uint8_t* keys, const std::uint8_t* values,
              std::int64_t first) {
     first_ = first;
     count_ = smaller(kBlock, shape_.queries - first);
     keys_ = keys;
     values_ = values;
-    pack_by_rows(queries, count_, kBlock, shape_.dim, shape_.scale * kLog2e, Form::kThree,
-                 Side::kAsPairs, queries_);
+    pack_by_rows({queries.data + first * queries.stride, queries.stride}, count_, kBlock,
+                 shape_.dim, shape_.scale * kLog2e, Form::kThree, Side::kAsPairs, queries_);
     for (int n = 0; n < kVectors; ++n) {
       largest_[n] = _mm512_set1_ps(kNoneSeen);
       total_[n] = _mm512_setzero_ps();
@@ -203,10 +202,7 @@ void forward_split(const HeadShape& shape, Rows<float> queries, const std::uint8
   QueryBlock far(shape, room + QueryBlock::bytes(shape));
   near.begin(queries, keys, values, first);
   const bool has_far = first + kBlock < shape.queries;
-  if (has_far) {
-    far.begin({queries.data + kBlock * queries.stride, queries.stride}, keys, values,
-              first + kBlock);
-  }
+  if (has_far) far.begin(queries, keys, values, first + kBlock);
   while (!near.is_done() || (has_far && !far.is_done())) {
     advance(near, far);
     advance(far, near);

@@ -65,10 +65,10 @@ inline void stores_are_read() { __asm__ volatile("" ::: "memory"); }
   }
 }
 
-/// What is packed next, of rows that lie far apart: heads of a token lie beside each other, and the processor does not foresee
-/// such strides.
+/// What is packed or written next, of rows that lie far apart: heads of a token lie beside each other, and the processor does not
+/// foresee such strides. Into the second cache: such rows share few places of the first.
 [[maybe_unused]] inline void prefetch(const float* row) {
-  _mm_prefetch(reinterpret_cast<const char*>(row), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(row), _MM_HINT_T1);
 }
 
 enum class Form { kTwo, kThree };  // tiles for 16 features
@@ -256,6 +256,7 @@ inline void add_rows(const std::uint8_t* lines, const std::uint8_t* pairs, float
       }
       transpose(all);
       for (std::int64_t i = 0; i < smaller(kLines, rows - first); ++i) {
+        prefetch(to + (first + i + kBlock) * to_stride + d);
         _mm512_mask_storeu_ps(to + (first + i) * to_stride + d, mask,
                               _mm512_castsi512_ps(all.row[i]));
       }

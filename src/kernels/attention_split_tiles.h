@@ -15,8 +15,8 @@ std::int64_t split_keys_bytes(const HeadShape& shape);
 void split_keys(const HeadShape& shape, Rows<float> keys, Rows<float> values, std::uint8_t* to);
 
 std::int64_t forward_split_bytes(const HeadShape& shape);
-/// Queries `[first, first + kQueryTile)` of a head, which `queries` begins with: rows of `out`, `out_stride` apart, and `lse`, both
-/// from the head's first query. room: forward_split_bytes.
+/// Queries `[first, first + kQueryTile)` of a head: rows of `out`, `out_stride` apart, and `lse`, both from the head's
+/// first query. room: forward_split_bytes.
 void forward_split(const HeadShape& shape, Rows<float> queries, const std::uint8_t* keys,
                    std::int64_t first, float* out, std::int64_t out_stride, float* lse,
                    std::uint8_t* room);

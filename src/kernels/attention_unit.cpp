@@ -4,12 +4,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
-#include <algorithm>
 #include <vector>
 
 #include "kernels/attention_bf16_tiles.h"
 #include "kernels/attention_split_tiles.h"
-#include "kernels/instruction_set.h"
 #include "kernels/split_product.h"
 #include "kernels/thread_room.h"
 #include "titan/kernels/products.h"
@@ -61,49 +59,6 @@ ResultRows<Number> result_rows_of(const Tensor& x, std::int64_t row, std::int64_
   return {numbers<Number>(x) + row * x.stride(0) + head * x.stride(1), x.stride(2)};
 }
 
-/// Turns rows of heads on their way into the kernels, where they are read anyway, and gradients on the way back.
-template <class Number>
-class Turning {
- public:
-  explicit Turning(const Rotations& by) : by_(by) {}
-
-  bool is_needed() const { return by_.table.defined(); }
-
-  /// Rows from `first` on, of a row of the batch; in `room` if they have to be turned.
-  Rows<Number> rows(Rows<Number> from, std::int64_t row, std::int64_t first, std::int64_t count,
-                    std::int64_t dim, Number* room) const {
-    from.data += first * from.stride;
-    if (!is_needed()) return from;
-    turn(from, row, first, count, dim, 1, {room, dim});
-    return {room, dim};
-  }
-
-  void back(ResultRows<Number> all, std::int64_t row, std::int64_t count, std::int64_t dim) const {
-    if (is_needed()) turn({all.data, all.stride}, row, 0, count, dim, -1, all);
-  }
-
- private:
-  void turn(Rows<Number> from, std::int64_t row, std::int64_t first, std::int64_t count,
-            std::int64_t dim, float direction, ResultRows<Number> to) const {
-    const Tensor& table = by_.table;
-    const float* const turns =
-        table.const_data_ptr<float>() +
-        ((table.size(0) == 1 ? 0 : row) * table.size(1) + first) * table.size(2);
-    const auto& kernels = element_kernels<Number>();
-    const auto turn_rows = by_.halves ? kernels.rotate_halves : kernels.rotate_pairs;
-    turn_rows(
-        {from.data, from.stride, turns, table.size(2), count, dim, direction, to.data, to.stride});
-  }
-
-  const Rotations& by_;
-};
-
-template <class Number>
-Number* room_for_turned(std::int64_t numbers) {
-  return reinterpret_cast<Number*>(
-      thread_room(Room::kTurned, numbers * static_cast<std::int64_t>(sizeof(Number))));
-}
-
 /// The sizes of a call; the mask is a row's own.
 class Shapes {
  public:
@@ -138,7 +93,7 @@ class Shapes {
 template <class Kernels>
 std::tuple<Tensor, Tensor> forward(const Tensor& given_query, const Tensor& given_key,
                                    const Tensor& given_value, const MaybeTensor& allowed,
-                                   bool is_causal, double scale, const Rotations& rotations) {
+                                   bool is_causal, double scale) {
   using Number = typename Kernels::Number;
   const Tensor query = with_whole_rows(given_query);
   const Tensor key = with_whole_rows(given_key);
@@ -148,38 +103,28 @@ std::tuple<Tensor, Tensor> forward(const Tensor& given_query, const Tensor& give
   const std::int64_t heads = query.size(1);
   const std::int64_t groups = key.size(1);
   const std::int64_t queries = query.size(2);
-  const std::int64_t dim = query.size(3);
   const std::int64_t value_dim = value.size(3);
-  const Turning<Number> turning(rotations);
   const Tensor output = at::empty({batch, queries, heads, value_dim}, query.options());
   const Tensor lse = at::empty({batch, heads, queries}, query.options().dtype(at::kFloat));
   const std::int64_t bytes = Kernels::keys_bytes(shapes.at(0));
   std::uint8_t* const packed = thread_room(Room::kRightFactor, batch * groups * bytes);
   at::parallel_for(0, batch * groups, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t keys = key.size(2);
-    Number* const turned = room_for_turned<Number>(turning.is_needed() ? keys * dim : 0);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / groups;
-      Kernels::pack(
-          shapes.at(row),
-          turning.rows(rows_of<Number>(key, row, task % groups), row, 0, keys, dim, turned),
-          rows_of<Number>(value, row, task % groups), packed + task * bytes);
+      Kernels::pack(shapes.at(row), rows_of<Number>(key, row, task % groups),
+                    rows_of<Number>(value, row, task % groups), packed + task * bytes);
     }
   });
   const std::int64_t tiles = (queries + kQueryTile - 1) / kQueryTile;
   at::parallel_for(0, batch * heads * tiles, 1, [&](std::int64_t begin, std::int64_t end) {
     std::uint8_t* const room = thread_room(Room::kAttention, Kernels::forward_bytes(shapes.at(0)));
-    Number* const turned = room_for_turned<Number>(turning.is_needed() ? kQueryTile * dim : 0);
     const TileRegisters registers;
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / tiles / heads;
       const std::int64_t head = task / tiles % heads;
-      const std::int64_t first = task % tiles * kQueryTile;
       Kernels::forward(
-          shapes.at(row),
-          turning.rows(rows_of<Number>(query, row, head), row, first,
-                       std::min<std::int64_t>(kQueryTile, queries - first), dim, turned),
-          packed + (row * groups + head / (heads / groups)) * bytes, first,
+          shapes.at(row), rows_of<Number>(query, row, head),
+          packed + (row * groups + head / (heads / groups)) * bytes, task % tiles * kQueryTile,
           numbers<Number>(output) + (row * queries * heads + head) * value_dim, heads * value_dim,
           lse.data_ptr<float>() + (row * heads + head) * queries, room);
     }
@@ -192,8 +137,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& gradient, const MaybeT
                                             const Tensor& given_query, const Tensor& given_key,
                                             const Tensor& given_value, const Tensor& output,
                                             const Tensor& given_lse, const MaybeTensor& allowed,
-                                            bool is_causal, double scale,
-                                            const Rotations& rotations) {
+                                            bool is_causal, double scale) {
   using Number = typename Kernels::Number;
   const Tensor query = with_whole_rows(given_query);
   const Tensor key = with_whole_rows(given_key);
@@ -206,17 +150,14 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& gradient, const MaybeT
   const Tensor dq = room_for_gradient(query);
   const Tensor dk = room_for_gradient(key);
   const Tensor dv = room_for_gradient(value);
-  const Turning<Number> turning(rotations);
   const std::int64_t heads = query.size(1);
   const std::int64_t groups = key.size(1);
   const std::int64_t group = heads / groups;
   const std::int64_t queries = query.size(2);
-  const std::int64_t keys = key.size(2);
-  const std::int64_t dim = query.size(3);
-  const auto head_of = [&](std::int64_t row, std::int64_t head, Number* turned) {
+  const auto head_of = [&](std::int64_t row, std::int64_t head) {
     const std::int64_t place = row * heads + head;
     QueryHead<Number> result;
-    result.queries = turning.rows(rows_of<Number>(query, row, head), row, 0, queries, dim, turned);
+    result.queries = rows_of<Number>(query, row, head);
     result.output = rows_of<Number>(outputs, row, head);
     result.gradient = rows_of<Number>(slopes, row, head);
     result.lse = lse.const_data_ptr<float>() + place * queries;
@@ -231,24 +172,15 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& gradient, const MaybeT
         thread_room(Room::kAttention, Kernels::backward_bytes(shapes.at(0), group));
     const TileRegisters registers;
     std::vector<QueryHead<Number>> some(static_cast<std::size_t>(group));
-    Number* const turned =
-        room_for_turned<Number>(turning.is_needed() ? (keys + group * queries) * dim : 0);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t row = task / groups;
-      const std::int64_t key_head = task % groups;
       for (std::int64_t i = 0; i < group; ++i) {
-        some[static_cast<std::size_t>(i)] =
-            head_of(row, key_head * group + i,
-                    turning.is_needed() ? turned + (keys + i * queries) * dim : nullptr);
+        some[static_cast<std::size_t>(i)] = head_of(row, task % groups * group + i);
       }
-      const auto dk_rows = result_rows_of<Number>(dk, row, key_head);
-      Kernels::backward(
-          shapes.at(row),
-          turning.rows(rows_of<Number>(key, row, key_head), row, 0, keys, dim, turned),
-          rows_of<Number>(value, row, key_head), some.data(), group, dk_rows,
-          result_rows_of<Number>(dv, row, key_head), room);
-      turning.back(dk_rows, row, keys, dim);
-      for (const QueryHead<Number>& head : some) turning.back(head.dq, row, queries, dim);
+      Kernels::backward(shapes.at(row), rows_of<Number>(key, row, task % groups),
+                        rows_of<Number>(value, row, task % groups), some.data(), group,
+                        result_rows_of<Number>(dk, row, task % groups),
+                        result_rows_of<Number>(dv, row, task % groups), room);
     }
   });
   return {dq, dk, dv};
@@ -268,21 +200,19 @@ bool takes_attention_unit(const Tensor& query, double scale) {
 
 std::tuple<Tensor, Tensor> attention_unit(const Tensor& query, const Tensor& key,
                                           const Tensor& value, const MaybeTensor& allowed,
-                                          bool is_causal, double scale,
-                                          const Rotations& rotations) {
+                                          bool is_causal, double scale) {
   const auto compute =
       query.scalar_type() == at::kBFloat16 ? forward<InBf16> : forward<InSplitNumbers>;
-  return compute(query, key, value, allowed, is_causal, scale, rotations);
+  return compute(query, key, value, allowed, is_causal, scale);
 }
 
 std::tuple<Tensor, Tensor, Tensor> attention_backward_unit(
     const Tensor& gradient, const MaybeTensor& lse_gradient, const Tensor& query, const Tensor& key,
     const Tensor& value, const Tensor& output, const Tensor& lse, const MaybeTensor& allowed,
-    bool is_causal, double scale, const Rotations& rotations) {
+    bool is_causal, double scale) {
   const auto compute =
       query.scalar_type() == at::kBFloat16 ? backward<InBf16> : backward<InSplitNumbers>;
-  return compute(gradient, lse_gradient, query, key, value, output, lse, allowed, is_causal, scale,
-                 rotations);
+  return compute(gradient, lse_gradient, query, key, value, output, lse, allowed, is_causal, scale);
 }
 
 }  // namespace titan::kernels

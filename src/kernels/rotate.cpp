@@ -7,7 +7,6 @@
 #include "kernels/instruction_set.h"
 #include "kernels/numbers_of.h"
 #include "kernels/operators.h"
-#include "kernels/rotations.h"
 #include "titan/kernels/layers.h"
 
 namespace titan::kernels {
@@ -36,17 +35,27 @@ void fill(const Tensor& x, const Tensor& table, bool halves, float direction, co
   const auto* from = numbers_of<Number>(x);
   const auto* turns = table.const_data_ptr<float>();
   const auto& kernels = element_kernels<Number>();
-  const auto turn_rows = halves ? kernels.rotate_halves : kernels.rotate_pairs;
+  const auto turn = halves ? kernels.rotate_halves : kernels.rotate_pairs;
   auto* to = numbers_of<Number>(y);
   at::parallel_for(0, x.size(0) * length, kTokensAtOnce, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
       const std::int64_t row = token / length;
       const std::int64_t place = token % length;
-      turn_rows({from + row * x.stride(0) + place * x.stride(1), x.stride(2),
-                 turns + (is_by_row ? token : place) * table.size(2), 0, heads, dim, direction,
-                 to + row * y.stride(0) + place * y.stride(1), y.stride(2)});
+      turn(from + row * x.stride(0) + place * x.stride(1), x.stride(2),
+           turns + (is_by_row ? token : place) * table.size(2), heads, dim, direction,
+           to + row * y.stride(0) + place * y.stride(1), y.stride(2));
     }
   });
+}
+
+/// `table`: fp32 `[B or 1, S, D]`, of halves `[B or 1, S, 2 D]`
+Tensor turn(const Tensor& given, const Tensor& table, bool halves, bool back) {
+  const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
+  Tensor y = shape(x, table, halves, back);
+  const float direction = back ? -1.0F : 1.0F;
+  x.scalar_type() == at::kFloat ? fill<float>(x, table, halves, direction, y)
+                                : fill<Bf16Bits>(x, table, halves, direction, y);
+  return y;
 }
 
 Tensor call(const Tensor& x, const Tensor& table, bool halves, bool back) {
@@ -70,21 +79,6 @@ struct Rotate : public torch::autograd::Function<Rotate> {
 
 }  // namespace
 
-Rotations Rotations::of(const Tensor& rotations) {
-  const bool halves = !rotations.is_complex();
-  const Tensor table = halves ? rotations.flatten(2) : at::view_as_real(rotations).flatten(2);
-  return {table.to(at::kFloat).contiguous(), halves};
-}
-
-Tensor turn(const Tensor& given, const Tensor& table, bool halves, bool back) {
-  const Tensor x = given.stride(3) == 1 ? given : given.contiguous();
-  Tensor y = shape(x, table, halves, back);
-  const float direction = back ? -1.0F : 1.0F;
-  x.scalar_type() == at::kFloat ? fill<float>(x, table, halves, direction, y)
-                                : fill<Bf16Bits>(x, table, halves, direction, y);
-  return y;
-}
-
 void define_rotate(torch::Library& library) {
   define_operator(library, "rotate(Tensor x, Tensor table, bool halves, bool back) -> Tensor", turn,
                   shape);
@@ -95,8 +89,9 @@ bool takes_rotation(const Tensor& x) {
 }
 
 Tensor rotate(const Tensor& x, const Tensor& rotations) {
-  const Rotations turns = Rotations::of(rotations);
-  return Rotate::apply(x, turns.table, turns.halves);
+  const bool halves = !rotations.is_complex();
+  const Tensor table = halves ? rotations.flatten(2) : at::view_as_real(rotations).flatten(2);
+  return Rotate::apply(x, table.to(at::kFloat).contiguous(), halves);
 }
 
 }  // namespace titan::kernels

@@ -123,50 +123,50 @@ inline Floats reordered(Floats x, const Order& order) {
   return __builtin_shuffle(x, lanes);
 }
 
-/// Rows ahead of the one in work; the processor does not foresee long strides.
-constexpr std::int64_t kRowsAhead = 8;
-
-template <class Number, class Bits>
-void rotate_pairs(const TurnRows<Bits>& all) {
+template <class Number>
+void rotate_pairs(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                  std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
   Floats signs;
-  for (int i = 0; i < kLanes; ++i) signs[i] = i % 2 == 0 ? -all.direction : all.direction;
-  for (std::int64_t row = 0; row < all.rows; ++row) {
-    const auto* x = reinterpret_cast<const Number*>(all.x + row * all.stride);
-    auto* y = reinterpret_cast<Number*>(all.y + row * all.y_stride);
-    const float* const table = all.table + row * all.table_stride;
-    for (std::int64_t i = 0; i < all.dim; i += kLanes) {
-      __builtin_prefetch(x + kRowsAhead * all.stride + i);
-      const Floats turns = load_at(table, i, all.dim);
-      const Floats cosines = reordered(turns, [](int lane) { return lane & ~1; });
-      const Floats sines = signs * reordered(turns, [](int lane) { return lane | 1; });
-      const Floats pairs = load_at(x, i, all.dim);
-      store_at(y, i, all.dim,
-               pairs * cosines + reordered(pairs, [](int lane) { return lane ^ 1; }) * sines);
+  for (int i = 0; i < kLanes; ++i) signs[i] = i % 2 == 0 ? -direction : direction;
+  for (std::int64_t i = 0; i < dim; i += kLanes) {
+    const std::int64_t count = dim - i;
+    const bool is_whole = count >= kLanes;
+    const Floats turns = is_whole ? load(table + i) : load_some(table + i, count, 0);
+    const Floats cosines = reordered(turns, [](int lane) { return lane & ~1; });
+    const Floats sines = signs * reordered(turns, [](int lane) { return lane | 1; });
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const Number* from = x + head * stride + i;
+      const Floats pairs = is_whole ? load(from) : load_some(from, count, 0);
+      const Floats turned =
+          pairs * cosines + reordered(pairs, [](int lane) { return lane ^ 1; }) * sines;
+      Number* to = y + head * y_stride + i;
+      if (is_whole) {
+        store(to, turned);
+      } else {
+        store_some(to, count, turned);
+      }
     }
   }
 }
 
-template <class Number, class Bits>
-void rotate_halves(const TurnRows<Bits>& all) {
-  const std::int64_t dim = all.dim;
+template <class Number>
+void rotate_halves(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                   std::int64_t dim, float direction, Number* y, std::int64_t y_stride) {
   const std::int64_t half = dim / 2;
-  const bool back = all.direction < 0;
-  for (std::int64_t row = 0; row < all.rows; ++row) {
-    const auto* x = reinterpret_cast<const Number*>(all.x + row * all.stride);
-    auto* y = reinterpret_cast<Number*>(all.y + row * all.y_stride);
-    const float* const table = all.table + row * all.table_stride;
-    for (std::int64_t i = 0; i < half; i += kLanes) {
-      const Floats low_cosines = load_at(table, i, half);
-      const Floats high_cosines = load_at(table + half, i, half);
-      const Floats low_sines = load_at(table + dim, i, half);
-      const Floats high_sines = load_at(table + dim + half, i, half);
-      // Backward is the transposed: what came from the one goes to it.
-      const Floats into_low = back ? high_sines : -low_sines;
-      const Floats into_high = back ? -low_sines : high_sines;
-      const Floats low = load_at(x, i, half);
-      const Floats high = load_at(x + half, i, half);
-      store_at(y, i, half, low * low_cosines + high * into_low);
-      store_at(y + half, i, half, high * high_cosines + low * into_high);
+  const bool back = direction < 0;
+  for (std::int64_t i = 0; i < half; i += kLanes) {
+    const Floats low_cosines = load_at(table, i, half);
+    const Floats high_cosines = load_at(table + half, i, half);
+    const Floats low_sines = load_at(table + dim, i, half);
+    const Floats high_sines = load_at(table + dim + half, i, half);
+    // Backward is the transposed: what came from the one goes to it.
+    const Floats into_low = back ? high_sines : -low_sines;
+    const Floats into_high = back ? -low_sines : high_sines;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const Floats low = load_at(x + head * stride, i, half);
+      const Floats high = load_at(x + head * stride + half, i, half);
+      store_at(y + head * y_stride, i, half, low * low_cosines + high * into_low);
+      store_at(y + head * y_stride + half, i, half, high * high_cosines + low * into_high);
     }
   }
 }
@@ -274,6 +274,16 @@ namespace {
 Bf16* numbers(Bf16Bits* bits) { return reinterpret_cast<Bf16*>(bits); }
 const Bf16* numbers(const Bf16Bits* bits) { return reinterpret_cast<const Bf16*>(bits); }
 
+void rotate_pairs_bf16(const Bf16Bits* x, std::int64_t stride, const float* table,
+                       std::int64_t heads, std::int64_t dim, float direction, Bf16Bits* y,
+                       std::int64_t y_stride) {
+  rotate_pairs(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
+}
+void rotate_halves_bf16(const Bf16Bits* x, std::int64_t stride, const float* table,
+                        std::int64_t heads, std::int64_t dim, float direction, Bf16Bits* y,
+                        std::int64_t y_stride) {
+  rotate_halves(numbers(x), stride, table, heads, dim, direction, numbers(y), y_stride);
+}
 void swiglu_bf16(const Bf16Bits* a, const Bf16Bits* b, std::int64_t count, Bf16Bits* y) {
   swiglu(numbers(a), numbers(b), count, numbers(y));
 }
@@ -286,10 +296,10 @@ void swiglu_backward_bf16(const Bf16Bits* dy, const Bf16Bits* a, const Bf16Bits*
 
 extern const RowKernels row_kernels;  // or it would be this file's own
 const RowKernels row_kernels = {
-    {rms_norm<float, float>, rms_norm_backward<float, float>, rotate_pairs<float, float>,
-     rotate_halves<float, float>, swiglu<float>, swiglu_backward<float>},
-    {rms_norm<Bf16, Bf16Bits>, rms_norm_backward<Bf16, Bf16Bits>, rotate_pairs<Bf16, Bf16Bits>,
-     rotate_halves<Bf16, Bf16Bits>, swiglu_bf16, swiglu_backward_bf16},
+    {rms_norm<float, float>, rms_norm_backward<float, float>, rotate_pairs<float>,
+     rotate_halves<float>, swiglu<float>, swiglu_backward<float>},
+    {rms_norm<Bf16, Bf16Bits>, rms_norm_backward<Bf16, Bf16Bits>, rotate_pairs_bf16,
+     rotate_halves_bf16, swiglu_bf16, swiglu_backward_bf16},
     log_sum_exp,
     scale,
     product};

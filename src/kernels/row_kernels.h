@@ -35,29 +35,19 @@ struct NormRowsBackward {
   float* dweight;  // [dim]: is added to, row by row
 };
 
-/// Rows `[rows, dim]` to be turned, each by a row of a table.
-template <class Number>
-struct TurnRows {
-  const Number* x;
-  std::int64_t stride;  // of rows
-  const float* table;
-  std::int64_t table_stride;  // 0: one row of the table for all
-  std::int64_t rows;
-  std::int64_t dim;
-  float direction;  // -1 turns back
-  Number* y;        // may be x
-  std::int64_t y_stride;
-};
-
 /// For numbers of a type, computed in fp32.
 template <class Number>
 struct ElementKernels {
   void (*rms_norm)(const NormRows<Number>& rows);
   void (*rms_norm_backward)(const NormRowsBackward<Number>& rows);
-  /// Turns adjacent pairs; in the table is (cos, sin) of each.
-  void (*rotate_pairs)(const TurnRows<Number>& rows);
-  /// Turns features j and dim / 2 + j; in the table are `dim` cosines, then `dim` sines.
-  void (*rotate_halves)(const TurnRows<Number>& rows);
+  /// Turns adjacent pairs of `[heads, dim]`, whose heads lie `stride` apart, by a row of the table: (cos, sin) of
+  /// each pair. `direction` -1 turns back. y `[heads, dim]`, heads `y_stride` apart.
+  void (*rotate_pairs)(const Number* x, std::int64_t stride, const float* table, std::int64_t heads,
+                       std::int64_t dim, float direction, Number* y, std::int64_t y_stride);
+  /// The same of features j and dim / 2 + j; in the table are `dim` cosines, then `dim` sines.
+  void (*rotate_halves)(const Number* x, std::int64_t stride, const float* table,
+                        std::int64_t heads, std::int64_t dim, float direction, Number* y,
+                        std::int64_t y_stride);
   /// y = silu(a) · b
   void (*swiglu)(const Number* a, const Number* b, std::int64_t count, Number* y);
   void (*swiglu_backward)(const Number* dy, const Number* a, const Number* b, std::int64_t count,

@@ -22,7 +22,7 @@ struct Bytes {
 }  // namespace
 
 std::uint8_t* thread_room(Room room, std::int64_t bytes) {
-  thread_local std::array<Bytes, 4> rooms;
+  thread_local std::array<Bytes, 3> rooms;
   Bytes& own = rooms.at(static_cast<std::size_t>(room));
   if (own.size < bytes) {
     own.size = (bytes + kLine - 1) / kLine * kLine;

@@ -85,28 +85,17 @@ bool gains(const Inputs& inputs) {
          kernels::takes_attention(inputs.at(0), inputs.at(1), inputs.at(2));
 }
 
-/// Queries and keys turned, in a pass of their own.
-Inputs turned(const Inputs& inputs) {
-  const auto [query, key] =
-      apply_rotary_emb(inputs.at(0).transpose(1, 2), inputs.at(1).transpose(1, 2), inputs.at(3),
-                       /*is_fast=*/true);
-  return Inputs({query.transpose(1, 2), key.transpose(1, 2), inputs.at(2)}, inputs.sequence);
-}
-
 }  // namespace
 
 bool InnerAttention::goes_fast(const Inputs& inputs) const { return is_fast() && gains(inputs); }
 
-Tensors InnerAttention::forward(const Inputs& given) {
-  const bool turns = given.tensors.size() > 3;
-  if (goes_fast(given)) {
-    auto options = options_of(given.sequence ? given.sequence->mask : CausalMask{}, scale_);
+Tensors InnerAttention::forward(const Inputs& inputs) {
+  if (goes_fast(inputs)) {
+    const auto options = options_of(inputs.sequence ? inputs.sequence->mask : CausalMask{}, scale_);
     if (options) {
-      if (turns) options->rotations = given.at(3);
-      return {kernels::attention(given.at(0), given.at(1), given.at(2), *options).output};
+      return {kernels::attention(inputs.at(0), inputs.at(1), inputs.at(2), *options).output};
     }
   }
-  const Inputs inputs = turns ? turned(given) : given;
   if (!inputs.sequence) return {attend(inputs, CausalMask{})};
   return {
       std::visit([&](const auto& kind) { return attend(inputs, kind); }, inputs.sequence->mask)};
@@ -140,6 +129,16 @@ void Attention::init_weights(double output_std, at::Generator generator) {
   }
 }
 
+std::pair<at::Tensor, at::Tensor> Attention::rotate(const at::Tensor& query, const at::Tensor& key,
+                                                    const Inputs& inputs,
+                                                    std::int64_t first) const {
+  const at::Tensor& table = inputs.at(1);
+  if (!table.defined()) return {query, key};
+  const at::Tensor positions = inputs.sequence ? inputs.sequence->positions : at::Tensor();
+  const at::Tensor rotations = rotations_of(table, positions, first, query.size(1));
+  return apply_rotary_emb(query, key, rotations, is_fast());
+}
+
 Tensors Attention::forward(const Inputs& inputs) {
   const at::Tensor& x_bsd = inputs.at(0);
   const std::int64_t batch = x_bsd.size(0);
@@ -155,19 +154,11 @@ Tensors Attention::forward(const Inputs& inputs) {
   }
   const SharedSequence& sequence = inputs.sequence;
   KeyValueCache* cache = sequence && sequence->caches ? &sequence->caches->of(*this) : nullptr;
-  at::Tensor rotations;
-  if (inputs.at(1).defined()) {
-    rotations = rotations_of(inputs.at(1), sequence ? sequence->positions : at::Tensor(),
-                             cache != nullptr ? cache->length() : 0, length);
-  }
-  // A cache keeps keys that are turned.
-  const bool turns_late = cache == nullptr && inner_attention_->takes_rotations();
-  if (rotations.defined() && !turns_late) {
-    std::tie(query, key) = apply_rotary_emb(query, key, rotations, is_fast());
-  }
+  const auto [query_rotated, key_rotated] =
+      rotate(query, key, inputs, cache != nullptr ? cache->length() : 0);
 
-  Inputs qkv({query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)}, sequence);
-  if (rotations.defined() && turns_late) qkv.tensors.push_back(rotations);
+  Inputs qkv({query_rotated.transpose(1, 2), key_rotated.transpose(1, 2), value.transpose(1, 2)},
+             sequence);
   if (cache != nullptr) {
     std::tie(qkv.tensors[1], qkv.tensors[2]) = cache->append(qkv.at(1), qkv.at(2));
   }

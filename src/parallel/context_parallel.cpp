@@ -94,10 +94,9 @@ void apply_context_parallel(nn::Module& model, const std::string& pattern,
   TITAN_CHECK(!modules.empty(), "no module fits '", pattern,
               "', where context parallelism attends");
   for (const auto& [name, module] : modules) {
-    auto* const attention = dynamic_cast<nn::InnerAttention*>(module);
+    const auto* attention = dynamic_cast<nn::InnerAttention*>(module);
     TITAN_CHECK(attention != nullptr, name, " is not where attention is computed");
     options.scale = attention->scale();
-    attention->attend_apart();
     module->wrap_forward([options, attention, &group](const nn::Module::Forward& attend_alone,
                                                       const nn::Inputs& inputs) {
       const bool is_part = inputs.sequence && inputs.sequence->is_part();

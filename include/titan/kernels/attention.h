@@ -15,9 +15,6 @@ struct AttentionOptions {
   std::optional<at::Tensor> allowed = std::nullopt;
   /// None: 1 / √D.
   std::optional<double> scale = std::nullopt;
-  /// What queries and keys, as many of each, are turned by before anything else, as layers.h's rotate() takes it. Defined: the gradients
-  /// are those of what is not turned yet.
-  std::optional<at::Tensor> rotations = std::nullopt;
 };
 
 struct AttentionResult {

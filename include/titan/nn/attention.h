@@ -12,8 +12,7 @@
 namespace titan::nn {
 
 /// softmax(scale · Q Kᵀ, masked) V on LibTorch's fused kernels. Called with {query `[B, H, S, d]`, key `[B, Hk, S, d]`, value
-/// `[B, Hk, S, dv]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask; with `takes_rotations()` also
-/// with rotations of the tokens (rope.h), of which a defined tensor is a fourth, by which queries and keys are turned first;
+/// `[B, Hk, S, dv]`}, where Hk divides H (query head h uses key head h / (H / Hk)), and the sequence's mask;
 /// returns {`[B, S, H, dv]`, contiguous}. With more keys than queries the queries are those of the last keys.
 class InnerAttention : public Module, public FastPath {
  public:
@@ -22,10 +21,6 @@ class InnerAttention : public Module, public FastPath {
   std::optional<double> scale() const { return scale_; }
   /// Whether it has taken its fast path and these gain by it, whatever their mask.
   bool goes_fast(const Inputs& inputs) const;
-  /// Whether queries and keys may come as they are, with what they are to be turned by.
-  bool takes_rotations() const { return is_fast() && !is_apart_; }
-  /// For who attends in its place: queries and keys come turned.
-  void attend_apart() { is_apart_ = true; }
 
  protected:
   Tensors forward(const Inputs& inputs) override;
@@ -38,7 +33,6 @@ class InnerAttention : public Module, public FastPath {
                    bool is_causal) const;
 
   std::optional<double> scale_;
-  bool is_apart_ = false;
 };
 
 struct AttentionArgs {
@@ -74,6 +68,11 @@ class Attention : public AttentionLayer, public FastPath {
   Tensors forward(const Inputs& inputs) override;
 
  private:
+  /// Queries and keys `[B, S, heads, head_dim]` rotated to where their tokens are; `first`: the position of the
+  /// first one where the sequence does not say.
+  std::pair<at::Tensor, at::Tensor> rotate(const at::Tensor& query, const at::Tensor& key,
+                                           const Inputs& inputs, std::int64_t first) const;
+
   std::int64_t head_dim_;
   RMSNorm* q_norm_ = nullptr;
   RMSNorm* k_norm_ = nullptr;

@@ -9,8 +9,6 @@
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/polar.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/sigmoid.h>
@@ -21,7 +19,6 @@
 #include <cmath>
 #include <limits>
 
-#include "titan/kernels/layers.h"
 #include "titan/kernels/products.h"
 
 namespace titan::kernels {
@@ -165,50 +162,6 @@ class AttentionProducts : public testing::TestWithParam<Products> {
   const ProductsScope scope_{GetParam()};
 };
 INSTANTIATE_TEST_SUITE_P(All, AttentionProducts, testing::ValuesIn(all_products()));
-
-/// Rows of rotations for pairs of features, or for halves.
-Tensor rotations_of(std::int64_t rows, std::int64_t length, std::int64_t dim, bool halves) {
-  const Tensor angles = at::randn({rows, length, 1, halves ? dim : dim / 2});
-  return halves ? at::cat({angles.cos(), angles.sin()}, -1)
-                : at::polar(at::ones_like(angles), angles);
-}
-
-/// Results of attention to queries and keys that are turned in a pass of their own.
-Results run_behind_rotations(Call call) {
-  const auto turned = [&](const Tensor& x) {
-    return rotate(x.transpose(1, 2), *call.options.rotations).transpose(1, 2);
-  };
-  AttentionOptions options = call.options;
-  options.rotations = std::nullopt;
-  return differentiate(call, attention(turned(call.q), turned(call.k), call.v, options));
-}
-
-TEST_P(AttentionProducts, TurningOnTheWayIsTurningBefore) {
-  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    for (const bool halves : {false, true}) {
-      for (const std::int64_t rows : {1, 2}) {
-        const auto make = [&] {
-          Call call({.rows = 2,
-                     .heads = 4,
-                     .key_heads = 2,
-                     .queries = 150,
-                     .keys = 150,
-                     .dim = 24,
-                     .type = type});
-          call.options.rotations = rotations_of(rows, 150, 24, halves);
-          return call;
-        };
-        const Results together = run(make());
-        const Results apart = run_behind_rotations(make());
-        EXPECT_TRUE(together.output.equal(apart.output));
-        EXPECT_TRUE(together.lse.equal(apart.lse));
-        EXPECT_TRUE(together.dq.equal(apart.dq));
-        EXPECT_TRUE(together.dk.equal(apart.dk));
-        EXPECT_TRUE(together.dv.equal(apart.dv));
-      }
-    }
-  }
-}
 
 TEST(Attention, GradientsLieAsTheProjectionsHaveMadeThem) {
   if (!can_multiply(Products::kSplit)) GTEST_SKIP() << "the unit for tiles is not there";

@@ -56,19 +56,6 @@ TEST_F(AttentionTest, TokensBehindACacheSeeWhatIsInIt) {
   EXPECT_TRUE(at::allclose(at::cat(parts, 1), whole, 1e-4, 1e-6));
 }
 
-/// What the kernels do not take - here a single token - is turned in a pass of its own.
-TEST_F(AttentionTest, FastPathsTurnAlike) {
-  for (const std::int64_t length : {8, 1}) {
-    const at::Tensor some = x.slice(1, 0, length);
-    const SequenceInfo sequence{{}, at::arange(3, 3 + length, at::kLong), nullptr};
-    const at::Tensor plain = run(some, sequence);
-    for (auto& [name, module] : attention.named_modules()) {
-      if (auto* const path = dynamic_cast<FastPath*>(module)) path->take_fast_path();
-    }
-    EXPECT_TRUE(at::allclose(run(some, sequence), plain, 1e-4, 1e-6)) << length;
-  }
-}
-
 TEST(InnerAttentionTest, ValuesMayBeNarrowerThanQueries) {
   const at::Tensor query = at::rand({2, 3, 6, 8});
   const at::Tensor key = at::rand({2, 3, 6, 8});
