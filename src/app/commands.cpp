@@ -99,6 +99,13 @@ std::optional<std::int64_t> simulated_ranks() {
   return ranks;
 }
 
+/// For the hint in an error, which is not to be lost where the engine cannot be loaded.
+config::LayoutFits allowed_layouts(const config::JobConfig& config) try {
+  return load_engine().model_layouts(config);
+} catch (const RunError&) {
+  return {};
+}
+
 }  // namespace
 
 int run(std::span<const std::string> args) {
@@ -106,9 +113,12 @@ int run(std::span<const std::string> args) {
   const config::CommandLine command = config::parse_command_line(
       args, base::posix_file_system(), tools::read_launch_environment().world_size,
       simulated_ranks(),
-      [](const config::JobConfig& config, const config::Origins& origins, std::int64_t world_size) {
-        return load_engine().model_problems(config, origins, world_size);
-      });
+      {.problems =
+           [](const config::JobConfig& config, const config::Origins& origins,
+              std::int64_t world_size) {
+             return load_engine().model_problems(config, origins, world_size);
+           },
+       .layouts = allowed_layouts});
   switch (command.action) {
     case config::Action::kHelp:
       tools::print(config::help_text());

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/engine_commands.h"
+#include "app/tensor_memory.h"
 #include "titan/app/register_all.h"
 
 namespace titan::app {
@@ -21,6 +22,7 @@ class TorchEngine : public Engine {
     // variable hears them.
     ::setenv("KINETO_LOG_LEVEL", "5", 0);
     c10::initLogging();
+    keep_tensors_in_a_heap_of_their_own();
     register_all();
   }
   int train(const config::CommandLine& command, tools::StartupTimes& startup_times) override {
@@ -40,6 +42,9 @@ class TorchEngine : public Engine {
   config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
                                   std::int64_t world_size) override {
     return app::model_problems(config, origins, world_size);
+  }
+  config::LayoutFits model_layouts(const config::JobConfig& config) override {
+    return app::model_layouts(config);
   }
 };
 

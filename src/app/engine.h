@@ -30,10 +30,12 @@ class Engine {
   virtual int show_plan(const config::CommandLine& command) = 0;
   /// The pipeline schedule of the job's computations, of the stages that its model is cut into. Throws ConfigError.
   virtual schedule::Schedule job_schedule(const config::JobConfig& config) = 0;
-  /// A model, flavor or converter that is not registered.
+  /// A model, flavor or converter that is not registered, and what a model does not let be done with it.
   virtual config::Problems model_problems(const config::JobConfig& config,
                                           const config::Origins& origins,
                                           std::int64_t world_size) = 0;
+  /// The layouts that a config's model allows: of a name that is not registered, all.
+  virtual config::LayoutFits model_layouts(const config::JobConfig& config) = 0;
 };
 
 /// Loads libtitan_engine.so from the program's folder. Throws RunError with the loader's reason.

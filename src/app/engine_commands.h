@@ -18,5 +18,6 @@ int show_plan(const config::CommandLine& command);
 schedule::Schedule job_schedule(const config::JobConfig& config);
 config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,
                                 std::int64_t world_size);
+config::LayoutFits model_layouts(const config::JobConfig& config);
 
 }  // namespace titan::app

@@ -20,11 +20,7 @@ void check_cuts(const config::JobConfig& config, std::int64_t world_size, const 
   std::string text = concat("parallelism.", option, " = ", degree, ": ", config.model.name, " ",
                             config.model.flavor, " cannot be cut so: ");
   for (std::size_t i = 0; i < problems.size(); ++i) text += (i > 0 ? "; " : "") + problems[i];
-  throw ConfigError(
-      text + config::nearest_layouts_text(config, world_size, [&](const mesh::Degrees& degrees) {
-        return args->tensor_parallel_problems(degrees.tp).empty() &&
-               args->expert_parallel_problems(degrees.ep).empty();
-      }));
+  throw ConfigError(text + config::nearest_layouts_text(config, world_size, model_layouts(config)));
 }
 
 /// Texts that the model does not let be cut.
@@ -32,12 +28,11 @@ void check_context_parallel(const config::JobConfig& config, std::int64_t world_
   if (config.parallelism.context_parallel_degree == 1) return;
   const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
   if (args->allows_cut_texts()) return;
-  throw ConfigError(concat(
-      "parallelism.context_parallel_degree = ", config.parallelism.context_parallel_degree, ": ",
-      config.model.name, " ", config.model.flavor,
-      " attends to whole texts only, which cannot be cut",
-      config::nearest_layouts_text(config, world_size,
-                                   [](const mesh::Degrees& degrees) { return degrees.cp == 1; })));
+  throw ConfigError(
+      concat("parallelism.context_parallel_degree = ", config.parallelism.context_parallel_degree,
+             ": ", config.model.name, " ", config.model.flavor,
+             " attends to whole texts only, which cannot be cut",
+             config::nearest_layouts_text(config, world_size, model_layouts(config))));
 }
 
 /// Stages and schedules that there are not for the model's layers, and schedules that get stuck.
@@ -57,6 +52,19 @@ schedule::Schedule job_schedule(const config::JobConfig& config) {
   const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
   const auto model = spec.build_model(*args, at::kFloat);  // on the meta device
   return pipeline::plan_of(config, *model).schedule(config);
+}
+
+config::LayoutFits model_layouts(const config::JobConfig& config) try {
+  const bool has_stages = bool(protocols::get_train_spec(config.model.name).pipelining);
+  const std::shared_ptr<const protocols::ModelArgs> args =
+      protocols::get_model_args(config.model.name, config.model.flavor);
+  return [has_stages, args](const mesh::Degrees& degrees) {
+    return (degrees.pp == 1 || has_stages) && (degrees.cp == 1 || args->allows_cut_texts()) &&
+           args->tensor_parallel_problems(degrees.tp).empty() &&
+           args->expert_parallel_problems(degrees.ep).empty();
+  };
+} catch (const ConfigError&) {  // said by model_problems
+  return {};
 }
 
 config::Problems model_problems(const config::JobConfig& config, const config::Origins& origins,

@@ -55,6 +55,12 @@ double grouped_rows(const Values& values) { return 2 * numel(values, 0) * size(v
 double grouped_weights(const Values& values) { return 2 * numel(values, 0) * size(values, 1, 1); }
 /// (rows `[R, K]`, weights `[groups, K, N]`)
 double grouped_mm(const Values& values) { return 2 * numel(values, 0) * size(values, 1, -1); }
+/// (rows `[R, dim]`, gate `[experts, hidden, dim]`, ...): three products of each row.
+double experts(const Values& values) { return 3 * 2 * numel(values, 0) * size(values, 1, 1); }
+/// (gradient `[R, dim]`, rows, gate `[experts, hidden, dim]`, ...): two for each of these.
+double experts_backward(const Values& values) {
+  return 6 * 2 * numel(values, 0) * size(values, 2, 1);
+}
 
 using Flops = double (*)(const Values& arguments);
 
@@ -70,6 +76,8 @@ const std::map<std::string_view, Flops>& products() {
       {"titan_kernels::linear_product", linear},
       {"titan_kernels::linear_product_", linear_into},
       {"titan_kernels::linear_products", linears},
+      {"titan_kernels::experts", experts},
+      {"titan_kernels::experts_backward", experts_backward},
       {"titan_kernels::linear_products_of_one", linears_of_one},
       {"titan_kernels::linear_products_sum", linears_sum},
       {"titan::linear_reduce_scatter", linear},

@@ -4,6 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
+#include <cerrno>
 #include <climits>
 #include <cstring>
 #include <ctime>
@@ -16,7 +19,7 @@ namespace titan::comm {
 
 namespace {
 
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kSmallest = 4096;
 /// Between two looks whether the sender is still there.
 constexpr long kLookNanoseconds = 50'000'000;
 
@@ -28,15 +31,19 @@ long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
 }  // namespace
 
 std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
-  const auto fits = free_.lower_bound(bytes);
-  // What is much larger is kept for messages of its size.
-  if (fits != free_.end() && fits->first <= 2 * bytes + kPage) {
+  // Powers of two, so that messages of any sizes, as those to experts are, use few. Pages that nobody writes to are not there.
+  const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
+  if (const auto fits = free_.find(size); fits != free_.end()) {
     auto memory = std::move(fits->second);
     free_.erase(fits);
     return memory;
   }
-  auto memory = SharedMemory::make((bytes + kPage - 1) / kPage * kPage);
-  if (!memory) throw std::runtime_error("the system has no more memory that processes can share");
+  auto memory = SharedMemory::make(size);
+  if (!memory) {
+    throw std::runtime_error(concat("no memory for a message of ", bytes,
+                                    " bytes to processes of this machine: ", std::strerror(errno),
+                                    errno == EMFILE ? " (ulimit -n)" : ""));
+  }
   return std::make_unique<SharedMemory>(std::move(*memory));
 }
 

@@ -16,24 +16,31 @@
 
 namespace titan::comm {
 
-std::optional<SharedMemory> SharedMemory::mapped(int file, std::size_t bytes) {
-  void* const data =
-      file < 0 ? MAP_FAILED : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (data != MAP_FAILED) return SharedMemory(file, static_cast<std::byte*>(data), bytes);
-  if (file >= 0) ::close(file);
-  return std::nullopt;
+namespace {
+
+/// Null where it cannot be mapped, or there is no such file.
+std::byte* mapped(int file, std::size_t bytes) {
+  if (file < 0) return nullptr;
+  void* const data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  return data == MAP_FAILED ? nullptr : static_cast<std::byte*>(data);
 }
+
+}  // namespace
 
 std::optional<SharedMemory> SharedMemory::make(std::size_t bytes) {
   const int file = ::memfd_create("titan_train", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return std::nullopt;
   // Who could make it shorter would end the others with a bus error.
-  if (::ftruncate(file, static_cast<off_t>(bytes)) != 0 ||
-      ::fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    ::close(file);
-    return std::nullopt;
+  std::byte* data = nullptr;
+  if (::ftruncate(file, static_cast<off_t>(bytes)) == 0 &&
+      ::fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+    data = mapped(file, bytes);
   }
-  return mapped(file, bytes);
+  if (data != nullptr) return SharedMemory(file, data, bytes);
+  const int reason = errno;
+  ::close(file);
+  errno = reason;
+  return std::nullopt;
 }
 
 std::optional<SharedMemory> SharedMemory::of_process(pid_t process, int file, std::size_t bytes) {
@@ -44,7 +51,12 @@ std::optional<SharedMemory> SharedMemory::of_process(pid_t process, int file, st
       status.st_size != static_cast<off_t>(bytes)) {
     return std::nullopt;
   }
-  return mapped(::open(path.c_str(), O_RDWR | O_CLOEXEC), bytes);
+  // Open files are few, and others have made many more memories than this process.
+  const int opened = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  std::byte* const data = mapped(opened, bytes);
+  if (opened >= 0) ::close(opened);
+  if (data == nullptr) return std::nullopt;
+  return SharedMemory(-1, data, bytes);
 }
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept

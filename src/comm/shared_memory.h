@@ -11,7 +11,7 @@ namespace titan::comm {
 /// Memory that processes of one machine and one user share. It has no name in any file system and ends with its last user.
 class SharedMemory {
  public:
-  /// New memory, of zeros; nothing where the system has none to share.
+  /// New memory, of zeros; nothing where the system has none to share, and errno says why.
   static std::optional<SharedMemory> make(std::size_t bytes);
   /// Memory that `process` has made; nothing where there is none of that size, or it may not be seen.
   static std::optional<SharedMemory> of_process(pid_t process, int file, std::size_t bytes);
@@ -22,13 +22,12 @@ class SharedMemory {
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
-  /// What other processes find it by, until this one lets go of it.
+  /// What other processes find memory by that this one has made, until it lets go of it.
   int file() const { return file_; }
 
  private:
   SharedMemory(int file, std::byte* data, std::size_t size)
       : file_(file), data_(data), size_(size) {}
-  static std::optional<SharedMemory> mapped(int file, std::size_t bytes);
 
   int file_;
   std::byte* data_;

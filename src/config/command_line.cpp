@@ -206,7 +206,7 @@ std::int64_t simulate(CommandLine& result, std::optional<std::int64_t> simulated
 
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
                                std::int64_t world_size, std::optional<std::int64_t> simulated_ranks,
-                               const ModelJudge& model_problems) {
+                               const ModelJudge& models) {
   CommandLine result;
   Problems problems;
   const ProgramArguments program = read_program_arguments(args, problems);
@@ -250,13 +250,15 @@ CommandLine parse_command_line(std::span<const std::string> args, base::FileSyst
   if (result.action != Action::kPrintConfig && !is_schedule_alone) {
     look_at_assets(result, files, problems);
     const JobConfig judged = judged_config(result.action, result.config);
-    append(problems, cross_field_problems(judged, result.origins, result.world_size));
+    append(problems,
+           cross_field_problems(judged, result.origins, result.world_size, models.layouts));
     append(problems, availability_problems(judged, result.origins, result.world_size));
   }
   if (result.action == Action::kCheck) {
     append(problems, path_problems(result.config, result.origins, files));
-    if (model_problems)
-      append(problems, model_problems(result.config, result.origins, result.world_size));
+    if (models.problems) {
+      append(problems, models.problems(result.config, result.origins, result.world_size));
+    }
   }
   throw_if_any(problems);
   return result;

@@ -8,7 +8,6 @@
 #include "config/rules.h"
 #include "titan/base/errors.h"
 #include "titan/config/availability.h"
-#include "titan/config/layout.h"
 
 namespace titan::config {
 
@@ -233,9 +232,10 @@ void experts_split_their_ranks(const Rules& rules, const Degrees& degrees) {
 }
 
 /// Behind the first problem from `first` on.
-void add_nearest_layouts(const Rules& rules, std::size_t first) {
+void add_nearest_layouts(const Rules& rules, std::size_t first, const ModelLayouts& model_layouts) {
   if (rules.problems.size() == first) return;
-  rules.problems[first].what += nearest_layouts_text(rules.config, rules.world_size);
+  const LayoutFits fits = model_layouts ? model_layouts(rules.config) : LayoutFits();
+  rules.problems[first].what += nearest_layouts_text(rules.config, rules.world_size, fits);
 }
 
 void seq_len_divides(const Rules& rules) {
@@ -255,7 +255,7 @@ void seq_len_divides(const Rules& rules) {
 
 }  // namespace
 
-void check_layout(const Rules& rules) {
+void check_layout(const Rules& rules, const ModelLayouts& model_layouts) {
   const std::size_t first = rules.problems.size();
   if (const auto whole = mesh::resolved(rules.config.parallelism.degrees(), rules.world_size)) {
     experts_split_their_ranks(rules, *whole);
@@ -263,7 +263,7 @@ void check_layout(const Rules& rules) {
     degrees_make_world_size(rules);
   }
   expert_tensor_is_off_or_tensor(rules);
-  add_nearest_layouts(rules, first);
+  add_nearest_layouts(rules, first, model_layouts);
   seq_len_divides(rules);
 }
 

@@ -193,7 +193,9 @@ void take_inputs(ProgramArguments& result, Problems& problems) {
   }
   result.rest.clear();
   if (result.inputs.empty()) {
-    problems.push_back({"plot", "needs at least one run: its dump folder or metrics.jsonl"});
+    problems.push_back(
+        {"plot",
+         "needs at least one run: its dump folder or metrics.jsonl; or the JSON of a comparison"});
   }
 }
 
@@ -339,7 +341,10 @@ std::string program_help() {
       "titan_train schedule   simulates and draws a pipeline schedule (--name, --pp, "
       "--microbatches)\n"
       "titan_train profile    shows where the time of a step goes, operator by operator\n"
-      "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG\n\n"
+      "titan_train plot RUN...  draws the curves of runs (dump folders or metrics.jsonl) as SVG, "
+      "or\n"
+      "                       the bars of one FILE.json that tests/bench/side_by_side.py has "
+      "written\n\n"
       "The options behind the program's own can stand in a TOML file, too.",
       "titan_train");
   Words words;

@@ -335,10 +335,10 @@ void seed_checkpoint_on_one_rank(const Rules& rules) {
 }  // namespace
 
 Problems cross_field_problems(const JobConfig& config, const Origins& origins,
-                              std::int64_t world_size) {
+                              std::int64_t world_size, const ModelLayouts& model_layouts) {
   Problems problems;
   const Rules rules{config, origins, world_size, problems};
-  check_layout(rules);
+  check_layout(rules, model_layouts);
   global_batch_divides(rules);
   microbatch_is_addressable(rules);
   validation_batch_is_addressable(rules);

@@ -32,10 +32,11 @@ struct Speed {
 constexpr Speed kCore = {1e11, 1e10, 2e9};
 constexpr Speed kGpu = {3e14, 2e12, 1e11};
 
-bool is_communication(const std::string& name) {
-  static const std::set<std::string> computing = {"titan::grouped_product", "titan::float8_scales",
-                                                  "titan::cast_to_float8"};
-  return name.starts_with("titan::") && !computing.contains(name);
+/// Collectives are called with their group.
+bool is_communication(const c10::OperatorHandle& op) {
+  return std::ranges::any_of(op.schema().arguments(), [](const c10::Argument& one) {
+    return one.type()->kind() == c10::TypeKind::ClassType;
+  });
 }
 
 /// Rows that go to where their experts are: as many as the data want.
@@ -117,6 +118,7 @@ class MemoryBudget::Watcher : public autograd::DispatchMode {
     std::vector<Storage> made;  // new storages
     bool can_be_kept = false;
     bool is_always_kept = false;
+    bool is_communication = false;
   };
 
   void note(const c10::OperatorHandle& op, const Stack& arguments, Stack results,
@@ -137,8 +139,8 @@ class MemoryBudget::Watcher : public autograd::DispatchMode {
       }
     }
     const autograd::OperatorCost cost = autograd::cost_of(op, arguments, results);
-    call.result.seconds =
-        budget_->estimated_seconds(cost.flops, cost.bytes, is_communication(call.result.name));
+    call.is_communication = is_communication(op);
+    call.result.seconds = budget_->estimated_seconds(cost.flops, cost.bytes, call.is_communication);
     call.is_always_kept = copies_to_host || budget_->always_kept_.contains(call.result.name);
     // What draws random numbers is drawn again with all others; attention that could drop out does not.
     const bool draws = op.hasTag(at::Tag::nondeterministic_seeded) && cost.flops == 0;
@@ -169,7 +171,7 @@ MemoryBudget::Observed MemoryBudget::Watcher::observed() const {
     const bool is_written =
         std::ranges::any_of(call.made, [&](Storage storage) { return written_.contains(storage); });
     if (i >= needed_ || !call.can_be_kept || is_written || call.result.bytes == 0) continue;
-    const bool apart = sends_rows && is_communication(call.result.name);
+    const bool apart = sends_rows && call.is_communication;
     (apart ? observed.apart : observed.results).push_back(call.result);
   }
   return observed;

@@ -23,14 +23,6 @@ constexpr double kLegendRow = 24;
 constexpr double kLegendPitch = 580;  // two entries in a row
 constexpr std::size_t kLongestName = 44;
 
-/// Colours that also colour-blind readers tell apart on white, as far as so many can be.
-std::string color_of(std::size_t run) {
-  constexpr std::array<std::string_view, 10> kColors = {"#1f6fb4", "#d95f02", "#2a9d5c", "#c0307f",
-                                                        "#7a5bc0", "#8c564b", "#0e9aa7", "#b8860b",
-                                                        "#e0434b", "#5f6b7a"};
-  return std::string(kColors[run % kColors.size()]);
-}
-
 /// At most kLongestName bytes, not cut inside a UTF-8 character.
 std::string shortened(const std::string& name) {
   if (name.size() <= kLongestName) return name;

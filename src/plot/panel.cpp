@@ -1,9 +1,8 @@
 #include "plot/panel.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "plot/style.h"
 #include "titan/base/errors.h"
 #include "titan/plot/thinning.h"
 
@@ -13,12 +12,6 @@ namespace {
 constexpr int kMostStepTicks = 8;
 constexpr int kMostValueTicks = 7;
 constexpr std::size_t kMostTooltips = 240;  // of a panel
-
-std::string four_digits(double value) {
-  std::array<char, 32> text = {};
-  std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
-}
 
 /// The part of a curve that a picture can show.
 struct VisibleCurve {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "titan/base/errors.h"
+#include "titan/plot/comparison.h"
 #include "titan/plot/figure.h"
 
 namespace titan::plot {
@@ -22,11 +23,26 @@ void make_names_different(std::vector<RunMetrics>& metrics, std::span<const std:
   }
 }
 
+bool is_comparison(const std::string& path) { return path.ends_with(".json"); }
+
+PlotResult plot_comparison(base::FileSystem& files, const std::string& path,
+                           const std::optional<std::string>& output) {
+  const std::vector<ComparedFigure> figures = read_comparison(files, path);
+  PlotResult result;
+  result.path = output.value_or(std::filesystem::path(path).replace_extension(".svg").string());
+  base::write_file_atomically(files, result.path, draw_comparison(figures));
+  return result;
+}
+
 }  // namespace
 
 PlotResult plot_runs(base::FileSystem& files, std::span<const std::string> runs,
                      const std::optional<std::string>& output) {
   TITAN_CHECK(!runs.empty(), "no run to plot");
+  if (runs.size() == 1 && is_comparison(runs[0])) return plot_comparison(files, runs[0], output);
+  if (const auto found = std::ranges::find_if(runs, is_comparison); found != runs.end()) {
+    throw RunError(concat("'", *found, "' is a comparison, which is drawn alone"));
+  }
   PlotResult result;
   std::vector<RunMetrics> metrics;
   for (const std::string& path : runs) {

@@ -28,8 +28,8 @@ std::string draw_trade(const TradeCurve& curve) {
       points, [&](const Point& point) { return point.step >= curve.chosen / kMiB; });
   const Curve choice = {
       {curve.chosen / kMiB, (chosen == points.end() ? points.back() : *chosen).value}};
-  const std::vector<PanelCurve> curves = {{"Least time", points, "#1f6fb4"},
-                                          {"Chosen", choice, "#d95f02", true}};
+  const std::vector<PanelCurve> curves = {{"Least time", points, color_of(0)},
+                                          {"Chosen", choice, color_of(1), true}};
   const PanelStyle style = {curve.title, "estimated ms computed again", 1e9, true, "MiB kept"};
   SvgWriter svg(kWidth, kHeight, kStyle);
   draw_panel(svg, kBox, style, {0, std::max(points.back().step, choice.front().step)}, curves);

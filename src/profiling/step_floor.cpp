@@ -151,6 +151,14 @@ std::optional<Product> product_of(const OperatorCall& call) {
     }
     return Product{part, matrix(in[1], !call.name.ends_with("rows_gradient")), groups};
   }
+  if (call.name.starts_with("titan_kernels::experts")) {
+    // (rows, gate, ...), backward behind the gradient. All of its products have the same three sizes.
+    const bool backward = call.name.ends_with("backward");
+    const TensorLook& gate = in.at(backward ? 2 : 1);
+    const std::int64_t experts = gate.sizes[0];
+    return Product{rows(matrix(in[0]), in[0].sizes[0] / experts), matrix(gate, /*turned=*/true),
+                   (backward ? 6 : 3) * experts};
+  }
   return std::nullopt;
 }
 

@@ -27,18 +27,14 @@ TensorPlan attention_plan() {
   };
 }
 
-TensorPlan feed_forward_plan() {
-  return {
+TensorPlan feed_forward_plan(nn::Module& model, const std::string& mixtures,
+                             const comm::RankContext& context) {
+  TensorPlan plan = {
       {"layers.*.feed_forward", PrepareInput{{kGatherTokens}, /*feeds=*/{"w1", "w3"}}},
       {"layers.*.feed_forward.w1", Colwise{}},
       {"layers.*.feed_forward.w3", Colwise{}},
       {"layers.*.feed_forward.w2", Rowwise{.output = kCutTokens}},
   };
-}
-
-TensorPlan feed_forward_plan(nn::Module& model, const std::string& mixtures,
-                             const comm::RankContext& context) {
-  TensorPlan plan = feed_forward_plan();
   const TensorPlan lines = mixture_plan(mixtures, context.dims);
   plan.insert(plan.end(), lines.begin(), lines.end());
   return lines_that_fit(model, plan);

@@ -1,6 +1,7 @@
 #include "titan/tools/cores.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -41,8 +42,10 @@ double quota_in_cores(const std::string& root) {
 std::int64_t usable_cores(const std::string& root) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  const std::int64_t cores =
-      ::sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+  // A set holds 1024: on larger machines the system refuses it, and all count.
+  const std::int64_t cores = ::sched_getaffinity(0, sizeof(allowed), &allowed) == 0
+                                 ? CPU_COUNT(&allowed)
+                                 : std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN));
   const double quota = quota_in_cores(root);
   if (quota >= static_cast<double>(cores)) return cores;
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(quota)));

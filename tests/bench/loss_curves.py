@@ -10,6 +10,7 @@ root mean square over all steps, and in the mean of the last tenth. With --folde
 is not made again: who changed a fast path removes those.
 """
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -53,14 +54,8 @@ def distance(a, b):
             "of the last tenth's mean": abs(sum(differences[-last:])) / last, "largest": max(map(abs, differences))}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("titan_train")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--folder")
-    options, rest = parser.parse_known_args()
-    folder = os.path.abspath(options.folder or tempfile.mkdtemp())
-    arguments = rest if any(argument.startswith("--job.config_file") for argument in rest) else [*DEBUG, *rest]
+def judge(options, folder, arguments):
+    """Trains what is not there yet, and prints how far apart the curves are; whether the paths are nearer than the seeds."""
     curves = {}
     for seed in SEEDS:
         for path, choice in PATHS.items():
@@ -77,6 +72,18 @@ def main():
         print(f"{figure:26} between the paths of a seed at most {between_paths:.3g}, between seeds at least {between_seeds:.3g}")
         good = good and between_paths < between_seeds
     print("verdict: the fast paths change " + ("less" if good else "NO LESS") + " than another seed does")
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("titan_train")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--folder")
+    options, rest = parser.parse_known_args()
+    arguments = rest if any(argument.startswith("--job.config_file") for argument in rest) else [*DEBUG, *rest]
+    with contextlib.nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
+        good = judge(options, os.path.abspath(folder), arguments)
     sys.exit(0 if good else 1)
 
 

@@ -1,6 +1,7 @@
 """titan_train --estimate, and what else forecasts."""
 import json
 import os
+import re
 import resource
 import subprocess
 import unittest
@@ -134,6 +135,14 @@ class Estimate(TitanTest):
                                  "--parallelism.data_parallel_shard_degree=4"], cwd=ROOT, text=True, capture_output=True)
         self.assertEqual(result.returncode, 2)
         self.assertIn("nearest valid layouts", result.stderr)
+
+    def test_layouts_in_the_place_of_an_impossible_one_fit_the_models_experts(self):
+        result = subprocess.run([os.environ["TITAN_TRAIN"], "--estimate", "--job.config_file=configs/deepseek_v3/debug_model_cpu.toml",
+                                 "--world-size=12", "--parallelism.expert_parallel_degree=5"], cwd=ROOT, text=True, capture_output=True)
+        self.assertEqual(result.returncode, 2)
+        near = re.findall(r"expert_parallel_degree=(\d+)", result.stderr.partition("nearest valid layouts:")[2])
+        self.assertTrue(near)
+        self.assertEqual([degree for degree in near if 8 % int(degree) != 0], [], "8 experts")
 
 
 class ShowPlan(TitanTest):

@@ -79,12 +79,19 @@ class LowPrecisionLayouts(RanksCase):
                         expected[key] = self.losses(reference[0], MODEL, *texts, *options, *reference[1])
                     self.assert_near(self.losses(ranks, MODEL, *texts, *options, *args), expected[key])
 
-    def test_blocks_are_cut_between_by_tensor_parallelism(self):
-        for recipe in OF_BLOCKS:
-            with self.subTest(recipe):
-                job = ["--model.flavor=debugmodel", *self.texts(32), *RECIPES[recipe], "--training.local_batch_size=4", "--training.steps=2"]
-                # In which order a sum was taken decides how some entries are rounded, to 4 bits.
-                self.assert_near(self.losses(2, *job, *layout(tensor=2)), self.losses(1, *job), 5e-5)
+    def test_sums_that_tensor_parallelism_cuts_differ_by_roundings(self):
+        # Scales are those of the whole: so the first loss is equal but for the last bits of its sums. In which order a sum was taken decides how
+        # some entries are rounded, to 4 bits, from then on; what the original's own runs come to is in docs/quantization.md.
+        for recipe, context, steps in (("tensorwise", 1, 10), ("rowwise", 1, 10), ("blockwise", 1, 3), ("mxfp8", 1, 3), ("blockwise", 2, 2), ("mxfp8", 2, 2)):
+            with self.subTest(recipe=recipe, context=context):
+                converter = "mx" if recipe == "mxfp8" else "float8"
+                job = ["--model.flavor=debugmodel", *self.texts(32), *RECIPES[recipe], f"--quantize.linear.{converter}.filter_fqns=output",
+                       "--training.local_batch_size=4", f"--training.steps={steps}"]
+                one = self.losses(context, *job, *layout(context=context))
+                two = self.losses(2 * context, *job, *layout(context=context, tensor=2))
+                self.assert_near(two[:1], one[:1], 1e-6)
+                self.assert_near(two[:3], one[:3], 1e-4)
+                self.assert_near(two, one, 1e-3)
 
     def test_texts_that_ranks_share_train_as_whole_ones_do(self):
         # Blocks of tokens that share a scale lie within what a rank has of a text. With "tensorwise" a rank scales its own tokens, so that

@@ -10,6 +10,7 @@
 #include "titan/base/file_system.h"
 #include "titan/config/action.h"
 #include "titan/config/job_config.h"
+#include "titan/config/layout.h"
 #include "titan/config/origins.h"
 #include "titan/config/problem.h"
 
@@ -42,9 +43,13 @@ struct CommandLine {
   std::int64_t world_size = 1;
 };
 
-/// What those who know the models have against the model that a config names.
-using ModelJudge =
-    std::function<Problems(const JobConfig&, const Origins&, std::int64_t world_size)>;
+/// Who knows the models. Either may be empty.
+struct ModelJudge {
+  /// What it has against the model that a config names.
+  std::function<Problems(const JobConfig&, const Origins&, std::int64_t world_size)> problems;
+  /// Which layouts that model allows.
+  ModelLayouts layouts;
+};
 
 /// Reads the arguments (without the program's name) and every TOML file they name.
 ///
@@ -60,13 +65,14 @@ using ModelJudge =
 /// where comm.mode puts other things in their place. Such a job trains one step, unless the command
 /// line says how many.
 ///
-/// `--check` also looks for every file and folder that a run would read, and asks `model_problems`; the
-/// others do not, because a mistake is to be reported before any library is loaded.
+/// `--check` also looks for every file and folder that a run would read, and asks for `models.problems`; the
+/// others do not, because a mistake is to be reported before any library is loaded. `models.layouts` are asked for only when
+/// a layout is refused.
 ///
 /// Throws one ConfigError that lists every problem of all files and the command line.
 CommandLine parse_command_line(std::span<const std::string> args, base::FileSystem& files,
                                std::int64_t world_size = 1,
                                std::optional<std::int64_t> simulated_ranks = std::nullopt,
-                               const ModelJudge& model_problems = {});
+                               const ModelJudge& models = {});
 
 }  // namespace titan::config

@@ -29,7 +29,8 @@ struct Contest {
 };
 
 /// For every shape of product and attention of the step: the same made once by every library, on random numbers
-/// of the same sizes and strides. Experts' products count as if rows were spread evenly. Takes about a second per shape.
+/// of the same sizes and strides. Experts' products count as if rows were spread evenly, and all that one call makes as if they were
+/// as large as its first. Takes about a second per shape.
 std::vector<Contest> hold_contests(const StepRecord& step);
 
 /// The least time that products and attention of a step could take here: the sum of the best.

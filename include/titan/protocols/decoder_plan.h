@@ -21,9 +21,8 @@ parallel::TensorPlan decoder_plan(const parallel::TensorPlan& attention,
 /// Attention with a product each for queries, keys and values, and one behind it.
 parallel::TensorPlan attention_plan();
 
-/// SwiGLU: two products into the hidden features, one back.
-parallel::TensorPlan feed_forward_plan();
-/// The same where some layers are dense and some are `mixtures` (module_pattern.h): the lines that fit the model.
+/// SwiGLU: two products into the hidden features, one back; and `mixtures` of experts (module_pattern.h). The lines that fit the
+/// model, whose layers are of one kind or of both.
 parallel::TensorPlan feed_forward_plan(nn::Module& model, const std::string& mixtures,
                                        const comm::RankContext& context);
 

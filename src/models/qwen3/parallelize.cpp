@@ -1,12 +1,7 @@
-#include "titan/config/job_config.h"
 #include "titan/models/qwen3/train_spec.h"
-#include "titan/parallel/activation_checkpoint.h"
-#include "titan/parallel/compile.h"
-#include "titan/parallel/context_parallel.h"
-#include "titan/parallel/data_parallel.h"
-#include "titan/parallel/expert_parallel.h"
 #include "titan/parallel/tensor_parallel.h"
 #include "titan/protocols/decoder_plan.h"
+#include "titan/protocols/parallelize_decoder.h"
 
 namespace titan::models::qwen3 {
 
@@ -14,32 +9,15 @@ namespace {
 
 using namespace parallel;
 
-/// What activation checkpointing runs again.
-constexpr const char* kBlocks = "layers.*";
-constexpr const char* kMixtures = "layers.*.moe";
-
-/// What FSDP gathers together, in the reference's order; the rest goes with the root, as does the weight that
-/// output and embedding share.
-const UnitTable& fsdp_units() {
-  static const UnitTable units = {
-      {{"tok_embeddings"}},
-      {{"layers.*.moe.experts"}, /*is_last=*/false, /*of_experts=*/true},
-      {{"layers.*"}},
-      {{"norm", "output"}, /*is_last=*/true},
-  };
-  return units;
-}
-
 /// Norms of heads, where there are some, are whole on every rank, for a part of the heads.
-TensorPlan tensor_plan(nn::Module& model, const comm::RankContext& context, bool parallel_loss) {
+TensorPlan attention_plan(nn::Module& model) {
   constexpr std::int64_t heads = 2;  // of [B, S, heads, head_dim]
-  TensorPlan attention = protocols::attention_plan();
+  TensorPlan plan = protocols::attention_plan();
   const TensorPlan norms =
       lines_that_fit(model, {{"layers.*.attention.q_norm", SequenceParallel{heads}},
                              {"layers.*.attention.k_norm", SequenceParallel{heads}}});
-  attention.insert(attention.end(), norms.begin(), norms.end());
-  return protocols::decoder_plan(attention, protocols::feed_forward_plan(model, kMixtures, context),
-                                 parallel_loss);
+  plan.insert(plan.end(), norms.begin(), norms.end());
+  return plan;
 }
 
 }  // namespace
@@ -47,18 +25,7 @@ TensorPlan tensor_plan(nn::Module& model, const comm::RankContext& context, bool
 std::shared_ptr<Sharding> parallelize_qwen3(protocols::ModelProtocol& model,
                                             const comm::RankContext& context,
                                             const config::JobConfig& config) {
-  // From the inside out: each goes around what is there.
-  const config::Parallelism& parallelism = config.parallelism;
-  apply_compile(model, "output", context, config);
-  apply_tensor_parallel(
-      model, tensor_plan(model, context, computes_loss_in_parts(context.dims, parallelism)),
-      context,
-      parallelism.enable_async_tensor_parallel ? TransferMode::kOverlap : TransferMode::kBefore);
-  apply_context_parallel(model, "layers.*.attention.inner_attention", context, parallelism);
-  apply_expert_parallel(model, kMixtures, context);
-  apply_ac(model, kBlocks, config.activation_checkpoint, expert_save_policy(context.dims),
-           planning_of(config, context));
-  return apply_data_parallel(model, fsdp_units(), context, config.parallelism, config.training);
+  return protocols::parallelize_decoder(model, context, config, attention_plan(model));
 }
 
 }  // namespace titan::models::qwen3

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "app/engine_commands.h"
 #include "titan/config/job_config.h"
+#include "titan/config/validate.h"
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/protocols/train_spec.h"
@@ -45,6 +48,44 @@ TEST(ModelProblems, TextsThatAModelDoesNotLetBeCut) {
               testing::AllOf(testing::HasSubstr("attends to whole texts only, which cannot be cut"),
                              testing::HasSubstr("nearest valid layouts: {"),
                              testing::Not(testing::HasSubstr("{context_parallel_degree"))));
+}
+
+/// Of six experts.
+struct OfSixExperts : public models::llama3::TransformerModelArgs {
+  std::vector<std::string> expert_parallel_problems(std::int64_t degree) const override {
+    return 6 % degree == 0 ? std::vector<std::string>{} : std::vector<std::string>{"no"};
+  }
+  std::unique_ptr<protocols::ModelArgs> clone() const override {
+    return std::make_unique<OfSixExperts>(*this);
+  }
+};
+
+TEST(ModelProblems, LayoutsInThePlaceOfARefusedOneFitTheModel) {
+  protocols::TrainSpec spec = models::llama3::train_spec(builders());
+  spec.model_args = {{"only", std::make_shared<const OfSixExperts>()}};
+  spec.pipelining = nullptr;
+  protocols::register_train_spec("six_experts", spec);
+  config::JobConfig config;
+  config.model.name = "six_experts";
+  config.model.flavor = "only";
+  config.parallelism.data_parallel_shard_degree = 12;
+  config.parallelism.expert_parallel_degree = 4;
+  const auto refused = [&](std::int64_t ranks) {
+    const config::Problems problems =
+        config::cross_field_problems(config, {}, ranks, model_layouts);
+    return problems.empty() ? "" : problems[0].what;
+  };
+  EXPECT_EQ(refused(12), "") << "the rules on degrees know no model";
+  const std::string said = refused(24);
+  const std::string hint = said.substr(std::min(said.find("nearest"), said.size()));
+  EXPECT_THAT(hint, testing::HasSubstr("nearest valid layouts: {"));
+  EXPECT_THAT(hint, testing::HasSubstr("expert_parallel_degree=3"));
+  EXPECT_THAT(hint, testing::Not(testing::HasSubstr("expert_parallel_degree=4")));
+  EXPECT_THAT(hint, testing::Not(testing::HasSubstr("expert_parallel_degree=8")));
+  EXPECT_THAT(hint, testing::Not(testing::HasSubstr("pipeline_parallel_degree")));
+  config.model.flavor = "none";
+  EXPECT_THAT(refused(24), testing::HasSubstr("expert_parallel_degree=4"))
+      << "of a model that nobody knows";
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_unsafe_view.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
@@ -14,6 +16,7 @@
 #include <map>
 
 #include "titan/autograd/dispatch_mode.h"
+#include "titan/kernels/experts.h"
 #include "titan/kernels/layers.h"
 
 namespace titan::autograd {
@@ -59,6 +62,20 @@ TEST(OperatorCost, OfProducts) {
   EXPECT_EQ(costs.at("aten::bmm").flops, 2 * 2 * 3 * 5 * 7);
   EXPECT_EQ(costs.at("aten::addmm").flops, 2 * 3 * 5 * 7);
   EXPECT_EQ(costs.at("aten::addmm").bytes, (7 + 15 + 35 + 21) * kFloat);
+}
+
+TEST(OperatorCost, OfExpertsIsThatOfTheirProducts) {
+  constexpr std::int64_t kRows = 7, kDim = 4, kHidden = 6;
+  const at::Tensor rows = at::randn({kRows, kDim}).set_requires_grad(true);
+  const at::Tensor into = at::randn({3, kHidden, kDim}).set_requires_grad(true);
+  const at::Tensor back = at::randn({3, kDim, kHidden}).set_requires_grad(true);
+  const auto costs = costs_of([&] {
+    const at::Tensor counts = at::full({3}, 2, at::kLong) + (at::arange(3) == 1);
+    kernels::experts(rows, {into, back, into}, counts).sum().backward();
+  });
+  constexpr double kProduct = 2 * kRows * kDim * kHidden;
+  EXPECT_EQ(costs.at("titan_kernels::experts").flops, 3 * kProduct);
+  EXPECT_EQ(costs.at("titan_kernels::experts_backward").flops, 6 * kProduct);
 }
 
 TEST(OperatorCost, OfProductsThatAreMadeTogether) {

@@ -6,9 +6,11 @@
 #include <ATen/ops/full.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 
@@ -89,6 +91,67 @@ TEST(MemoryWire, MemoryOfMessagesIsUsedAgain) {
     }
     // Each holds one more where it is ahead.
     EXPECT_LE(open_files(), before + 4);
+  });
+}
+
+TEST(MemoryWire, MessagesOfSizesThatGrowUseTheSameMemory) {
+  on_two([](std::int64_t place, Wire& wire) {
+    const at::Tensor all = at::full({20000}, 1.0);
+    const std::int64_t before = open_files();
+    for (int round = 0; round < 150; ++round) {
+      const at::Tensor some = all.narrow(0, 0, 5000 + 100 * round);
+      const at::Tensor answer = at::empty({1});
+      if (place == 0) {
+        wire.send(some, 1, round);
+        wire.receive(answer, 1, round)->wait();  // the memory is free again
+      } else {
+        wire.receive(some, 0, round)->wait();
+        wire.send(answer, 0, round);
+      }
+    }
+    // 20 to 80 kB: powers of two from 32 to 128.
+    if (place == 0) {
+      EXPECT_EQ(open_files(), before + 3);
+    }
+  });
+}
+
+TEST(MemoryWire, MemoryOfOthersTakesNoOpenFile) {
+  constexpr int kMessages = 50;
+  std::atomic<std::int64_t> before = 0;
+  on_two([&](std::int64_t place, Wire& wire) {
+    const at::Tensor word = at::full({1}, 1.0);
+    if (place == 0) {
+      for (int i = 0; i < kMessages; ++i) wire.send(at::full({2000}, 1.0 * i), 1, /*tag=*/i);
+      before = open_files();
+      wire.send(word, 1, kMessages);
+      wire.receive(word, 1, kMessages)->wait();
+      return;
+    }
+    wire.receive(word, 0, kMessages)->wait();
+    const at::Tensor received = at::empty({2000});
+    for (int i = 0; i < kMessages; ++i) {
+      wire.receive(received, 0, i)->wait();
+      EXPECT_TRUE(received.equal(at::full({2000}, 1.0 * i)));
+    }
+    EXPECT_EQ(open_files(), before);
+    wire.send(word, 0, kMessages);
+  });
+}
+
+TEST(MemoryWire, WhereNoMoreFilesMayBeOpenedThatIsSaid) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 1) return;
+    rlimit usual{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    rlimit none = usual;
+    none.rlim_cur = 0;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const std::string message =
+        message_of<std::runtime_error>([&] { wire.send(at::full({2000}, 1.0), 1, 0); });
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    EXPECT_THAT(message, HasSubstr("a message of 8000 bytes"));
+    EXPECT_THAT(message, HasSubstr("Too many open files (ulimit -n)"));
   });
 }
 

@@ -6,6 +6,7 @@
 namespace titan::config {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -105,9 +106,12 @@ TEST_F(Check, AFileWhereTheOutputShouldGo) {
 }
 
 TEST_F(Check, AsksThoseWhoKnowTheModelsBesideAllOtherProblems) {
-  const ModelJudge judge = [](const JobConfig& config, const Origins& origins, std::int64_t) {
-    return Problems{{origins.of("model.name"), "no model " + config.model.name}};
-  };
+  const ModelJudge judge = {
+      .problems =
+          [](const JobConfig& config, const Origins& origins, std::int64_t) {
+            return Problems{{origins.of("model.name"), "no model " + config.model.name}};
+          },
+      .layouts = {}};
   const std::vector<std::string> args = {"--model.name=lama", "--training.steps=0"};
   const auto said = [&](std::vector<std::string> more) {
     more.insert(more.end(), args.begin(), args.end());
@@ -117,6 +121,25 @@ TEST_F(Check, AsksThoseWhoKnowTheModelsBesideAllOtherProblems) {
   EXPECT_THAT(said({"--check"}), HasSubstr("--training.steps=0: must be at least 1"));
   EXPECT_THAT(said({}), Not(HasSubstr("no model")))
       << "a mistake is reported before any library is loaded";
+}
+
+TEST_F(Check, AsksForTheModelsLayoutsOnlyWhereOneIsRefused) {
+  int asked = 0;
+  const ModelJudge judge = {.problems = {}, .layouts = [&](const JobConfig& config) {
+                              EXPECT_EQ(config.model.flavor, "mine");
+                              ++asked;
+                              return [](const mesh::Degrees& degrees) { return degrees.ep == 1; };
+                            }};
+  const auto said = [&](const std::string& degree) {
+    const std::vector<std::string> args = {"--model.flavor=mine", "--training.steps=0", degree};
+    return test::message_of<ConfigError>([&] { files_.parse(args, 8, std::nullopt, judge); });
+  };
+  EXPECT_THAT(said("--parallelism.expert_parallel_degree=4"), Not(HasSubstr("nearest")));
+  EXPECT_EQ(asked, 0) << "a mistake is reported before any library is loaded";
+  EXPECT_THAT(said("--parallelism.expert_parallel_degree=3"),
+              AllOf(HasSubstr("nearest valid layouts: {data_parallel_shard_degree=8}"),
+                    Not(HasSubstr("_degree=8, expert"))));
+  EXPECT_EQ(asked, 1);
 }
 
 TEST_F(Check, PartsThatNoCheckpointHas) {

@@ -32,8 +32,8 @@ class ConfigFiles : private base::FileSystem {
 
   CommandLine parse(std::vector<std::string> args, std::int64_t world_size = 1,
                     std::optional<std::int64_t> simulated_ranks = std::nullopt,
-                    const ModelJudge& model_problems = {}) {
-    return parse_command_line(args, *this, world_size, simulated_ranks, model_problems);
+                    const ModelJudge& models = {}) {
+    return parse_command_line(args, *this, world_size, simulated_ranks, models);
   }
   /// Loads without the rules that only a run must obey.
   CommandLine load(std::vector<std::string> args) {

@@ -113,7 +113,8 @@ TEST(ProgramArguments, OptionsOfACommandGoWithItOnly) {
             "  tokenize: needs --output PATH: it writes PATH.bin and PATH.idx");
   EXPECT_EQ(ConfigFiles().problems({"plot", "--training.steps=3"}),
             "  --training.steps=3: is not an option of plot\n"
-            "  plot: needs at least one run: its dump folder or metrics.jsonl");
+            "  plot: needs at least one run: its dump folder or metrics.jsonl; or the "
+            "JSON of a comparison");
   EXPECT_EQ(ConfigFiles().problems({"--show-lr", "--check"}),
             "  --show-lr: does not go with --check or --print-config");
 }

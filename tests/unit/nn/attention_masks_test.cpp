@@ -58,7 +58,7 @@ TEST(AttentionMasks, MaskedAttentionEqualsAttentionWithinEachDocument) {
   const at::Tensor v = at::rand({1, 2, 7, 8});
   InnerAttention attention;
   const auto sequence = std::make_shared<const SequenceInfo>(
-      SequenceInfo{block_causal_mask(documents_by_eos(tokens, 0)), {}, nullptr});
+      SequenceInfo{block_causal_mask(documents_by_eos(tokens, 0)), {}, nullptr, {}});
   const at::Tensor masked = attention({{q, k, v}, sequence}).at(0);
   for (const auto& [begin, end] : {std::pair{0, 4}, std::pair{4, 7}}) {
     const at::Tensor alone =

@@ -36,13 +36,14 @@ class AttentionTest : public ::testing::Test {
 
 TEST_F(AttentionTest, PositionsAreThoseOfTheTokens) {
   const at::Tensor plain = attention({{x, table}}).at(0);
-  EXPECT_TRUE(run(x, {{}, at::arange(8, at::kLong), nullptr}).equal(plain));
+  EXPECT_TRUE(run(x, {{}, at::arange(8, at::kLong), nullptr, {}}).equal(plain));
   // What counts is how far tokens are apart.
-  EXPECT_TRUE(at::allclose(run(x, {{}, at::arange(5, 13, at::kLong), nullptr}), plain, 1e-4, 1e-6));
+  EXPECT_TRUE(
+      at::allclose(run(x, {{}, at::arange(5, 13, at::kLong), nullptr, {}}), plain, 1e-4, 1e-6));
   const at::Tensor by_row = at::stack({at::arange(8, at::kLong), at::arange(3, 11, at::kLong)});
-  EXPECT_TRUE(at::allclose(run(x, {{}, by_row, nullptr}), plain, 1e-4, 1e-6));
+  EXPECT_TRUE(at::allclose(run(x, {{}, by_row, nullptr, {}}), plain, 1e-4, 1e-6));
   EXPECT_FALSE(
-      at::allclose(run(x, {{}, 2 * at::arange(8, at::kLong), nullptr}), plain, 1e-4, 1e-6));
+      at::allclose(run(x, {{}, 2 * at::arange(8, at::kLong), nullptr, {}}), plain, 1e-4, 1e-6));
 }
 
 TEST_F(AttentionTest, TokensBehindACacheSeeWhatIsInIt) {
@@ -50,7 +51,7 @@ TEST_F(AttentionTest, TokensBehindACacheSeeWhatIsInIt) {
   const auto caches = std::make_shared<KeyValueCaches>(8);
   std::vector<at::Tensor> parts;
   for (const auto& [begin, end] : {std::pair{0, 3}, std::pair{3, 7}, std::pair{7, 8}}) {
-    parts.push_back(run(x.slice(1, begin, end), {{}, {}, caches}));
+    parts.push_back(run(x.slice(1, begin, end), {{}, {}, caches, {}}));
   }
   EXPECT_TRUE(at::allclose(at::cat(parts, 1), whole, 1e-4, 1e-6));
 }
@@ -67,7 +68,7 @@ TEST(InnerAttentionTest, ValuesMayBeNarrowerThanQueries) {
   InnerAttention attention(0.3);
   const auto run = [&](const AttentionMask& mask) {
     return attention({{query, key, value},
-                      std::make_shared<const SequenceInfo>(SequenceInfo{mask, {}, nullptr})})
+                      std::make_shared<const SequenceInfo>(SequenceInfo{mask, {}, nullptr, {}})})
         .at(0);
   };
   EXPECT_TRUE(at::allclose(run(CausalMask{}), expected, 1e-5, 1e-6));

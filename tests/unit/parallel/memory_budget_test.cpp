@@ -5,6 +5,7 @@
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
+#include <torch/library.h>
 
 #include <map>
 
@@ -55,7 +56,9 @@ TEST(MemoryBudget, KeepsTheProductFirst) {
     EXPECT_EQ(passes.again.size(), 2);
     for (Counts counts : passes.again) {
       counts.erase("aten::detach");
-      if (!last.empty()) EXPECT_EQ(counts, last) << "the plan is followed from the beginning";
+      if (!last.empty()) {
+        EXPECT_EQ(counts, last) << "the plan is followed from the beginning";
+      }
       last = counts;
     }
     return last;
@@ -65,6 +68,30 @@ TEST(MemoryBudget, KeepsTheProductFirst) {
   EXPECT_EQ(again(0.4), (Counts{{"aten::sin", 1}, {"aten::cos", 1}}));
   EXPECT_EQ(again(0.7).size(), 1);
   EXPECT_FALSE(again(0.7).contains("aten::mm"));
+}
+
+/// Of the room's own, as those that round to few bits.
+TORCH_LIBRARY_FRAGMENT(titan, library) {
+  library.def("test_rounded(Tensor x) -> Tensor");
+  library.impl("test_rounded", torch::dispatch(c10::DispatchKey::CompositeExplicitAutograd,
+                                               [](const at::Tensor& x) { return x.round(); }));
+  library.impl("test_rounded",
+               torch::dispatch(c10::DispatchKey::Autograd, torch::CppFunction::makeFallthrough()));
+}
+
+TEST(MemoryBudget, WhatIsCalledWithNoGroupIsNotSent) {
+  static const auto rounded = c10::Dispatcher::singleton()
+                                  .findSchemaOrThrow("titan::test_rounded", "")
+                                  .typed<at::Tensor(const at::Tensor&)>();
+  // Three results of one size are saved: of the product, of sin, and of the rounding.
+  const auto block = [](const nn::Inputs& inputs) -> nn::Tensors {
+    const at::Tensor product = inputs.at(0).mm(inputs.at(0));
+    return {product.sin() * rounded.call(product)};
+  };
+  for (const Counts& again : run(block, 0.4, kMany).again) {
+    EXPECT_FALSE(again.contains("aten::mm"));
+    EXPECT_TRUE(again.contains("titan::test_rounded"));
+  }
 }
 
 TEST(MemoryBudget, AnyBudgetHasTheSameGradients) {

@@ -1,5 +1,6 @@
 #include "titan/profiling/operator_profile.h"
 
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/silu.h>
 #include <c10/core/GradMode.h>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "titan/kernels/experts.h"
 #include "titan/nn/linear.h"
 #include "titan/profiling/profile_report.h"
 #include "titan/profiling/range.h"
@@ -159,6 +161,23 @@ TEST(StepFloor, EveryProductIsInOneContestAndNoneIsSlowerThanTheStep) {
   EXPECT_EQ(flops, sum_of(step).cost.flops);
   EXPECT_EQ(calls, 5);
   EXPECT_LE(floor_seconds(contests), step.seconds);
+}
+
+TEST(StepFloor, ExpertsProductsAreInAContest) {
+  OperatorProfile profile(1);
+  const at::Tensor rows = at::ones({8, 4}).set_requires_grad(true);
+  const at::Tensor into = at::ones({2, 6, 4}).set_requires_grad(true);
+  const at::Tensor back = at::ones({2, 4, 6}).set_requires_grad(true);
+  profile.begin_step(1);
+  kernels::experts(rows, {into, back, into}, at::full({2}, 4, at::kLong)).sum().backward();
+  profile.end_step();
+  std::map<std::string, double> flops;
+  for (const Contest& contest : hold_contests(profile.fastest())) {
+    flops[contest.what] = contest.flops;
+  }
+  constexpr double kProduct = 2.0 * 8 * 4 * 6;
+  EXPECT_EQ(flops, (std::map<std::string, double>{{"6 x mm 4 x 4 x 6", 3 * kProduct},
+                                                  {"12 x mm 4 x 4 x 6", 6 * kProduct}}));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ class Counted : public test::LogitsOnly {
     nn::AttentionMask mask;
     if (masks) mask = nn::block_causal_mask(at::zeros_like(tokens));
     return module_.call(tokens, std::make_shared<const nn::SequenceInfo>(
-                                    nn::SequenceInfo{mask, {}, std::move(caches)}));
+                                    nn::SequenceInfo{mask, {}, std::move(caches), {}}));
   }
   bool keeps_keys_and_values() const override { return cached_; }
 

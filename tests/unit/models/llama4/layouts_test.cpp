@@ -26,64 +26,40 @@ test::LayoutModel tiny() {
 
 class Layouts : public ::testing::TestWithParam<LayoutJob> {};
 
-TEST_P(Layouts, GiveTheStepOfOneRank) {
-  const test::LayoutModel model = tiny();
-  test::expect_same_step(test::run_step(model, GetParam()),
-                         test::run_step(model, GetParam().alone()));
-}
+TEST_P(Layouts, GiveTheStepOfOneRank) { test::expect_step_of_one_rank(tiny(), GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(
     Llama4, Layouts,
-    ::testing::Values(
-        LayoutJob{"fsdp2", {.dp_shard = 2}, 2},
-        LayoutJob{"ddp2", {.dp_replicate = 2, .dp_shard = 1}, 2},
-        LayoutJob{"tp2", {.dp_shard = 1, .tp = 2}, 2},
-        LayoutJob{
-            .name = "tp2_async", .degrees = {.dp_shard = 1, .tp = 2}, .ranks = 2, .async = true},
-        LayoutJob{"fsdp2_tp2", {.dp_shard = 2, .tp = 2}, 4},
-        LayoutJob{"fsdp2_ep2", {.dp_shard = 2, .ep = 2}, 2},
-        LayoutJob{"fsdp4_ep4", {.dp_shard = 4, .ep = 4}, 4},
-        LayoutJob{"tp2_ep2_etp1", {.dp_shard = 1, .tp = 2, .ep = 2}, 2},
-        LayoutJob{"fsdp2_tp2_ep2_etp2", {.dp_shard = 2, .tp = 2, .ep = 2, .etp = 2}, 4},
-        LayoutJob{"cp2", {.dp_shard = 1, .cp = 2}, 2},
-        LayoutJob{.name = "cp3_in_turn",
-                  .degrees = {.dp_shard = 1, .cp = 3},
-                  .ranks = 3,
-                  .head_tail = false},
-        LayoutJob{
-            .name = "cp2_fast", .degrees = {.dp_shard = 1, .cp = 2}, .ranks = 2, .fast = true},
-        LayoutJob{.name = "cp4_alltoall_fast",
-                  .degrees = {.dp_shard = 1, .cp = 4},
-                  .ranks = 4,
-                  .rotation = config::RotateMethod::kAllToAll,
-                  .fast = true},
-        LayoutJob{.name = "cp4_in_turn_fast",
-                  .degrees = {.dp_shard = 1, .cp = 4},
-                  .ranks = 4,
-                  .head_tail = false,
-                  .fast = true},
-        LayoutJob{.name = "tp2_async_fast",
-                  .degrees = {.dp_shard = 1, .tp = 2},
-                  .ranks = 2,
-                  .async = true,
-                  .fast = true},
-        LayoutJob{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
-        LayoutJob{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
-        LayoutJob{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
-        LayoutJob{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
-        LayoutJob{.name = "fsdp2_cp2_full_ac",
-                  .degrees = {.dp_shard = 2, .cp = 2},
-                  .ranks = 4,
-                  .ac = ActivationCheckpointMode::kFull},
-        LayoutJob{.name = "fsdp2_full_ac",
-                  .degrees = {.dp_shard = 2},
-                  .ranks = 2,
-                  .ac = ActivationCheckpointMode::kFull},
-        LayoutJob{.name = "fsdp2_tp2_selective_ac",
-                  .degrees = {.dp_shard = 2, .tp = 2},
-                  .ranks = 4,
-                  .ac = ActivationCheckpointMode::kSelective}),
-    [](const auto& test) { return test.param.name; });
+    ::testing::ValuesIn(test::data_layouts(
+        {{"tp2", {.dp_shard = 1, .tp = 2}, 2},
+         {.name = "tp2_async", .degrees = {.dp_shard = 1, .tp = 2}, .ranks = 2, .async = true},
+         {.name = "tp2_async_fast",
+          .degrees = {.dp_shard = 1, .tp = 2},
+          .ranks = 2,
+          .async = true,
+          .fast = true},
+         {"fsdp2_tp2", {.dp_shard = 2, .tp = 2}, 4},
+         {.name = "fsdp2_tp2_selective_ac",
+          .degrees = {.dp_shard = 2, .tp = 2},
+          .ranks = 4,
+          .ac = ActivationCheckpointMode::kSelective}})),
+    test::layout_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Llama4Context, Layouts,
+    ::testing::ValuesIn(test::context_layouts({{"tp2_cp2", {.dp_shard = 1, .cp = 2, .tp = 2}, 4},
+                                               {.name = "fsdp2_cp2_full_ac",
+                                                .degrees = {.dp_shard = 2, .cp = 2},
+                                                .ranks = 4,
+                                                .ac = ActivationCheckpointMode::kFull}})),
+    test::layout_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Llama4Experts, Layouts,
+    ::testing::ValuesIn(test::expert_layouts(
+        {{"tp2_ep2_etp1", {.dp_shard = 1, .tp = 2, .ep = 2}, 2},
+         {"fsdp2_tp2_ep2_etp2", {.dp_shard = 2, .tp = 2, .ep = 2, .etp = 2}, 4}})),
+    test::layout_name);
 
 }  // namespace
 }  // namespace titan::models::llama4

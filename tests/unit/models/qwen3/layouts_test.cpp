@@ -53,92 +53,54 @@ TEST_P(Layouts, GiveTheStepOfOneRank) {
   test::expect_same_step(test::run_step(model, job), expected);
 }
 
+const auto kAll = ::testing::Values(Kind::kDense, Kind::kTied, Kind::kExperts);
+
 INSTANTIATE_TEST_SUITE_P(
     Qwen3, Layouts,
-    ::testing::Combine(::testing::Values(Kind::kDense, Kind::kTied, Kind::kExperts),
-                       ::testing::Values(LayoutJob{"fsdp2", {.dp_shard = 2}, 2},
-                                         LayoutJob{
-                                             "hsdp2x2", {.dp_replicate = 2, .dp_shard = 2}, 4},
-                                         LayoutJob{"ddp2", {.dp_replicate = 2, .dp_shard = 1}, 2},
-                                         LayoutJob{"tp3", {.dp_shard = 1, .tp = 3}, 3},
-                                         LayoutJob{.name = "tp3_whole_loss",
-                                                   .degrees = {.dp_shard = 1, .tp = 3},
-                                                   .ranks = 3,
-                                                   .loss_in_parts = false},
-                                         LayoutJob{.name = "tp3_async",
-                                                   .degrees = {.dp_shard = 1, .tp = 3},
-                                                   .ranks = 3,
-                                                   .async = true},
-                                         LayoutJob{"fsdp2_tp3", {.dp_shard = 2, .tp = 3}, 6},
-                                         LayoutJob{.name = "fsdp2_accumulated",
-                                                   .degrees = {.dp_shard = 2},
-                                                   .ranks = 2,
-                                                   .microbatches = 2},
-                                         LayoutJob{.name = "fsdp2_full_ac",
-                                                   .degrees = {.dp_shard = 2},
-                                                   .ranks = 2,
-                                                   .ac = ActivationCheckpointMode::kFull},
-                                         LayoutJob{.name = "fsdp2_tp3_selective_ac",
-                                                   .degrees = {.dp_shard = 2, .tp = 3},
-                                                   .ranks = 6,
-                                                   .ac = ActivationCheckpointMode::kSelective})),
+    ::testing::Combine(
+        kAll,
+        ::testing::ValuesIn(test::data_layouts(
+            {{"hsdp2x2", {.dp_replicate = 2, .dp_shard = 2}, 4},
+             {"tp3", {.dp_shard = 1, .tp = 3}, 3},
+             {.name = "tp3_whole_loss",
+              .degrees = {.dp_shard = 1, .tp = 3},
+              .ranks = 3,
+              .loss_in_parts = false},
+             {.name = "tp3_async", .degrees = {.dp_shard = 1, .tp = 3}, .ranks = 3, .async = true},
+             {.name = "tp3_fast", .degrees = {.dp_shard = 1, .tp = 3}, .ranks = 3, .fast = true},
+             {.name = "tp3_async_fast",
+              .degrees = {.dp_shard = 1, .tp = 3},
+              .ranks = 3,
+              .async = true,
+              .fast = true},
+             {"fsdp2_tp3", {.dp_shard = 2, .tp = 3}, 6},
+             {.name = "fsdp2_accumulated",
+              .degrees = {.dp_shard = 2},
+              .ranks = 2,
+              .microbatches = 2},
+             {.name = "fsdp2_tp3_selective_ac",
+              .degrees = {.dp_shard = 2, .tp = 3},
+              .ranks = 6,
+              .ac = ActivationCheckpointMode::kSelective}}))),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     Qwen3Context, Layouts,
-    ::testing::Combine(::testing::Values(Kind::kDense, Kind::kTied, Kind::kExperts),
-                       ::testing::Values(LayoutJob{"cp2", {.dp_shard = 1, .cp = 2}, 2},
-                                         LayoutJob{.name = "cp3_in_turn",
-                                                   .degrees = {.dp_shard = 1, .cp = 3},
-                                                   .ranks = 3,
-                                                   .head_tail = false},
-                                         LayoutJob{"fsdp2_cp2", {.dp_shard = 2, .cp = 2}, 4},
-                                         LayoutJob{
-                                             "tp3_cp2", {.dp_shard = 1, .cp = 2, .tp = 3}, 6})),
-    name_of);
-
-/// One rank computes with fast paths, too.
-INSTANTIATE_TEST_SUITE_P(
-    Qwen3FastPaths, Layouts,
-    ::testing::Combine(
-        ::testing::Values(Kind::kDense, Kind::kExperts),
-        ::testing::Values(
-            LayoutJob{
-                .name = "cp2_fast", .degrees = {.dp_shard = 1, .cp = 2}, .ranks = 2, .fast = true},
-            LayoutJob{.name = "cp4_alltoall_fast",
-                      .degrees = {.dp_shard = 1, .cp = 4},
-                      .ranks = 4,
-                      .rotation = config::RotateMethod::kAllToAll,
-                      .fast = true},
-            LayoutJob{.name = "cp4_in_turn_fast",
-                      .degrees = {.dp_shard = 1, .cp = 4},
-                      .ranks = 4,
-                      .head_tail = false,
-                      .fast = true},
-            LayoutJob{
-                .name = "tp3_fast", .degrees = {.dp_shard = 1, .tp = 3}, .ranks = 3, .fast = true},
-            LayoutJob{.name = "tp3_async_fast",
-                      .degrees = {.dp_shard = 1, .tp = 3},
-                      .ranks = 3,
-                      .async = true,
-                      .fast = true})),
+    ::testing::Combine(kAll, ::testing::ValuesIn(test::context_layouts(
+                                 {{"tp3_cp2", {.dp_shard = 1, .cp = 2, .tp = 3}, 6}}))),
     name_of);
 
 /// Twelve experts, of which two are chosen.
 INSTANTIATE_TEST_SUITE_P(
     Qwen3Experts, Layouts,
-    ::testing::Combine(
-        ::testing::Values(Kind::kExperts),
-        ::testing::Values(LayoutJob{"fsdp2_ep2", {.dp_shard = 2, .ep = 2}, 2},
-                          LayoutJob{"fsdp4_ep2", {.dp_shard = 4, .ep = 2}, 4},
-                          LayoutJob{"fsdp4_ep4", {.dp_shard = 4, .ep = 4}, 4},
-                          LayoutJob{"tp3_ep3_etp1", {.dp_shard = 1, .tp = 3, .ep = 3}, 3},
-                          LayoutJob{"cp2_ep2", {.dp_shard = 1, .cp = 2, .ep = 2}, 2},
-                          LayoutJob{"fsdp2_cp2_ep2", {.dp_shard = 2, .cp = 2, .ep = 2}, 4},
-                          LayoutJob{.name = "fsdp2_ep2_full_ac",
-                                    .degrees = {.dp_shard = 2, .ep = 2},
-                                    .ranks = 2,
-                                    .ac = ActivationCheckpointMode::kFull})),
+    ::testing::Combine(::testing::Values(Kind::kExperts),
+                       ::testing::ValuesIn(test::expert_layouts(
+                           {{"fsdp4_ep2", {.dp_shard = 4, .ep = 2}, 4},
+                            {"tp3_ep3_etp1", {.dp_shard = 1, .tp = 3, .ep = 3}, 3},
+                            {.name = "fsdp2_ep2_full_ac",
+                             .degrees = {.dp_shard = 2, .ep = 2},
+                             .ranks = 2,
+                             .ac = ActivationCheckpointMode::kFull}}))),
     name_of);
 
 }  // namespace
