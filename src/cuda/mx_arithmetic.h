@@ -80,6 +80,48 @@ TITAN_PORTABLE inline std::int64_t mx_scale_place(std::int64_t row, std::int64_t
   return tile * 512 + in_tile;
 }
 
+/// How the scales of a matrix lie: as one.
+struct MXTiles {
+  std::int64_t blocks = 0;  // of a row
+
+  TITAN_PORTABLE std::int64_t place(std::int64_t row, std::int64_t block) const {
+    return mx_scale_place(row, block, blocks);
+  }
+};
+
+/// The same of a matrix in groups: each group's scales have tiles of their own, one group's behind the other's. Groups are of
+/// rows or of columns (components/quantization/mx_operators.h: MXGroups).
+struct MXGroupTiles {
+  const std::int32_t* ends = nullptr;  // of groups: rows, or columns, which are whole blocks
+  const std::int64_t* tiles_before = nullptr;  // each group: rows, or columns, of tiles
+  std::int64_t groups = 0;
+  bool of_rows = true;
+  std::int64_t rows = 0;    // of the matrix
+  std::int64_t blocks = 0;  // of a row
+
+  /// -1 behind the last group.
+  TITAN_PORTABLE std::int64_t place(std::int64_t row, std::int64_t block) const {
+    const std::int64_t along = of_rows ? row : block * kMXBlock;
+    std::int64_t group = 0;  // the first that ends behind it
+    for (std::int64_t end = groups; group < end;) {
+      const std::int64_t middle = (group + end) / 2;
+      if (ends[middle] > along) {
+        end = middle;
+      } else {
+        group = middle + 1;
+      }
+    }
+    if (group == groups) return -1;
+    const std::int64_t begin = group == 0 ? 0 : ends[group - 1];
+    if (of_rows) {
+      const std::int64_t before = tiles_before[group] * ((blocks + 3) / 4) * 512;
+      return before + mx_scale_place(row - begin, block, blocks);
+    }
+    const std::int64_t before = tiles_before[group] * ((rows + 127) / 128) * 512;
+    return before + mx_scale_place(row, block - begin / kMXBlock, (ends[group] - begin) / kMXBlock);
+  }
+};
+
 /// A matrix whose rows are cut into blocks; strides in numbers, one of which is 1.
 struct MXSource {
   std::int64_t rows = 0;
@@ -88,11 +130,11 @@ struct MXSource {
   std::int64_t column_stride = 0;
 };
 
-/// Rounds a block of a row to `values` `[rows, columns]`, with its scale.
-template <class Number>
+/// Rounds a block of a row to `values` `[rows, columns]`, with its scale, which lies where `tiles` says.
+template <class Number, class Tiles>
 TITAN_PORTABLE void cast_mx_block(const MXSource& source, MXScaleRule rule, const Number* numbers,
                                   std::int64_t row, std::int64_t block, std::uint8_t* values,
-                                  std::uint8_t* scales) {
+                                  const Tiles& tiles, std::uint8_t* scales) {
   const Number* from = numbers + row * source.row_stride + block * kMXBlock * source.column_stride;
   float block_numbers[kMXBlock];
   if (source.column_stride == 1) {
@@ -122,8 +164,8 @@ TITAN_PORTABLE void cast_mx_block(const MXSource& source, MXScaleRule rule, cons
     }
     pack_at<16>(to + i) = pack;
   }
-  scales[mx_scale_place(row, block, source.columns / kMXBlock)] =
-      static_cast<std::uint8_t>(exponent);
+  const std::int64_t place = tiles.place(row, block);
+  if (place >= 0) scales[place] = static_cast<std::uint8_t>(exponent);
 }
 
 }  // namespace titan::cuda

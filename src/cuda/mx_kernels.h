@@ -13,5 +13,9 @@ namespace titan::cuda {
 /// (mx_scale_place), whose padding stays as it is. Numbers and values lie at multiples of 16 bytes.
 cudaError_t cast_to_mx(const MXSource& source, NumberType type, const void* numbers,
                        MXScaleRule rule, void* values, void* scales, cudaStream_t stream);
+/// The same with the scales of each group by themselves (MXGroupTiles).
+cudaError_t cast_to_mx_by_group(const MXSource& source, const MXGroupTiles& tiles, NumberType type,
+                                const void* numbers, MXScaleRule rule, void* values, void* scales,
+                                cudaStream_t stream);
 
 }  // namespace titan::cuda

@@ -173,6 +173,12 @@ Results cast_to_mx(const Stack& arguments) {
   return {{matrix.sizes().vec(), at::kFloat8_e4m3fn}, {{tiles * 512}, at::kFloat8_e8m0fnu}};
 }
 
+/// (matrix, ..., sizes of the scales)
+Results cast_to_mx_by_group(const Stack& arguments) {
+  return {{arguments[0].toTensor().sizes().vec(), at::kFloat8_e4m3fn},
+          {arguments.back().toIntVector(), at::kFloat8_e8m0fnu}};
+}
+
 /// (a `[M, K]`, b `[K, N]`, scales, bias, scale of the result, type, ...)
 Results scaled_mm(const Stack& arguments) {
   const at::Tensor& a = arguments[0].toTensor();
@@ -239,6 +245,7 @@ ShapeRule find_shape_rule(const std::string& operator_name) {
       {"titan::float8_scales", float8_scales},
       {"titan::cast_to_float8", cast_to_float8},
       {"titan::cast_to_mx", cast_to_mx},
+      {"titan::cast_to_mx_by_group", cast_to_mx_by_group},
       {"titan::largest_entries", largest_entries},
       {"titan::through_float8", through_float8},
       {"titan::through_float8_by_group", through_float8},

@@ -199,13 +199,17 @@ class Application {
     });
   }
 
-  /// Cuts a module's only parameter, a matrix, and returns the length of the dimension.
+  /// Cuts a module's matrix, and where that has each rank make other features, its bias, and returns the length of the dimension.
   std::int64_t cut_weight(nn::Module& module, std::int64_t dim, const char* style) {
     const std::vector<nn::NamedParameter> own = own_parameters(module);
     const bool is_matrix = dynamic_cast<const nn::Linear*>(&module) != nullptr ||
                            dynamic_cast<const nn::Embedding*>(&module) != nullptr;
-    TITAN_CHECK(is_matrix && own.size() == 1, "the tensor-parallel plan makes '", name_, "' ",
-                style, ", which is no linear layer and no embedding");
+    const bool has_bias = is_matrix && own.size() == 2 && own.back().name == "bias";
+    TITAN_CHECK(is_matrix && (own.size() == 1 || has_bias), "the tensor-parallel plan makes '",
+                name_, "' ", style, ", which is no linear layer and no embedding");
+    TITAN_CHECK(!has_bias || dim == 0, "the tensor-parallel plan makes '", name_, "' ", style,
+                ", which has a bias: it would be added on every rank");
+    if (has_bias) own.back().parameter->cut({axis_, 0, group_.size(), group_.rank()});
     nn::Parameter& weight = *own.front().parameter;
     const auto before = std::ranges::find(weight.cuts, axis_, &nn::Cut::axis);
     if (before == weight.cuts.end()) {

@@ -142,10 +142,12 @@ class LowPrecision(RanksCase):
                 self.assertEqual([r["step"] for r in self.records(dump=name) if "loss" in r], [1, 2, 3, 4])
 
     def test_mxfp8_of_a_gpu_is_estimated(self):
-        command = [os.environ["TITAN_TRAIN"], "--estimate", "--job.config_file=configs/llama3/debug_model.toml", "--training.device=cuda",
-                   "--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_cublas_rceil"]
-        result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, stdout=subprocess.PIPE, check=True)
-        self.assertRegex(result.stdout, r"selective \(configured\)")
+        linear = ["llama3/debug_model", "--model.converters=quantize.linear.mx", "--quantize.linear.mx.recipe_name=mxfp8_cublas_rceil"]
+        experts = ["deepseek_v3/debug_model", "--model.converters=quantize.grouped_mm.mx", "--quantize.grouped_mm.mx.fqns=experts"]
+        for config, *args in (linear, experts):
+            command = [os.environ["TITAN_TRAIN"], "--estimate", f"--job.config_file=configs/{config}.toml", "--training.device=cuda", *args]
+            result = subprocess.run(command, cwd=ROOT, env=environment(None), text=True, stdout=subprocess.PIPE, check=True)
+            self.assertRegex(result.stdout, r"selective \(configured\)")
 
     def test_a_converted_output_gives_its_logits_to_the_loss(self):
         data, _ = self.data(1)
@@ -186,7 +188,8 @@ class LowPrecision(RanksCase):
                 "--quantize.grouped_mm.mx.fqns=experts"],
             "\"mxfp8_cublas\": a CPU has no float8 products; \"mxfp8_emulated\" rounds in the same way and multiplies in the model's own type "
             "(needed is a GPU of compute capability 10.0 or above)": MX_CUBLAS,
-            "needs a GPU of compute capability 10.0": [*experts, "--model.converters=quantize.grouped_mm.mx"],
+            "quantize.grouped_mm.mx.recipe_name = \"mxfp8\": a CPU has no float8 products; \"mxfp8_emulated\" rounds in the same way and multiplies in bfloat16 "
+            "(needed is a GPU of compute capability 10.0 or above, below 11.0)": [*experts, "--model.converters=quantize.grouped_mm.mx"],
         }.items():
             with self.subTest(message):
                 self.assertIn(message, self.refused(MODEL, *args))

@@ -1,4 +1,4 @@
-"""Linear layers and experts in float8 and MXFP8: y, dx and dW bit for bit those of torchao, of its eager operators on a CPU.
+"""Linear layers and experts in float8 and MXFP8: y, dx, dW and db bit for bit those of torchao, of its eager operators on a CPU.
 
 torchao itself is asked where it is installed; where not, its arithmetic written down here, which was compared with it.
 
@@ -9,6 +9,7 @@ TITAN_QUANTIZATION_CASES: how many random cases (1,000).
 import dataclasses
 import os
 import random
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ CASES = int(os.environ.get("TITAN_QUANTIZATION_CASES", "1000"))
 FLOAT8 = ("tensorwise", "rowwise", "rowwise_with_gw_hp")
 MX = ("floor", "rceil")
 GROUPED = ("grouped_float8", "grouped_mx")
+LAYOUT = "scales_by_group"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 BLOCK = 32
@@ -135,19 +137,21 @@ def grouped_results(recipe, x, weight, gradient, counts):
     return y, dx, dw
 
 
-def written_down(recipe, x, weight, gradient, counts=None):
+def written_down(recipe, x, weight, gradient, last):
     if recipe in GROUPED:
-        return grouped_results(recipe, x, weight, gradient, counts)
+        return grouped_results(recipe, x, weight, gradient, last)
     if recipe == "blockwise":
-        return blockwise_results(x, weight, gradient)
-    if recipe in MX:
-        return mx_results(recipe, x, weight, gradient)
-    return float8_results(recipe, x, weight, gradient)
+        y, *others = blockwise_results(x, weight, gradient)
+    elif recipe in MX:
+        y, *others = mx_results(recipe, x, weight, gradient)
+    else:
+        y, *others = float8_results(recipe, x, weight, gradient)
+    return y + last, *others, gradient.sum(0)
 
 
-def of_torchao(recipe, x, weight, gradient):
-    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
-    linear.weight = torch.nn.Parameter(weight.clone())
+def of_torchao(recipe, x, weight, gradient, bias):
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+    linear.weight, linear.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
     x = x.clone().requires_grad_()
     if recipe in MX:
         from torchao.prototype.mx_formats.config import MXLinearConfig, ScaleCalculationMode
@@ -164,7 +168,7 @@ def of_torchao(recipe, x, weight, gradient):
         convert_to_float8_training(model, config=config)
         y, linear = model(x), model[0]
     y.backward(gradient)
-    return y.detach(), x.grad, linear.weight.grad
+    return y.detach(), x.grad, linear.weight.grad, linear.bias.grad
 
 
 def grouped_of_torchao(recipe, x, weight, gradient, counts):
@@ -179,6 +183,33 @@ def grouped_of_torchao(recipe, x, weight, gradient, counts):
                                          ScaleCalculationMode.RCEIL)
     y.backward(gradient)
     return y.detach(), x.grad, weight.grad
+
+
+def in_tiles(scales):
+    """Of one matrix: 128 rows by 4 blocks each, filled up with zeros."""
+    rows, blocks = scales.shape
+    whole = torch.nn.functional.pad(scales, (0, -blocks % 4, 0, -rows % 128))
+    return whole.view(-(-rows // 128), 4, 32, -(-blocks // 4), 4).permute(0, 3, 2, 1, 4).flatten()
+
+
+def scales_written_down(rows, weights, by_column, ends):
+    """Of rows in groups, of each group's matrix, and of columns in groups."""
+    groups = list(zip([0, *ends[:-1]], ends))
+    return (torch.cat([in_tiles(rows[begin:end]) for begin, end in groups]), torch.cat([in_tiles(of_one) for of_one in weights]),
+            torch.cat([in_tiles(by_column[:, begin // BLOCK : end // BLOCK]) for begin, end in groups]))
+
+
+def scales_of_torchao(rows, weights, by_column, ends):
+    from torchao.prototype.moe_training.kernels.mxfp8 import quant
+
+    ends = torch.tensor(ends)
+    return (quant.torch_to_blocked_2d_M_groups(rows, ends)[0].flatten(), quant.torch_to_blocked_per_group_3d(weights).flatten(),
+            quant.torch_to_blocked_2d_K_groups(by_column, ends // BLOCK)[0].flatten())
+
+
+def exponents(x):
+    needed = x.reshape(*x.shape[:-1], -1, BLOCK).abs().amax(-1).float() / 448.0
+    return (torch.ceil(torch.log2(needed)).clamp(-127, 127) + 127).nan_to_num(0).to(torch.uint8)
 
 
 # Cases ---------------------------------------------------------------------------------------------------------------
@@ -216,8 +247,9 @@ def random_case(seed, recipes=FLOAT8 + MX, whole_blocks=False):
     if rng.random() < 0.1:
         rng.choice(tensors).zero_()
     if counts:
-        tensors = [tensors[0], tensors[1].view(len(counts), n, k), tensors[2].bfloat16(), counts]
-    return recipe, dtype, tensors
+        return recipe, dtype, [tensors[0], tensors[1].view(len(counts), n, k), tensors[2].bfloat16(), counts]
+    bias = matrix(1, n, DTYPES[dtype], rng.choice((-8, 0, 6)), special[:1], generator)[0]
+    return recipe, dtype, [*tensors, bias if rng.random() < 0.5 else torch.zeros_like(bias)]
 
 
 def raw(tensor):
@@ -228,15 +260,23 @@ def ours(cases):
     with tempfile.TemporaryDirectory() as folder:
         source, results = Path(folder, "in"), Path(folder, "out")
         with source.open("wb") as file:
-            for recipe, dtype, (x, weight, gradient, *groups) in cases:
-                numbers = [len(groups[0]), *groups[0]] if groups else []
+            for recipe, dtype, (x, weight, gradient, last) in cases:
+                is_grouped = isinstance(last, list)
+                numbers = [len(last), *last] if is_grouped else []
                 file.write(" ".join(map(str, [recipe, dtype, *x.shape, weight.shape[-2], *numbers])).encode() + b"\n")
-                file.write(raw(x) + raw(weight) + raw(gradient))
+                file.write(raw(x) + raw(weight) + raw(gradient) + (b"" if is_grouped else raw(last)))
         subprocess.run([PROGRAM, source, results], check=True)
         data, place, answers = results.read_bytes(), 0, []
-        for _, _, (x, weight, gradient, *_) in cases:
+        for recipe, _, (x, weight, gradient, last) in cases:
             answer = []
-            for like in (gradient, x, weight):
+            if recipe == LAYOUT:
+                for _ in range(3):
+                    size, = struct.unpack_from("<q", data, place)
+                    answer.append(torch.frombuffer(bytearray(data[place + 8 : place + 8 + size]), dtype=torch.uint8))
+                    place += 8 + size
+                answers.append(answer)
+                continue
+            for like in (gradient, x, weight) if isinstance(last, list) else (gradient, x, weight, last):
                 size = like.numel() * like.element_size()
                 piece = bytearray(data[place : place + size])
                 answer.append(torch.frombuffer(piece, dtype=like.dtype).reshape(like.shape))
@@ -250,7 +290,7 @@ class Quantization(unittest.TestCase):
     def compare(self, reference, cases):
         for case, answer in zip(cases, ours(cases)):
             recipe, dtype, tensors = case
-            for name, got, expected in zip(("y", "dx", "dW"), answer, reference(recipe, *tensors)):
+            for name, got, expected in zip(("y", "dx", "dW", "db"), answer, reference(recipe, *tensors)):
                 same = torch.equal(got.nan_to_num(7.0), expected.nan_to_num(7.0)) and torch.equal(got.isnan(), expected.isnan())
                 self.assertTrue(same, f"{name} of {recipe} {dtype} {[tuple(getattr(t, 'shape', t)) for t in tensors]} differs: {got} {expected}")
 
@@ -271,9 +311,37 @@ class Quantization(unittest.TestCase):
     def test_grouped_products_have_the_bits_of_torchao(self):
         self.compare(grouped_of_torchao, [random_case(seed, ("grouped_mx",), whole_blocks=True) for seed in range(CASES // 4)])
 
+    def compare_scales(self, reference, multiple):
+        """As a GPU's grouped products are given them; `multiple` of features."""
+        cases = []
+        for seed in range(max(CASES // 40, 1)):
+            rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+            counts = [rng.choice((0, 1, 32, rng.randint(1, 300))) for _ in range(rng.randint(1, 6))]
+            counts[-1] = counts[-1] or 1
+            features = multiple * rng.randint(1, 3)
+            x = matrix(sum(counts), features, torch.float32, rng.choice((-30, 0, 6)), (), generator)
+            weights = torch.randn(len(counts), 32 * rng.randint(1, 6), features, generator=generator)
+            cases.append((LAYOUT, "float32", [x, weights, torch.zeros(len(x), weights.shape[1], dtype=torch.bfloat16), counts]))
+        for (_, _, (x, weights, _, counts)), answer in zip(cases, ours(cases)):
+            groups = [padded(part) for part in x.split(counts)]
+            rows = torch.cat(groups)
+            ends = torch.tensor([len(group) for group in groups]).cumsum(0).tolist()
+            for got, expected in zip(answer, reference(exponents(rows), exponents(weights), exponents(rows.t()), ends), strict=True):
+                for longer, shorter in ((got, expected), (expected, got)):  # room for more is zeros
+                    self.assertFalse(longer[len(shorter) :].any())
+                size = min(len(got), len(expected))
+                self.assertTrue(torch.equal(got[:size], expected[:size]), f"{counts} {tuple(weights.shape)}")
+
+    def test_scales_of_groups_lie_as_is_written_down(self):
+        self.compare_scales(scales_written_down, multiple=32)
+
+    @unittest.skipUnless(HAVE_TORCHAO, "torchao is not installed")
+    def test_scales_of_groups_lie_as_those_of_torchao(self):
+        self.compare_scales(scales_of_torchao, multiple=128)  # it knows whole tiles of rows only
+
     def test_a_rounding_left_out_shows(self):
         recipe, dtype, (x, weight, gradient) = "tensorwise", "float32", [torch.randn(16, 16) for _ in range(3)]
-        (y, _, _), = ours([(recipe, dtype, (x, weight, gradient))])
+        (y, *_), = ours([(recipe, dtype, (x, weight, gradient, torch.zeros(16)))])
         self.assertFalse(torch.equal(y, x @ weight.t()))
         self.assertLess((y - x @ weight.t()).abs().max(), 1.0)
 

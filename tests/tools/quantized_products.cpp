@@ -2,12 +2,16 @@
 //
 //   quantized_products IN OUT
 //
-// IN: cases, each a line "RECIPE DTYPE M K N" and the bytes of x [M, K], W [N, K] and dy [M, N]; OUT: of each the bytes of
-// y, dx and dW. RECIPE: tensorwise, rowwise, rowwise_with_gw_hp, blockwise, floor or rceil; or, with as many groups and their
-// numbers of rows in the line ("... N GROUPS ROWS ROWS ..."), grouped_float8 or grouped_mx: W is [GROUPS, N, K] then, and y is in bfloat16.
+// IN: cases, each a line "RECIPE DTYPE M K N" and the bytes of x [M, K], W [N, K], dy [M, N] and b [N]; OUT: of each the bytes of
+// y = x Wᵀ + b, dx, dW and db. RECIPE: tensorwise, rowwise, rowwise_with_gw_hp, blockwise, floor or rceil; or, with as many groups and their
+// numbers of rows in the line ("... N GROUPS ROWS ROWS ..."), grouped_float8 or grouped_mx: W is [GROUPS, N, K] then, y is in bfloat16, and there is no
+// b; or scales_by_group: of each how many bytes, int64, and the scales, as a GPU is given them for grouped products in MXFP8, of x, of W, and, behind
+// the transposed matrix, of x.
 // DTYPE: float32 or bfloat16.
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 
 #include <array>
@@ -17,8 +21,11 @@
 #include <string>
 #include <vector>
 
+#include "components/quantization/aligned_groups.h"
+#include "components/quantization/mx_operators.h"
 #include "titan/components/quantization/float8_linear.h"
 #include "titan/components/quantization/grouped_products.h"
+#include "titan/components/quantization/linear_bias.h"
 #include "titan/components/quantization/mx_linear.h"
 
 namespace {
@@ -62,6 +69,28 @@ at::Tensor read_counts(std::istream& in) {
   return at::tensor(counts, at::kLong);
 }
 
+void write(std::ostream& out, const at::Tensor& tensor);
+
+void write_scales_by_group(std::ostream& out, const at::Tensor& rows, const at::Tensor& weights,
+                           const at::Tensor& counts) {
+  using components::MXGroups;
+  const components::AlignedGroups groups(counts, rows.size(0), components::kMXBlock, at::kCPU);
+  const at::Tensor aligned = groups.aligned(rows);
+  const std::int64_t size = weights.size(1);
+  const at::Tensor ends =
+      at::arange(size, size * weights.size(0) + 1, size, groups.ends().options());
+  const auto write_scales = [&out](const at::Tensor& matrix, const at::Tensor& of_groups,
+                                   MXGroups kind) {
+    const at::Tensor scales =
+        std::get<1>(components::cast_to_mx_by_group(matrix, of_groups, kind, MXScaling::kRceil));
+    write(out, at::scalar_tensor(scales.numel(), at::kLong));
+    write(out, scales.view(at::kByte));
+  };
+  write_scales(aligned, groups.ends(), MXGroups::kRows);
+  write_scales(weights.reshape({-1, weights.size(2)}), ends, MXGroups::kRows);
+  write_scales(aligned.t(), groups.ends(), MXGroups::kColumns);
+}
+
 void write(std::ostream& out, const at::Tensor& tensor) {
   const at::Tensor row_major = tensor.contiguous();
   out.write(static_cast<const char*>(row_major.const_data_ptr()),
@@ -83,7 +112,8 @@ int main(int argc, char** argv) {
   std::int64_t k = 0;
   std::int64_t n = 0;
   while (in >> recipe >> dtype >> m >> k >> n) {
-    const bool is_grouped = recipe.starts_with("grouped_");
+    const bool is_layout = recipe == "scales_by_group";
+    const bool is_grouped = is_layout || recipe.starts_with("grouped_");
     const at::Tensor counts = is_grouped ? read_counts(in) : at::Tensor();
     in.get();  // the end of the line
     const at::ScalarType type = dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
@@ -92,10 +122,16 @@ int main(int argc, char** argv) {
                                   : std::vector<std::int64_t>{n, k};
     const at::Tensor weight = read(in, sizes, type).requires_grad_();
     const at::Tensor gradient = read(in, {m, n}, is_grouped ? at::kBFloat16 : type);
-    const at::Tensor y =
-        is_grouped ? grouped(recipe, x, weight, counts) : product(recipe, x, weight);
+    if (is_layout) {
+      write_scales_by_group(out, x.detach(), weight.detach(), counts);
+      continue;
+    }
+    const at::Tensor bias = is_grouped ? at::Tensor() : read(in, {n}, type).requires_grad_();
+    const at::Tensor y = is_grouped ? grouped(recipe, x, weight, counts)
+                                    : components::with_bias(product(recipe, x, weight), bias);
     y.backward(gradient);
     for (const at::Tensor& result : {y.detach(), x.grad(), weight.grad()}) write(out, result);
+    if (bias.defined()) write(out, bias.grad());
   }
   return out.flush() ? 0 : 1;
 }

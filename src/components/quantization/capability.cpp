@@ -9,6 +9,12 @@ namespace {
 
 std::string version(int capability) { return concat(capability / 10, ".", capability % 10); }
 
+std::string needed(const RequiredCapability& required) {
+  const std::string least =
+      concat("a GPU of compute capability ", version(required.capability), " or above");
+  return required.below == 0 ? least : concat(least, ", below ", version(required.below));
+}
+
 std::string hint(const RequiredCapability& required) {
   return concat("; ", required.instead, " rounds in the same way and multiplies in ",
                 required.multiplies_in);
@@ -17,17 +23,16 @@ std::string hint(const RequiredCapability& required) {
 }  // namespace
 
 std::string capability_problem(const RequiredCapability& required, const tools::DeviceFacts& gpu) {
-  if (gpu.capability >= required.capability) return {};
-  return concat(required.converter, " needs a GPU of compute capability ",
-                version(required.capability), " or above; ", gpu.name, " has ",
+  const bool is_later = required.below != 0 && gpu.capability >= required.below;
+  if (gpu.capability >= required.capability && !is_later) return {};
+  return concat(required.converter, " needs ", needed(required), "; ", gpu.name, " has ",
                 version(gpu.capability), hint(required));
 }
 
 void check_capability(const comm::RankContext& context, const RequiredCapability& required) {
   if (context.kernels() != at::kCUDA) {
     throw ConfigError(concat(required.converter, ": a CPU has no float8 products", hint(required),
-                             " (needed is a GPU of compute capability ",
-                             version(required.capability), " or above)"));
+                             " (needed is ", needed(required), ")"));
   }
   if (context.device.type() != at::kCUDA) return;  // a forecast
   const tools::AcceleratorSearch search = tools::find_accelerator();

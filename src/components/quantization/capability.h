@@ -13,6 +13,7 @@ struct RequiredCapability {
   int capability;       // ten times
   const char* instead;  // the option that emulates them
   const char* multiplies_in = "float32";
+  int below = 0;  // ten times, where later ones lack them again; 0: they do not
 };
 
 /// Why a GPU has no such products, with the capability needed and what emulates them; empty where it has.

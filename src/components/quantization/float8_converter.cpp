@@ -7,6 +7,7 @@
 #include "titan/components/quantization/float8_all_gather.h"
 #include "titan/components/quantization/float8_input_gather.h"
 #include "titan/components/quantization/float8_linear.h"
+#include "titan/components/quantization/linear_bias.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/linear.h"
 #include "titan/parallel/layout.h"
@@ -59,15 +60,16 @@ class Float8Converter : public protocols::ModelConverter {
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
-      module->wrap_forward(
-          [&linear, how, groups = context_.groups, all_gather = all_gather_,
-           input_gather = input_gather_](const nn::Module::Forward&, const nn::Inputs& inputs) {
-            Float8LinearOptions options = how;
-            if (input_gather) options.x_values = input_gather->gathered(inputs.at(0));
-            options.ranks = weight_ranks(linear, *groups);
-            if (all_gather) options.weight_values = all_gather->gathered(linear.weight());
-            return nn::Tensors{float8_linear(inputs.at(0), linear.weight().tensor, options)};
-          });
+      module->wrap_forward([&linear, how, groups = context_.groups, all_gather = all_gather_,
+                            bias = bias_of(*module), input_gather = input_gather_](
+                               const nn::Module::Forward&, const nn::Inputs& inputs) {
+        Float8LinearOptions options = how;
+        if (input_gather) options.x_values = input_gather->gathered(inputs.at(0));
+        options.ranks = weight_ranks(linear, *groups);
+        if (all_gather) options.weight_values = all_gather->gathered(linear.weight());
+        const at::Tensor y = float8_linear(inputs.at(0), linear.weight().tensor, options);
+        return nn::Tensors{bias == nullptr ? y : with_bias(y, bias->tensor)};
+      });
     }
     report_.tell(concat("Float8 training with the recipe ", config::to_string(recipe()),
                         options_.emulate ? ", emulated" : ""),

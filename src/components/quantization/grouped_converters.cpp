@@ -92,6 +92,9 @@ void convert_experts(protocols::ModelProtocol& model, const std::vector<std::str
   report.tell(products.what, selection);
 }
 
+/// Where at::_scaled_grouped_mm ends (LibTorch's _scaled_mm_allowed_device).
+constexpr int kBelow = 110;
+
 class GroupedFloat8Converter : public protocols::ModelConverter {
  public:
   GroupedFloat8Converter(const config::JobConfig& config, const comm::RankContext& context)
@@ -117,8 +120,9 @@ class GroupedFloat8Converter : public protocols::ModelConverter {
   }
 
  private:
-  static constexpr RequiredCapability kGroupedFloat8 = {
-      "quantize.grouped_mm.float8", 90, "quantize.grouped_mm.float8.emulate = true"};
+  static constexpr RequiredCapability kGroupedFloat8 = {"quantize.grouped_mm.float8", 90,
+                                                        "quantize.grouped_mm.float8.emulate = true",
+                                                        "float32", kBelow};
 
   config::Float8GroupedMM options_;
   comm::RankContext context_;
@@ -130,23 +134,30 @@ class GroupedMXConverter : public protocols::ModelConverter {
   GroupedMXConverter(const config::JobConfig& config, const comm::RankContext& context)
       : options_(config.quantize.grouped_mm.mx),
         report_(config, context, "mixtures of experts", "fqns") {
-    if (options_.recipe_name == config::MXGroupedMMRecipe::kMxfp8Emulated) return;
-    throw ConfigError(
-        "quantize.grouped_mm.mx.recipe_name = \"mxfp8\" needs a GPU of compute capability 10.0, "
-        "and its products are not built in yet; \"mxfp8_emulated\" rounds in the same way and "
-        "multiplies in bfloat16");
+    if (!is_emulated()) check_capability(context, kGroupedMX);
   }
 
   void convert(protocols::ModelProtocol& model) override {
-    const Product product = [](const at::Tensor& rows, const nn::Parameter& weights,
-                               const at::Tensor& counts) {
-      return mx_grouped_product(rows, weights.tensor.to(at::kBFloat16), counts);
+    const MXProducts products = is_emulated() ? MXProducts::kEmulated : MXProducts::kScaled;
+    const Product product = [products](const at::Tensor& rows, const nn::Parameter& weights,
+                                       const at::Tensor& counts) {
+      return mx_grouped_product(rows, weights.tensor.to(at::kBFloat16), counts, products);
     };
-    convert_experts(model, options_.fqns, {"MXFP8 grouped products, emulated", kMXBlock, product},
-                    report_);
+    convert_experts(
+        model, options_.fqns,
+        {concat("MXFP8 grouped products", is_emulated() ? ", emulated" : ""), kMXBlock, product},
+        report_);
   }
 
  private:
+  static constexpr RequiredCapability kGroupedMX = {
+      "quantize.grouped_mm.mx.recipe_name = \"mxfp8\"", 100, "\"mxfp8_emulated\"", "bfloat16",
+      kBelow};
+
+  bool is_emulated() const {
+    return options_.recipe_name == config::MXGroupedMMRecipe::kMxfp8Emulated;
+  }
+
   config::MXGroupedMM options_;
   ConversionReport report_;
 };

@@ -20,6 +20,6 @@ class GroupedFormat {
 };
 
 const GroupedFormat& grouped_float8(bool emulated);
-const GroupedFormat& grouped_mx();
+const GroupedFormat& grouped_mx(bool emulated);
 
 }  // namespace titan::components

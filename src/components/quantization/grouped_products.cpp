@@ -4,7 +4,6 @@
 
 #include "components/quantization/grouped_format.h"
 #include "titan/base/errors.h"
-#include "titan/components/quantization/mx.h"
 #include "titan/components/quantization/without_autocast.h"
 
 namespace titan::components {
@@ -70,9 +69,11 @@ Tensor float8_grouped_product(const Tensor& rows, const Tensor& weights, const T
   return GroupedProduct::apply(rows, weights, counts, &grouped_float8(emulated), ranks);
 }
 
-Tensor mx_grouped_product(const Tensor& rows, const Tensor& weights, const Tensor& counts) {
+Tensor mx_grouped_product(const Tensor& rows, const Tensor& weights, const Tensor& counts,
+                          MXProducts products) {
   check_features(weights, "quantize.grouped_mm.mx", kMXBlock);
-  return GroupedProduct::apply(rows, weights, counts, &grouped_mx(), ExpertRanks{});
+  const bool emulated = products == MXProducts::kEmulated;
+  return GroupedProduct::apply(rows, weights, counts, &grouped_mx(emulated), ExpertRanks{});
 }
 
 }  // namespace titan::components

@@ -3,6 +3,7 @@
 #include "components/quantization/linear_converters.h"
 #include "titan/base/errors.h"
 #include "titan/components/quantization/converted_linears.h"
+#include "titan/components/quantization/linear_bias.h"
 #include "titan/components/quantization/mx_linear.h"
 #include "titan/config/job_config.h"
 #include "titan/nn/linear.h"
@@ -16,13 +17,9 @@ struct MXRecipe {
   MXProducts products;
 };
 
-/// Throws ConfigError of a name that no recipe has, and where this rank's device lacks its products.
+/// Throws ConfigError where this rank's device lacks the products. The config knows no other names than these three.
 MXRecipe recipe_of(const std::string& name, const comm::RankContext& context) {
   if (name == "mxfp8_emulated") return {MXScaling::kFloor, MXProducts::kEmulated};
-  if (name != "mxfp8_cublas" && name != "mxfp8_cublas_rceil") {
-    throw ConfigError(concat("quantize.linear.mx.recipe_name = \"", name,
-                             "\" is none of mxfp8_cublas, mxfp8_cublas_rceil, mxfp8_emulated"));
-  }
   const std::string converter = concat("quantize.linear.mx.recipe_name = \"", name, "\"");
   check_capability(context, {converter.c_str(), 100, "\"mxfp8_emulated\"", "the model's own type"});
   return {name == "mxfp8_cublas" ? MXScaling::kFloor : MXScaling::kRceil, MXProducts::kScaled};
@@ -41,11 +38,12 @@ class MXConverter : public protocols::ModelConverter {
     for (const auto& [name, module] : selection.converted) {
       const auto& linear = static_cast<const nn::Linear&>(*module);
       converted_->add(*module);
-      module->wrap_forward(
-          [&linear, recipe = recipe_](const nn::Module::Forward&, const nn::Inputs& inputs) {
-            return nn::Tensors{
-                mx_linear(inputs.at(0), linear.weight().tensor, recipe.scaling, recipe.products)};
-          });
+      module->wrap_forward([&linear, recipe = recipe_, bias = bias_of(*module)](
+                               const nn::Module::Forward&, const nn::Inputs& inputs) {
+        const at::Tensor y =
+            mx_linear(inputs.at(0), linear.weight().tensor, recipe.scaling, recipe.products);
+        return nn::Tensors{bias == nullptr ? y : with_bias(y, bias->tensor)};
+      });
     }
     report_.tell(concat("MXFP8 training with the recipe ", options_.recipe_name), selection);
   }

@@ -16,4 +16,17 @@ at::Tensor swizzled(const at::Tensor& exponents);
 /// at::_scaled_mm takes both. A GPU makes them in one pass, also of a transposed matrix (src/cuda/mx_operators.cpp).
 std::tuple<at::Tensor, at::Tensor> cast_to_mx(const at::Tensor& matrix, MXScaling scaling);
 
+/// What of a matrix is that of group 0, then that of group 1, ...
+enum class MXGroups {
+  kRows,  // blocks are within a row: what a product sums over is no group's
+  kColumns,  // blocks are within a group, whose columns are whole blocks: a product sums over those of one group
+};
+
+/// "titan::cast_to_mx_by_group": the same of a matrix in groups, which end at `ends`, int32 `[groups]`. Each group's scales are
+/// swizzled by themselves and lie one group's behind the other's, as at::_scaled_grouped_mm takes them: `[rows, blocks]` of
+/// whole tiles, room for the most that groups may need. What is behind the last end has no scale. The host reads no end.
+std::tuple<at::Tensor, at::Tensor> cast_to_mx_by_group(const at::Tensor& matrix,
+                                                       const at::Tensor& ends, MXGroups groups,
+                                                       MXScaling scaling);
+
 }  // namespace titan::components

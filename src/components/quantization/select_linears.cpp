@@ -28,12 +28,19 @@ Selection select_linears(nn::Module& model, const std::vector<std::string>& filt
     throw ConfigError(concat("quantize.linear.float8.filter_fqns: there is no ", kSmall,
                              " for the recipe ", config::to_string(recipe), "; name the layers"));
   }
+  // What a subclass computes with other parameters would be lost with its forward.
+  const auto has_others = [](const nn::Linear& linear) {
+    return std::ranges::any_of(linear.parameter_names(), [](const nn::NamedParameter& own) {
+      return own.name != "weight" && own.name != "bias";
+    });
+  };
   const auto reason_to_leave = [&](const std::string& name,
                                    const nn::Linear& linear) -> std::string {
     const auto& sizes = linear.weight().full_sizes;
     if (sizes[0] % multiple != 0 || sizes[1] % multiple != 0) {
       return concat("its weight is ", sizes[0], " x ", sizes[1], ", not multiples of ", multiple);
     }
+    if (has_others(linear)) return "it has parameters beside weight and bias";
     for (const std::string& filter : filters) {
       if (filter != kSmall && name.find(filter) != std::string::npos) {
         return concat("filter_fqns has \"", filter, "\"");

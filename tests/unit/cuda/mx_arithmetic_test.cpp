@@ -9,9 +9,11 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
 #include <tuple>
 
@@ -40,17 +42,18 @@ TEST(MXArithmetic, E4m3IsRoundedAsLibTorchRounds) {
   }
 }
 
-std::tuple<Tensor, Tensor> cast_by_threads(const Tensor& x, std::int64_t rule) {
+template <class Tiles>
+std::tuple<Tensor, Tensor> cast_by_threads(const Tensor& x, std::int64_t rule, const Tiles& tiles,
+                                           at::IntArrayRef sizes_of_scales) {
   const MXSource source{x.size(0), x.size(1), x.stride(0), x.stride(1)};
   const Tensor values = at::empty(x.sizes(), at::kByte);
   const std::int64_t blocks = source.columns / kMXBlock;
-  const Tensor scales =
-      at::zeros({(source.rows + 127) / 128 * ((blocks + 3) / 4) * 512}, at::kByte);
+  const Tensor scales = at::zeros(sizes_of_scales, at::kByte);
   const auto cast = [&](const auto* numbers) {
     for (std::int64_t row = 0; row < source.rows; ++row) {
       for (std::int64_t block = 0; block < blocks; ++block) {
         cast_mx_block(source, static_cast<MXScaleRule>(rule), numbers, row, block,
-                      values.mutable_data_ptr<std::uint8_t>(),
+                      values.mutable_data_ptr<std::uint8_t>(), tiles,
                       scales.mutable_data_ptr<std::uint8_t>());
       }
     }
@@ -94,11 +97,40 @@ TEST(MXArithmetic, BlocksAreRoundedAsOnAllOtherDevices) {
           Tensor x = matrix(rows, columns, ++seed).to(type);
           if (is_view) x = x.t().contiguous().t();
           const auto [values, scales] = op.call(x, rule);
-          const auto [by_threads, scales_by_threads] = cast_by_threads(x, rule);
+          const auto [by_threads, scales_by_threads] =
+              cast_by_threads(x, rule, MXTiles{columns / kMXBlock}, scales.sizes());
           EXPECT_TRUE(at::equal(by_threads, values.view(at::kByte)));
           EXPECT_TRUE(at::equal(scales_by_threads, scales.view(at::kByte)));
         }
       }
+    }
+  }
+}
+
+TEST(MXArithmetic, ScalesOfGroupsLieAsOnAllOtherDevices) {
+  const auto op = c10::Dispatcher::singleton()
+                      .findSchemaOrThrow("titan::cast_to_mx_by_group", "")
+                      .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&,
+                                                        std::int64_t, bool, at::IntArrayRef)>();
+  const Tensor ends = at::tensor({0, 64, 64, 320, 352}, at::kInt);
+  const Tensor before = at::tensor({0, 0, 1, 1, 3}, at::kLong);  // tiles of 128
+  for (const std::int64_t other : {64, 160}) {
+    for (const bool of_rows : {true, false}) {
+      Tensor x = matrix(416, other, 7);
+      if (!of_rows) x = x.t();
+      const std::int64_t blocks = x.size(1) / kMXBlock;
+      const auto sizes = of_rows ? std::array<std::int64_t, 2>{4 * 128, (blocks + 3) / 4 * 4}
+                                 : std::array<std::int64_t, 2>{(other + 127) / 128 * 128, 4 * 4};
+      const auto [values, scales] = op.call(x, ends, before, 1, of_rows, sizes);
+      const MXGroupTiles tiles{ends.const_data_ptr<std::int32_t>(),
+                               before.const_data_ptr<std::int64_t>(),
+                               ends.numel(),
+                               of_rows,
+                               x.size(0),
+                               blocks};
+      const auto [by_threads, scales_by_threads] = cast_by_threads(x, 1, tiles, sizes);
+      EXPECT_TRUE(at::equal(by_threads, values.view(at::kByte)));
+      EXPECT_TRUE(at::equal(scales_by_threads, scales.view(at::kByte)));
     }
   }
 }

@@ -13,6 +13,7 @@
 #include <map>
 #include <random>
 
+#include "support/linear_with_bias.h"
 #include "support/local_ranks.h"
 #include "support/throws.h"
 #include "titan/base/errors.h"
@@ -106,8 +107,13 @@ class RandomModel {
     const std::int64_t in = features_;
     features_ = any_features();
     if (columns && output == Placement::cut(1) && !even()) output = Placement::shared();
-    parts_.push_back([in, out = features_](Chain& chain) {
-      chain.append(std::make_unique<nn::Linear>(in, out, at::kDouble));
+    const bool has_bias = columns && features_ % 3 != 0;
+    parts_.push_back([in, out = features_, has_bias](Chain& chain) {
+      if (has_bias) {
+        chain.append(std::make_unique<test::LinearWithBias>(in, out, at::kDouble));
+      } else {
+        chain.append(std::make_unique<nn::Linear>(in, out, at::kDouble));
+      }
     });
     if (columns) {
       plan_.push_back({name, Colwise{.input = at_, .output = output}});
@@ -264,6 +270,12 @@ TEST(TensorParallel, PlansThatDoNotFitAreErrorsAtTheStart) {
                 HasSubstr("no module fits '2', a line of the tensor-parallel plan"));
     EXPECT_THAT(error_of({{"0", Colwise{}}}), HasSubstr("says no style for '1'"));
     EXPECT_THAT(error_of({{"*", Rowwise{}}}), HasSubstr("makes '1' Rowwise, which is no linear"));
+    EXPECT_THAT(test::message_of<InternalError>([&] {
+                  Chain model;
+                  model.append(std::make_unique<test::LinearWithBias>(4, 4, at::kFloat));
+                  apply_tensor_parallel(model, {{"0", Rowwise{}}}, context);
+                }),
+                HasSubstr("makes '0' Rowwise, which has a bias: it would be added on every rank"));
     EXPECT_THAT(error_of({{"0", Colwise{}}, {"*", SequenceParallel{}}}),
                 HasSubstr("two lines of the tensor-parallel plan fit '0'"));
     EXPECT_THAT(error_of({{"0", Colwise{.output = Placement::partial()}}, norm}),

@@ -4,6 +4,7 @@
 
 #include "titan/comm/process_group.h"
 #include "titan/components/quantization/float8.h"
+#include "titan/components/quantization/mx.h"
 
 namespace titan::components {
 
@@ -24,9 +25,10 @@ at::Tensor float8_grouped_product(const at::Tensor& rows, const at::Tensor& weig
                                   const ExpertRanks& ranks = {});
 
 /// MXFP8, scales rounded up (MXScaling::kRceil): blocks of 32 along what a product sums over, and along the rows of one group for
-/// the gradient of weights. What is left is multiplied in bfloat16 (emulated). in and out are multiples of 32; throws ConfigError
+/// the gradient of weights. Emulated, what is left is multiplied in bfloat16. in and out are multiples of 32; throws ConfigError
 /// otherwise. Source: torchao's _MXFP8GroupedMM.
 at::Tensor mx_grouped_product(const at::Tensor& rows, const at::Tensor& weights,
-                              const at::Tensor& counts);
+                              const at::Tensor& counts,
+                              MXProducts products = MXProducts::kEmulated);
 
 }  // namespace titan::components

@@ -15,6 +15,12 @@ enum class MXScaling {
   kRceil,  // of largest / 448, rounded up: nothing is clipped
 };
 
+/// How rounded operands are multiplied.
+enum class MXProducts {
+  kEmulated,  // in their own type, anywhere
+  kScaled,    // as they are, to bfloat16: a GPU of compute capability 10.0
+};
+
 struct MXTensor {
   at::Tensor values;  // float8_e4m3fn, sizes of x
   at::Tensor

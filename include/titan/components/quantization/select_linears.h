@@ -16,7 +16,7 @@ struct Selection {
   std::vector<std::string> unmatched;  // what was asked for by a name that none has
 };
 
-/// Those with both dimensions multiples of `multiple` whose name contains none of `filters`. Among these
+/// Those with both dimensions multiples of `multiple`, and no parameters but "weight" and "bias", whose name contains none of `filters`. Among these
 /// "auto_filter_small_kn" stands for layers too small to gain from `recipe`, as torchao's rule has
 /// them. Throws ConfigError where it has no rule.
 Selection select_linears(nn::Module& model, const std::vector<std::string>& filters,

@@ -2,14 +2,17 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "components/quantization/capability.h"
+#include "titan/components/quantization/grouped_products.h"
 #include "titan/components/quantization/mx_linear.h"
 #include "titan/tools/accelerator.h"
 
@@ -55,6 +58,51 @@ TEST(MXOperators, CastsAreThoseOfToMx) {
   }
 }
 
+/// Some without rows; behind the last there are more.
+at::Tensor ends() { return at::tensor({32, 32, 192, 320, 320, 352}, at::kInt); }
+constexpr std::int64_t kSize = 416;
+
+/// The parts' scales, each swizzled by itself, are all there is, one behind the other.
+void expect_scales(const at::Tensor& scales, const std::vector<at::Tensor>& exponents) {
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& part : exponents) parts.push_back(swizzled(part));
+  const at::Tensor expected = at::cat(parts);
+  const at::Tensor bytes = scales.view(at::kByte).view(-1);
+  ASSERT_GE(bytes.numel(), expected.numel());
+  EXPECT_TRUE(at::equal(bytes.narrow(0, 0, expected.numel()), expected));
+  EXPECT_EQ(bytes.count_nonzero().item<std::int64_t>(),
+            expected.count_nonzero().item<std::int64_t>());
+}
+
+TEST(MXOperators, GroupsOfRowsHaveTilesOfTheirOwn) {
+  for (const std::int64_t columns : {128, 160}) {
+    const at::Tensor x = random({kSize, columns}, 1);
+    const auto [values, scales] =
+        cast_to_mx_by_group(x, ends(), MXGroups::kRows, MXScaling::kRceil);
+    const MXTensor expected = to_mx(x, MXScaling::kRceil);
+    EXPECT_TRUE(at::equal(values.view(at::kByte), expected.values.view(at::kByte)));
+    EXPECT_EQ(scales.scalar_type(), at::kFloat8_e8m0fnu);
+    EXPECT_GE(scales.size(0), kSize) << "at::_scaled_grouped_mm asks for it";
+    expect_scales(scales,
+                  {expected.exponents.slice(0, 0, 32), expected.exponents.slice(0, 32, 192),
+                   expected.exponents.slice(0, 192, 320), expected.exponents.slice(0, 320, 352)});
+  }
+}
+
+TEST(MXOperators, GroupsOfColumnsHaveTilesOfTheirOwn) {
+  for (const std::int64_t rows : {128, 160}) {
+    const at::Tensor x = random({kSize, rows}, 1).t();
+    const auto [values, scales] =
+        cast_to_mx_by_group(x, ends(), MXGroups::kColumns, MXScaling::kRceil);
+    const MXTensor expected = to_mx(x.contiguous(), MXScaling::kRceil);
+    EXPECT_TRUE(at::equal(values.view(at::kByte), expected.values.view(at::kByte)));
+    EXPECT_GE(scales.size(0), rows) << "at::_scaled_grouped_mm asks for it";
+    expect_scales(scales,
+                  {expected.exponents.slice(1, 0, 1), expected.exponents.slice(1, 1, 6),
+                   expected.exponents.slice(1, 6, 10), expected.exponents.slice(1, 10, 11)});
+  }
+}
+
 TEST(MXOperators, AGpuWithoutTheProductsIsRefusedWithTheCapabilityAndTheHint) {
   const RequiredCapability required{"quantize.linear.mx.recipe_name = \"mxfp8_cublas\"", 100,
                                     "\"mxfp8_emulated\"", "the model's own type"};
@@ -67,6 +115,11 @@ TEST(MXOperators, AGpuWithoutTheProductsIsRefusedWithTheCapabilityAndTheHint) {
             "multiplies in the model's own type");
   gpu.capability = 100;
   EXPECT_EQ(capability_problem(required, gpu), "");
+  const RequiredCapability grouped{"experts", 100, "\"mxfp8_emulated\"", "bfloat16", 110};
+  EXPECT_EQ(capability_problem(grouped, gpu), "");
+  gpu.capability = 120;
+  EXPECT_THAT(capability_problem(grouped, gpu),
+              HasSubstr("compute capability 10.0 or above, below 11.0; NVIDIA H100 has 12.0"));
 }
 
 class MXOnGpu : public testing::Test {
@@ -91,6 +144,42 @@ TEST_F(MXOnGpu, CastsHaveTheCpusBits) {
         EXPECT_TRUE(at::equal(on_gpu.cpu().view(at::kByte), values.view(at::kByte)));
         EXPECT_TRUE(at::equal(scales_on_gpu.cpu().view(at::kByte), scales.view(at::kByte)));
       }
+    }
+  }
+}
+
+TEST_F(MXOnGpu, CastsOfGroupsHaveTheCpusBits) {
+  for (const MXGroups groups : {MXGroups::kRows, MXGroups::kColumns}) {
+    at::Tensor x = random({kSize, 160}, 1);
+    if (groups == MXGroups::kColumns) x = x.t();
+    const auto [values, scales] = cast_to_mx_by_group(x, ends(), groups, MXScaling::kRceil);
+    const auto [on_gpu, scales_on_gpu] =
+        cast_to_mx_by_group(x.to(at::kCUDA), ends().to(at::kCUDA), groups, MXScaling::kRceil);
+    EXPECT_TRUE(at::equal(on_gpu.cpu().view(at::kByte), values.view(at::kByte)));
+    EXPECT_TRUE(at::equal(scales_on_gpu.cpu().view(at::kByte), scales.view(at::kByte)));
+  }
+}
+
+TEST_F(MXOnGpu, GroupedProductsAreThoseOfEmulation) {
+  if (search_.accelerator->facts(0).capability / 10 != 10) {
+    GTEST_SKIP() << "grouped MXFP8 products need a GPU of compute capability 10.0";
+  }
+  const at::Tensor counts = at::tensor({5, 0, 160, 33, 300, 0}, at::kLong);
+  for (const auto& [in, out] : {std::pair{256, 128}, {160, 224}}) {
+    const auto run = [&](at::Device device, MXProducts products) {
+      const auto to_device = [&](const at::Tensor& x) { return x.to(at::kBFloat16).to(device); };
+      const at::Tensor x = to_device(random({498, in}, 1)).requires_grad_(true);
+      const at::Tensor weights = to_device(random({6, out, in}, 2)).requires_grad_(true);
+      const at::Tensor y = mx_grouped_product(x, weights, counts.to(device), products);
+      y.backward(to_device(random({498, out}, 3)));
+      return std::vector<at::Tensor>{y.detach().cpu(), x.grad().cpu(), weights.grad().cpu()};
+    };
+    const auto expected = run(at::kCPU, MXProducts::kEmulated);
+    const auto results = run(at::kCUDA, MXProducts::kScaled);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const at::Tensor near = expected[i].to(at::kFloat);
+      const at::Tensor bound = near.abs() * 0.0158 + near.abs().max() * 1e-5;
+      EXPECT_LE(((results[i].to(at::kFloat) - near).abs() - bound).max().item<float>(), 0) << i;
     }
   }
 }
