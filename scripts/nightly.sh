@@ -16,15 +16,17 @@ cd "$root" || exit 1
 build="$(realpath -m "${TITAN_BUILD:-build}")/release"
 export TITAN_TRAIN="$build/titan_train"
 
+# A part goes on behind what fails in it.
+failed=0
 suite() {
-  "$python" -B tests/integration/suite/run_suite.py "$out/$1" --test_suite "${1%_gloo}" "${@:2}"
+  "$python" -B tests/integration/suite/run_suite.py "$out/$1" --test_suite "${1%_gloo}" "${@:2}" || failed=1
 }
 # Not by ctest: its limits are for the part that every run takes.
 methods() {
-  (cd tests/integration && OMP_NUM_THREADS=1 "$python" -B -m unittest "$@")
+  (cd tests/integration && OMP_NUM_THREADS=1 "$python" -B -m unittest "$@") || failed=1
 }
 program() {
-  OMP_NUM_THREADS=1 "$build/tests/$1" --gtest_brief=1 "${@:2}"
+  OMP_NUM_THREADS=1 "$build/tests/$1" --gtest_brief=1 "${@:2}" || failed=1
 }
 run() {
   case "$1" in
@@ -37,20 +39,24 @@ run() {
     checkpoints) TITAN_CHECKPOINT_MATRIX=full methods checkpoint_matrix_test ;;
     contexts)
       export TITAN_CONTEXT_MATRIX=full
-      program llama3_test '--gtest_filter=*Context*' && program forecast_test '--gtest_filter=*Context*' &&
-        methods context_parallel_test
+      program llama3_test '--gtest_filter=*Context*'
+      program forecast_test '--gtest_filter=*Context*'
+      methods context_parallel_test
       ;;
     experts)
       export TITAN_EXPERT_MATRIX=full TITAN_CHECKPOINT_MATRIX=full
-      program deepseek_v3_test && program expert_step_test && program forecast_test '--gtest_filter=*Experts*' &&
-        methods expert_parallel_test expert_checkpoint_test
+      program deepseek_v3_test
+      program expert_step_test
+      program forecast_test '--gtest_filter=*Experts*'
+      methods expert_parallel_test expert_checkpoint_test
       ;;
     precisions) TITAN_PRECISION_MATRIX=full methods low_precision_layouts_test ;;
     *)
       echo "nightly: there is no part '$1'"
-      return 1
+      failed=1
       ;;
   esac
+  return "$failed"
 }
 
 mkdir -p "$out"

@@ -5,6 +5,7 @@ whole, as scripts/nightly.sh does.
 """
 import datetime
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -48,11 +49,13 @@ class SuiteTest(SuiteCase):
             self.assertEqual(file.read(), generated.stdout, "generate.py > layouts.toml writes it anew")
 
     def test_what_is_not_built_yet_is_listed(self):
-        output = self.suite("--test_suite=ft")
-        self.assertIn("not available", output)
-        self.assertIn("ft: of 1 tests 1 not available", output)
-        with open(self.path("out/junit.xml")) as file:
-            self.assertIn('skipped="1"', file.read())
+        for suite in ("ft", "flux"):
+            with self.subTest(suite):
+                output = self.suite(f"--test_suite={suite}")
+                self.assertIn(f"{suite}: of 1 tests 1 not available", output)
+                with open(self.path("out/junit.xml")) as file:
+                    self.assertIn('skipped="1"', file.read())
+                shutil.rmtree(self.path("out"))
 
 
 SUITE = """

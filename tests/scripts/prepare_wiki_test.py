@@ -118,6 +118,12 @@ class Folder(unittest.TestCase):
             return [json.loads(line)["title"] for line in lines]
 
 
+def seconds_of_children():
+    """Of a core, however busy the machine is."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 class Corpus(Folder):
     """prepare_wiki.sh itself, in a clone whose bootstrap is pretended."""
 
@@ -182,9 +188,9 @@ class Corpus(Folder):
         dump = self.write_dump(dump_of(pages_of_a_small_wiki()))
         self.prepared("--dump", dump, self.out)
         before = {name: (self.out / name).stat() for name in self.names()}
-        begin = time.monotonic()
+        spent = seconds_of_children()
         result = self.prepared("--dump", dump, self.out)
-        self.assertLess(time.monotonic() - begin, 2)
+        self.assertLess(seconds_of_children() - spent, 2)
         self.assertIn("is complete", result.stderr)
         self.assertEqual({name: (self.out / name).stat() for name in self.names()} | before, before)
         self.assertEqual((self.folder / "bootstrap").read_text(encoding="utf-8"), "called\n")
