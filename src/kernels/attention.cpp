@@ -271,8 +271,9 @@ bool takes_attention(const Tensor& query, const Tensor& key, const Tensor& value
   };
   const bool has_type = query.scalar_type() == at::kFloat || query.scalar_type() == at::kBFloat16;
   return has_type && is_like(query) && is_like(key) && is_like(value) && query.numel() > 0 &&
-         key.numel() > 0 && value.numel() > 0 && key.size(1) == value.size(1) &&
-         query.size(1) % key.size(1) == 0 && query.size(3) == key.size(3);
+         key.numel() > 0 && value.numel() > 0 && query.size(0) == key.size(0) &&
+         key.sizes().slice(0, 3) == value.sizes().slice(0, 3) && query.size(1) % key.size(1) == 0 &&
+         query.size(3) == key.size(3);
 }
 
 AttentionResult attention_forward(const Tensor& query, const Tensor& key, const Tensor& value,

@@ -114,6 +114,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Te
                             const CrossEntropyOptions& options) {
   const Tensor rows = hidden.reshape({-1, hidden.size(-1)});
   const Tensor flat = labels.flatten();
+  if (rows.size(0) == 0) return (rows.sum() + weight.sum()).to(at::kFloat) * 0.0;
   if (!c10::GradMode::is_enabled()) {
     const auto type = hidden.device().type();
     const bool halves = at::autocast::is_autocast_enabled(type);

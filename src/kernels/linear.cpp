@@ -129,7 +129,8 @@ Tensor sum_of(at::TensorList x, at::TensorList weights) {
 
 bool takes(const Tensor& x, const Tensor& weight) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         x.numel() > 0 && weight.numel() > 0 && !at::autocast::is_autocast_enabled(at::kCPU);
+         x.numel() > 0 && weight.numel() > 0 && x.size(-1) == weight.size(-1) &&
+         !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
 Tensor rows_of(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }

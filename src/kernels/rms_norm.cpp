@@ -221,7 +221,7 @@ struct SumAndRmsNorm : public torch::autograd::Function<SumAndRmsNorm> {
 
 bool takes(const Tensor& x, const Tensor& weight) {
   return has_element_kernels(x) && weight.scalar_type() == x.scalar_type() && x.numel() > 0 &&
-         weight.is_contiguous();
+         weight.sizes() == x.sizes().slice(x.dim() - 1) && weight.is_contiguous();
 }
 
 }  // namespace

@@ -25,11 +25,12 @@ std::uint8_t* thread_room(Room room, std::int64_t bytes) {
   thread_local std::array<Bytes, 3> rooms;
   Bytes& own = rooms.at(static_cast<std::size_t>(room));
   if (own.size < bytes) {
-    own.size = (bytes + kLine - 1) / kLine * kLine;
-    own.data.reset();
+    const std::int64_t size = (bytes + kLine - 1) / kLine * kLine;
+    own = {};  // before it is made anew, so that there is never room for both
     own.data.reset(
-        static_cast<std::uint8_t*>(std::aligned_alloc(kLine, static_cast<std::size_t>(own.size))));
+        static_cast<std::uint8_t*>(std::aligned_alloc(kLine, static_cast<std::size_t>(size))));
     if (!own.data) throw std::bad_alloc();
+    own.size = size;
   }
   return own.data.get();
 }

@@ -56,7 +56,8 @@ inline float sum(Floats value) {
   return result[0];
 }
 
-/// 2^x of what is at most 126, to 2e-7 of itself; 2^-100 for anything smaller than that; of what is no number, none.
+/// 2^x of what is at most 126, to 2e-7 of itself; 2^-100 for anything smaller than that; of a NaN that
+/// arithmetic has made, NaN.
 inline Floats exp2_of_small(Floats x) {
   x = x < -100.0F ? all(-100.0F) : x;
   const Floats rounder =

@@ -10,7 +10,7 @@ namespace titan::kernels {
 // on the CPU and on NVIDIA GPUs, norms in fp32 and bf16 on the CPU, products in fp32 on the CPU; anything else goes to
 // LibTorch's operators, which on a GPU are fused themselves.
 
-/// x Wᵀ without bias, forward and backward, on the faster of LibTorch's two libraries (products.h).
+/// x Wᵀ without bias, forward and backward, by who multiplies here (products.h).
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
 
 /// The same of several weights. Backward makes one sum of what they give x.

@@ -4,7 +4,8 @@ namespace titan::kernels {
 
 /// Who multiplies matrices in fp32 on the CPU. LibTorch has two inside: MKL behind at::mm, which is slow on
 /// processors that are not Intel's, and oneDNN. The third is our own: each number split into three digits, for processors with a
-/// unit for tiles of 8-bit integers (src/kernels/split_product.h, which says how it errs). With it attention in bf16 is our own, too.
+/// unit for tiles of 8-bit integers (src/kernels/split_product.h, which says how it errs). With it attention is made by that
+/// unit, too, in fp32 and bf16.
 enum class Products { kBlas, kOneDnn, kSplit };
 
 /// Our own where the processor has the unit, else oneDNN where it is not Intel's, else MKL: a rule and no measurement, so

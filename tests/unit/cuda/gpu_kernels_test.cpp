@@ -3,17 +3,13 @@
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones_like.h>
-#include <ATen/ops/polar.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/view_as_complex.h>
-#include <ATen/ops/view_as_real.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <gtest/gtest.h>
 
@@ -21,8 +17,8 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
-#include <vector>
 
+#include "support/kernel_twin.h"
 #include "titan/kernels/cross_entropy.h"
 #include "titan/kernels/layers.h"
 #include "titan/tools/accelerator.h"
@@ -31,8 +27,6 @@ namespace titan::kernels {
 namespace {
 
 using at::Tensor;
-using Tensors = std::vector<Tensor>;
-using Function = std::function<Tensor(const Tensors&)>;
 
 class KernelsOnGpu : public testing::Test {
  protected:
@@ -49,20 +43,6 @@ class KernelsOnGpu : public testing::Test {
     return at::randn(sizes).to(at::kCUDA, type);
   }
 };
-
-/// The result, and the gradients by the inputs where `gradient` comes in.
-Tensors differentiate(const Function& function, const Tensors& inputs, const Tensor& gradient) {
-  Tensors leaves;
-  for (const Tensor& x : inputs) leaves.push_back(x.detach().requires_grad_(true));
-  const Tensor result = function(leaves);
-  result.backward(gradient.to(result.scalar_type()));
-  Tensors all = {result.detach()};
-  for (const Tensor& leaf : leaves) {
-    all.push_back(leaf.grad());
-    leaf.mutable_grad() = Tensor();
-  }
-  return all;
-}
 
 double seconds(const std::function<void()>& work) {
   const c10::impl::VirtualGuardImpl device(at::kCUDA);
@@ -124,33 +104,21 @@ TEST_F(KernelsOnGpu, NormsAndProductsAreLibTorchs) {
 }
 
 TEST_F(KernelsOnGpu, RotationOfPairs) {
-  const Tensor angle = at::randn({1, 4096, 1, 64});
-  const Tensor table = at::polar(at::ones_like(angle), angle).to(at::kCUDA);
-  const auto reference = [&](const Tensors& x) {
-    const auto exact = x[0].scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const Tensor turns = exact == at::kDouble ? table.to(at::kComplexDouble) : table;
-    const Tensor pairs = at::view_as_complex(x[0].to(exact).reshape({2, 4096, 32, 64, 2}));
-    return at::view_as_real(pairs * turns).flatten(3).to(x[0].scalar_type());
-  };
+  const Tensor table = table_of_pairs({1, 4096, 1, 64}).to(at::kCUDA);
   for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
     expect_better(
-        "rotation", [&](const Tensors& x) { return rotate(x[0], table); }, reference,
+        "rotation", [&](const Tensors& x) { return rotate(x[0], table); },
+        [&](const Tensors& x) { return rotated_pairs(x[0], table); },
         {on_gpu({2, 4096, 32, 128}, type)}, on_gpu({2, 4096, 32, 128}, type));
   }
 }
 
 TEST_F(KernelsOnGpu, RotationOfHalves) {
-  const Tensor angle = at::randn({1, 4096, 1, 64});
-  const Tensor twice = at::cat({angle, angle}, -1);
-  const Tensor table = at::cat({twice.cos(), twice.sin()}, -1).to(at::kCUDA);
-  const auto reference = [&](const Tensors& x) {
-    const Tensors parts = table.to(x[0].scalar_type()).chunk(2, -1);
-    const Tensor turned = at::cat({-x[0].slice(-1, 64), x[0].slice(-1, 0, 64)}, -1);
-    return x[0] * parts[0] + turned * parts[1];
-  };
+  const Tensor table = table_of_halves({1, 4096, 1, 64}).to(at::kCUDA);
   for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
     expect_better(
-        "rotation by halves", [&](const Tensors& x) { return rotate(x[0], table); }, reference,
+        "rotation by halves", [&](const Tensors& x) { return rotate(x[0], table); },
+        [&](const Tensors& x) { return rotated_halves(x[0], table); },
         {on_gpu({2, 4096, 32, 128}, type)}, on_gpu({2, 4096, 32, 128}, type));
   }
 }

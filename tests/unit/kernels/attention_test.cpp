@@ -141,6 +141,16 @@ TEST(Attention, IsTheDefinitionForAllShapes) {
   }
 }
 
+TEST(Attention, TakesNoTensorsThatDoNotBelongTogether) {
+  const Tensor query = at::randn({2, 4, 5, 8});
+  const Tensor key = at::randn({2, 2, 6, 8});
+  EXPECT_TRUE(takes_attention(query, key, at::randn({2, 2, 6, 3})));
+  EXPECT_FALSE(takes_attention(query, key, at::randn({2, 2, 7, 8})));
+  EXPECT_FALSE(takes_attention(query, key, at::randn({3, 2, 6, 8})));
+  EXPECT_FALSE(takes_attention(query, at::randn({1, 2, 6, 8}), at::randn({1, 2, 6, 8})));
+  EXPECT_FALSE(takes_attention(query, at::randn({2, 3, 6, 8}), at::randn({2, 3, 6, 8})));
+}
+
 TEST(Attention, TakesBfloat16) {
   for (const Products products : all_products()) {
     const ProductsScope scope(products);

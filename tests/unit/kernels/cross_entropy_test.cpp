@@ -113,6 +113,16 @@ TEST(LinearCrossEntropy, OfPartsOfTheVocabularyIsThatOfTheWhole) {
       2e-6);
 }
 
+TEST(LinearCrossEntropy, OfNoRowsIsZero) {
+  Case c;
+  c.hidden = c.hidden.narrow(0, 0, 0);
+  c.labels = c.labels.narrow(0, 0, 0);
+  const Results results = run(c, {});
+  EXPECT_EQ(results.loss.item<float>(), 0);
+  EXPECT_EQ(results.hidden.sizes(), c.hidden.sizes());
+  EXPECT_EQ(results.weight.abs().sum().item<float>(), 0);
+}
+
 TEST(LinearCrossEntropy, ShowsWhatIsNoNumber) {
   const Case c;
   c.hidden[1][3][5] = std::numeric_limits<float>::quiet_NaN();

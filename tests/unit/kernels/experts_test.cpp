@@ -1,6 +1,5 @@
 #include "titan/kernels/experts.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
@@ -9,10 +8,10 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <numeric>
 #include <vector>
 
+#include "support/kernel_twin.h"
 #include "titan/base/errors.h"
 #include "titan/kernels/products.h"
 
@@ -21,8 +20,8 @@ namespace {
 
 using at::Tensor;
 using Counts = std::vector<std::int64_t>;
-using Tensors = std::vector<Tensor>;  // rows, gate, down, up
-using Function = std::function<Tensor(const Tensors&, const Counts&)>;
+
+// Of rows, gate, down, up.
 
 Tensor fast(const Tensors& of, const Counts& counts) {
   return experts(of[0], {of[1], of[2], of[3]}, at::tensor(counts, at::kLong));
@@ -45,18 +44,6 @@ Tensor reference(const Tensors& of, const Counts& counts) {
   return at::cat(parts);
 }
 
-/// The result, and the gradients by all four.
-Tensors differentiate(const Function& function, const Tensors& inputs, const Counts& counts,
-                      const Tensor& gradient) {
-  Tensors leaves;
-  for (const Tensor& x : inputs) leaves.push_back(x.detach().clone().set_requires_grad(true));
-  const Tensor result = function(leaves, counts);
-  result.backward(gradient.to(result.scalar_type()));
-  Tensors all = {result.detach()};
-  for (const Tensor& leaf : leaves) all.push_back(leaf.grad());
-  return all;
-}
-
 class Experts : public testing::TestWithParam<Counts> {};
 
 TEST_P(Experts, AreThoseOfTheLoopAndHaveTheSameBitsOnAnyNumberOfThreads) {
@@ -69,24 +56,15 @@ TEST_P(Experts, AreThoseOfTheLoopAndHaveTheSameBitsOnAnyNumberOfThreads) {
   const Tensors inputs = {at::randn({rows, kDim}), at::randn({experts, kHidden, kDim}),
                           at::randn({experts, kDim, kHidden}), at::randn({experts, kHidden, kDim})};
   const Tensor gradient = at::randn({rows, kDim});
-  Tensors doubles;
-  for (const Tensor& x : inputs) doubles.push_back(x.to(at::kDouble));
-  const Tensors expected = differentiate(reference, doubles, counts, gradient);
-  const int threads = at::get_num_threads();
+  const auto ours = [&](const Tensors& of) { return fast(of, counts); };
   for (const Products choice : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
     if (!can_multiply(choice)) continue;
     const ProductsScope scope(choice);
-    at::set_num_threads(1);
-    const Tensors results = differentiate(fast, inputs, counts, gradient);
-    at::set_num_threads(3);
-    const Tensors again = differentiate(fast, inputs, counts, gradient);
-    at::set_num_threads(threads);
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_TRUE(again[i].equal(results[i])) << i;
-      if (rows == 0) continue;
-      const double off = (results[i].to(at::kDouble) - expected[i]).abs().max().item<double>();
-      EXPECT_LT(off, 5e-6 * expected[i].abs().max().item<double>()) << i;
+    if (rows > 0) {
+      expect_like(
+          ours, [&](const Tensors& of) { return reference(of, counts); }, inputs, gradient, 5e-6);
     }
+    const Tensors results = differentiate(ours, inputs, gradient);
     for (std::size_t expert = 0; expert < counts.size(); ++expert) {
       if (counts[expert] > 0) continue;
       for (std::size_t i = 2; i < results.size(); ++i) {

@@ -4,13 +4,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/polar.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/view_as_complex.h>
-#include <ATen/ops/view_as_real.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
@@ -39,6 +35,18 @@ TEST_F(Layers, RmsNorm) {
                 [dim](const Tensors& x) { return at::rms_norm(x[0], {dim}, x[1], 1e-5); },
                 {at::randn({3, 11, dim}), at::randn({dim})}, at::randn({3, 11, dim}));
   }
+}
+
+/// LibTorch says so; nothing is read that is not there.
+TEST_F(Layers, SizesThatDoNotBelongTogetherAreAnError) {
+  for (const Products library : {Products::kBlas, Products::kOneDnn, Products::kSplit}) {
+    if (!can_multiply(library)) continue;
+    const ProductsScope scope(library);
+    const Tensor weight = at::randn({40, 96});
+    EXPECT_THROW(kernels::linear(at::randn({40, 64}), weight), c10::Error);
+    EXPECT_THROW(kernels::linears(at::randn({40, 64}), {weight, weight}), c10::Error);
+  }
+  EXPECT_THROW(rms_norm(at::randn({3, 64}), at::randn({96}), 1e-5), c10::Error);
 }
 
 /// Several results side by side, so that each has its own gradient.
@@ -162,33 +170,6 @@ TEST_F(Layers, SumAndRmsNormOfBfloat16) {
       at::randn({5, 80}));
 }
 
-Tensor rotated_halves(const Tensor& x, const Tensor& table) {
-  const std::int64_t half = x.size(-1) / 2;
-  const Tensor turned = at::cat({-x.slice(-1, half), x.slice(-1, 0, half)}, -1);
-  const std::vector<Tensor> parts = table.to(x.scalar_type()).chunk(2, -1);
-  return x * parts[0] + turned * parts[1];
-}
-
-/// Cosines and sines, each twice, as precompute_rope_cache has them.
-Tensor table_of_halves(at::IntArrayRef sizes) {
-  const Tensor angle = at::randn(sizes);
-  const Tensor twice = at::cat({angle, angle}, -1);
-  return at::cat({twice.cos(), twice.sin()}, -1);
-}
-
-Tensor rotated_pairs(const Tensor& x, const Tensor& table) {
-  auto sizes = x.sizes().vec();
-  sizes.back() /= 2;
-  sizes.push_back(2);
-  return at::view_as_real(at::view_as_complex(x.reshape(sizes)) * table.to(at::kComplexDouble))
-      .flatten(3);
-}
-
-Tensor table_of_pairs(at::IntArrayRef sizes) {
-  const Tensor angle = at::randn(sizes);
-  return at::polar(at::ones_like(angle), angle);
-}
-
 TEST_F(Layers, RotateOfBfloat16) {
   const Tensor pairs = table_of_pairs({1, 21, 1, 12});
   expect_rounded_like([&](const Tensors& x) { return rotate(x[0], pairs); },
@@ -230,12 +211,8 @@ TEST_F(Layers, RotateByHalves) {
     for (const std::int64_t dim : {24, 10}) {
       SCOPED_TRACE(dim);
       const Tensor table = at::randn({rows, 21, 1, 2 * dim});
-      const auto reference = [&](const Tensors& x) {
-        const Tensors parts = table.to(at::kDouble).chunk(2, -1);
-        const Tensor turned = at::cat({-x[0].slice(-1, dim / 2), x[0].slice(-1, 0, dim / 2)}, -1);
-        return x[0] * parts[0] + turned * parts[1];
-      };
-      expect_like([&](const Tensors& x) { return rotate(x[0], table); }, reference,
+      expect_like([&](const Tensors& x) { return rotate(x[0], table); },
+                  [&](const Tensors& x) { return rotated_halves(x[0], table); },
                   {at::randn({2, 21, 3, dim})}, at::randn({2, 21, 3, dim}));
     }
   }
