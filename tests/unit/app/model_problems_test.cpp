@@ -4,6 +4,7 @@
 
 #include "app/engine_commands.h"
 #include "titan/config/job_config.h"
+#include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/protocols/train_spec.h"
@@ -45,6 +46,23 @@ TEST(ModelProblems, TextsThatAModelDoesNotLetBeCut) {
               testing::AllOf(testing::HasSubstr("attends to whole texts only, which cannot be cut"),
                              testing::HasSubstr("nearest valid layouts: {"),
                              testing::Not(testing::HasSubstr("{context_parallel_degree"))));
+}
+
+TEST(ModelProblems, StepsThatCannotBeCaptured) {
+  protocols::register_train_spec("dense", models::llama3::train_spec(builders()));
+  protocols::register_train_spec("experts", models::deepseek_v3::train_spec(builders()));
+  config::JobConfig config;
+  config.compile.cuda_graphs = true;
+  const auto problem = [&](const char* name, const char* flavor) {
+    config.model.name = name;
+    config.model.flavor = flavor;
+    const config::Problems problems = model_problems(config, {}, 1);
+    return problems.empty() ? "" : problems.front().what;
+  };
+  EXPECT_EQ(problem("dense", "debugmodel"), "");
+  EXPECT_THAT(problem("dense", "debugmodel_flex_attn"), testing::HasSubstr("within documents"));
+  EXPECT_THAT(problem("experts", "debugmodel"),
+              testing::HasSubstr("the rows of each expert of layers.1.moe"));
 }
 
 }  // namespace
