@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/gpu_first_hour.sh OUT [--only 1,2,5] [--limit SECONDS]
-# What to run first on a machine with a GPU: twelve experiments in rising order, each with a verdict, and a table of them at the end.
+# What to run first on a machine with a GPU: thirteen experiments in rising order, each with a verdict, and a table of them at the end.
 # One that fails does not stop the others. OUT gets a folder for each, with logs, metrics and everything else its runs wrote, and
 # OUT/summary.txt. Needs no network, no build and no Python beside a built titan_train. The exit status is the number of those that failed.
 #
@@ -15,7 +15,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." || exit
 usage() { sed -n '2,/TITAN_DEVICE/s/^# \{0,1\}//p' scripts/gpu_first_hour.sh >&2; exit 2; }
 
 out=""
-only="1,2,3,4,5,6,7,8,9,10,11,12"
+only="1,2,3,4,5,6,7,8,9,10,11,12,13"
 limit=120
 while (($#)); do
   case "$1" in
@@ -52,7 +52,8 @@ readonly kTitles=(""
   "profiler and memory snapshot"
   "tokens/s and MFU of 1B and 8B, eager"
   "our kernels against LibTorch's operators"
-  "low precision: casts, and products where the GPU has them")
+  "low precision: casts, and products where the GPU has them"
+  "CUDA graphs: the same bits, tokens/s with and without")
 folder="" # of this experiment
 
 # train NAME ARGUMENTS...: runs the program, its dump folder being $folder/NAME and its output $folder/NAME.log.
@@ -252,8 +253,32 @@ experiment_11() {
 
 experiment_12() { gpu_tests quantization_test 'Float8OnGpu.*:MXOnGpu.*'; }
 
+# The interface alone; then steps of two microbatches, whose second adds to the gradients in a graph of its own: losses, norms and weights with graphs and without.
+# Then the speed of a model that waits for the host: it must not become slower (by 5 %, for noise).
+experiment_13() {
+  local name without with
+  gpu_tests cuda_kernels_test 'GraphsOnGpu.*'
+  local tests="$figure"
+  local exact=("${kSmall[@]}" "${kHalf[@]}" --training.device="$device" --training.steps=12 --training.local_batch_size=1 --training.global_batch_size=2
+    --activation_checkpoint.mode=none --debug.deterministic --debug.seed=42 --debug.log_hashes)
+  train without "${exact[@]}"
+  train with "${exact[@]}" --compile.cuda_graphs
+  [[ -n "$(metric without loss)" && "$(metric without loss)" == "$(metric with loss)" ]] || complain "losses differ, or there are none"
+  [[ "$(metric without grad_norm)" == "$(metric with grad_norm)" ]] || complain "gradient norms differ"
+  same_weights without with 12
+  for name in without with; do
+    train "$name-timed" "${kSmall[@]}" "${kHalf[@]}" --training.device="$device" --training.steps=60 --metrics.log_freq=20 --compile.enable \
+      --activation_checkpoint.mode=none "$([[ "$name" == with ]] && echo --compile.cuda_graphs || echo --compile.no-cuda_graphs)"
+  done
+  without="$(metric without-timed tps | tail -n 1 | cut -d. -f1)"
+  with="$(metric with-timed tps | tail -n 1 | cut -d. -f1)"
+  ((${with:-0} > 0 && 100 * ${with:-0} >= 95 * ${without:-0})) || complain "replayed steps are slower"
+  figure="$tests; losses, norms and all weights of 12 steps equal bit for bit; debug model $without tokens/s without, $with with graphs, peak memory $(
+    metric without-timed memory_max_reserved_gib | tail -n 1) and $(metric with-timed memory_max_reserved_gib | tail -n 1) GiB reserved"
+}
+
 # Experiments that a CPU cannot rehearse.
-needs_gpu() { [[ " 1 7 9 10 11 12 " == *" $1 "* ]]; }
+needs_gpu() { [[ " 1 7 9 10 11 12 13 " == *" $1 "* ]]; }
 
 rows=()
 failed=0

@@ -6,6 +6,7 @@
 #include "titan/protocols/model_converter.h"
 #include "titan/protocols/train_spec.h"
 #include "titan/schedule/simulation.h"
+#include "titan/step/graph_rules.h"
 
 namespace titan::app {
 namespace {
@@ -39,6 +40,14 @@ void check_context_parallel(const config::JobConfig& config, std::int64_t world_
 void check_pipeline(const config::JobConfig& config) {
   if (config.parallelism.pipeline_parallel_degree == 1) return;
   schedule::simulate(job_schedule(config));
+}
+
+/// Models of which every step is another.
+void check_graphs(const config::JobConfig& config) {
+  if (!config.compile.cuda_graphs) return;
+  const protocols::TrainSpec& spec = protocols::get_train_spec(config.model.name);
+  const auto args = protocols::get_model_args(config.model.name, config.model.flavor);
+  step::check_can_be_captured(*spec.build_model(*args, at::kFloat));  // on the meta device
 }
 
 }  // namespace
@@ -98,6 +107,7 @@ config::Problems model_problems(const config::JobConfig& config, const config::O
     holds("parallelism.context_parallel_degree",
           [&] { check_context_parallel(config, world_size); });
     holds("parallelism.pipeline_parallel_schedule", [&] { check_pipeline(config); });
+    holds("compile.cuda_graphs", [&] { check_graphs(config); });
   }
   for (const std::string& converter : model.converters) {
     config::JobConfig with_one;

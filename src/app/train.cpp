@@ -117,13 +117,17 @@ class Training {
         hardware_(hardware),
         startup_times_(startup_times),
         profile_(profile),
-        memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {}
+        memory_(make_memory_monitor(hardware.accelerator, hardware.device.index())) {
+    if (!config_.compile.cuda_graphs || hardware.accelerator == nullptr) return;
+    graphs_ = hardware.accelerator->make_graph_capture(hardware.device.index());
+  }
 
   void run(JobRank& rank, const tools::StopSignals& stop_signals) const try {
     tools::StartupTimes startup_times = startup_times_;  // each rank's own
     startup_times.finish("groups");
-    trainer::Trainer trainer(config_, {rank.context, hardware_.facts, *memory_, startup_times,
-                                       rank.context.leads_process ? profile_ : nullptr});
+    trainer::Trainer trainer(config_,
+                             {rank.context, hardware_.facts, *memory_, startup_times,
+                              rank.context.leads_process ? profile_ : nullptr, graphs_.get()});
     if (config_.checkpoint.create_seed_checkpoint) {
       trainer.create_seed_checkpoint();
     } else {
@@ -165,6 +169,7 @@ class Training {
   const tools::StartupTimes& startup_times_;
   profiling::OperatorProfile* profile_;
   std::unique_ptr<protocols::MemoryMonitor> memory_;
+  std::unique_ptr<tools::GraphCapture> graphs_;  // null unless asked for, and on a CPU
 };
 
 /// As many threads as there are cores to run them: more would wait for one another at every operator. Who sets

@@ -52,6 +52,9 @@ void Compile::describe(Describer<Compile>& option) {
       .each_of({"model", "loss", "optimizer"});
   option("backend", &Compile::backend,
          "The original's compiler. There is none here: accepted, and without effect.");
+  option("cuda_graphs", &Compile::cuda_graphs,
+         "On one GPU: capture forward and backward of a microbatch in step 4 and replay them from "
+         "then on, with or without enable. Not in the original.");
 }
 
 void Float8Linear::describe(Describer<Float8Linear>& option) {

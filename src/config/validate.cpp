@@ -5,6 +5,7 @@
 #include <cctype>
 #include <set>
 
+#include "config/graph_rules.h"
 #include "config/layout.h"
 #include "config/nearest.h"
 #include "config/rules.h"
@@ -360,6 +361,7 @@ Problems cross_field_problems(const JobConfig& config, const Origins& origins,
   checkpoint_formats_hold_their_content(rules);
   rollback_has_checkpoints(rules);
   seed_checkpoint_on_one_rank(rules);
+  check_cuda_graphs(rules);
   return problems;
 }
 

@@ -10,6 +10,7 @@
 
 #include <fstream>
 
+#include "cuda/cuda_graphs.h"
 #include "titan/base/errors.h"
 #include "titan/cuda/usability.h"
 #include "titan/cuda/versions.h"
@@ -85,6 +86,10 @@ class CudaAccelerator : public tools::Accelerator {
   }
 
   std::string memory_snapshot() override { return torch::cuda::_memory_snapshot_pickled(); }
+
+  std::unique_ptr<tools::GraphCapture> make_graph_capture(int index) override {
+    return cuda::make_graph_capture(index);
+  }
 
   std::vector<std::pair<std::string, std::string>> versions() const override {
     int runtime = 0;

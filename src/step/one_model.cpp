@@ -8,6 +8,7 @@
 
 #include "titan/config/job_config.h"
 #include "titan/step/batch_tensors.h"
+#include "titan/step/graph_rules.h"
 #include "titan/step/phase.h"
 
 namespace titan::step {
@@ -15,7 +16,11 @@ namespace titan::step {
 OneModel::OneModel(protocols::StepSetup setup)
     : setup_(std::move(setup)),
       calls_(setup_),
-      parameters_(protocols::parameters_of(setup_.parts)) {}
+      parameters_(protocols::parameters_of(setup_.parts)) {
+  if (setup_.graphs == nullptr) return;
+  for (const protocols::ModelPart& part : setup_.parts) check_can_be_captured(*part.model);
+  graphs_ = std::make_unique<GraphedMicrobatch>(*setup_.graphs, setup_.context.device, parameters_);
+}
 
 at::Tensor OneModel::forward_backward(std::span<protocols::Batch> microbatches,
                                       const at::Tensor& valid_tokens, std::int64_t step) {
@@ -34,10 +39,23 @@ at::Tensor OneModel::forward_backward(std::span<protocols::Batch> microbatches,
 
 at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid_tokens,
                                 std::int64_t step) {
+  const bool pinned = setup_.config.training.dataloader.pin_memory;
+  const auto work = [&](const BatchTensors& tensors, const at::Tensor& divisor) {
+    return loss_and_gradients(batch, tensors, divisor, step);
+  };
+  if (graphs_ == nullptr) {
+    return work(to_tensors(batch, setup_.context.device, pinned), valid_tokens);
+  }
+  const Phase phase(setup_.context, "forward and backward", step);
+  return graphs_->run(batch, valid_tokens, pinned, work);
+}
+
+at::Tensor OneModel::loss_and_gradients(protocols::Batch& batch, const BatchTensors& tensors,
+                                        const at::Tensor& valid_tokens, std::int64_t step) {
   at::Tensor loss;
   {
     const Phase phase(setup_.context, "forward", step);
-    loss = loss_sum(batch, setup_.config.training.dataloader.pin_memory) / valid_tokens;
+    loss = loss_sum(batch, tensors) / valid_tokens;
   }
   const Phase phase(setup_.context, "backward", step);
   loss.backward();
@@ -45,11 +63,11 @@ at::Tensor OneModel::microbatch(protocols::Batch& batch, const at::Tensor& valid
 }
 
 at::Tensor OneModel::loss_sum(protocols::Batch& batch) {
-  return loss_sum(batch, setup_.config.validation.dataloader.pin_memory);
+  return loss_sum(batch, to_tensors(batch, setup_.context.device,
+                                    setup_.config.validation.dataloader.pin_memory));
 }
 
-at::Tensor OneModel::loss_sum(protocols::Batch& batch, bool pinned) {
-  const BatchTensors tensors = to_tensors(batch, setup_.context.device, pinned);
+at::Tensor OneModel::loss_sum(protocols::Batch& batch, const BatchTensors& tensors) {
   const nn::SharedSequence sequence = calls_.sequence_of(batch, tensors.input, 0, batch.rows);
   const parallel::AutocastScope autocast = calls_.autocast();
   return calls_.loss_of([&] { return run(calls_.part_of(tensors.input), sequence); },

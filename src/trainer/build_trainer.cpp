@@ -92,12 +92,18 @@ void Trainer::build_model() {
       environment_.operator_profile->follow(*part.model);
   }
   parameters_ = protocols::parameters_of(model_.parts);
+  if (config_.compile.cuda_graphs && environment_.graphs == nullptr) {
+    throw ConfigError(concat("compile.cuda_graphs: graphs are a GPU's, and this job computes on ",
+                             environment_.context.device.str()));
+  }
   runner_ = step::build_step_runner(
-      spec_,
-      {model_.parts, environment_.context, config_, spec_.build_loss(environment_.context, config_),
-       tokenizer_.get(), [this](std::int64_t number) {
-         if (early_step_) early_step_->set_last_microbatch(number + 1 == accumulation_steps_);
-       }});
+      spec_, {model_.parts, environment_.context, config_,
+              spec_.build_loss(environment_.context, config_), tokenizer_.get(),
+              [this](std::int64_t number) {
+                if (early_step_)
+                  early_step_->set_last_microbatch(number + 1 == accumulation_steps_);
+              },
+              config_.compile.cuda_graphs ? environment_.graphs : nullptr});
 }
 
 void Trainer::build_optimizers() {

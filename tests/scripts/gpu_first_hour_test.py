@@ -13,10 +13,17 @@ for argument in "$@"; do
     --version) printf 'LibTorch 2\\n%sdriver none (no NVIDIA driver is loaded)\\n' "$GPU"; exit ;;
     --job.dump_folder=*) dump="${argument#*=}" ;;
     --training.device=cuda) loss="$CUDA_LOSS" ;;
+    --compile.cuda_graphs) graphed=yes ;;
   esac
 done
 mkdir -p "$dump"
-echo "{\\"step\\": 1, \\"loss\\": ${loss:-8.0}, \\"max_loss\\": 8.0}" >"$dump/metrics.jsonl"
+if [[ -n "${graphed:-}" ]]; then
+  loss="${GRAPH_LOSS:-$loss}"
+  tps="${GRAPH_TPS:-}"
+  weight="${GRAPH_WEIGHT:-}"
+fi
+echo "{\\"step\\":12,\\"name\\":\\"norm.weight\\",\\"hash\\":\\"${weight:-a}\\"}" >"$dump/hashes.jsonl"
+echo "{\\"step\\": 1, \\"loss\\": ${loss:-8.0}, \\"max_loss\\": 8.0, \\"grad_norm\\": 1.5, \\"tps\\": ${tps:-1000.5}}" >"$dump/metrics.jsonl"
 if [[ "${loss:-}" == crash ]]; then
   echo "titan_train: the GPU fell off" >&2
   exit 1
@@ -65,19 +72,33 @@ class GpuFirstHour(unittest.TestCase):
     def test_one_that_writes_nothing_to_compare_fails(self):
         verdict, text = self.verdicts("5", CUDA_LOSS="8")[5]
         self.assertEqual(verdict, "FAIL")
-        self.assertIn("wrote no hashes", text)
+        self.assertIn("wrote no hashes of step 10", text)
+
+    def pretend_tests(self, said, status):
+        tests = self.machine.home / "tests/cuda_kernels_test"
+        tests.parent.mkdir(exist_ok=True)
+        tests.write_text(f"#!/bin/bash\nprintf '{said}\\n'\nexit {status}\n", encoding="utf-8")
+        tests.chmod(0o755)
+
+    def test_graphs_are_judged_by_their_bits_and_their_speed(self):
+        self.pretend_tests("[       OK ] A", 0)
+        verdict, text = self.verdicts("13", CUDA_LOSS="8", GRAPH_TPS="1500.7")[13]
+        self.assertEqual(verdict, "PASS", text)
+        self.assertIn("debug model 1000 tokens/s without, 1500 with graphs", text)
+        for difference, said in (({"GRAPH_LOSS": "8.0000001"}, "losses differ"), ({"GRAPH_WEIGHT": "b"}, "weights of without and with differ"),
+                                 ({"GRAPH_TPS": "900.0"}, "replayed steps are slower"), ({"GRAPH_LOSS": "crash"}, "the GPU fell off")):
+            verdict, text = self.verdicts("13", CUDA_LOSS="8", **difference)[13]
+            self.assertEqual(verdict, "FAIL", difference)
+            self.assertIn(said, text)
 
     def test_kernels_are_judged_by_their_tests(self):
-        tests = self.machine.home / "tests/cuda_kernels_test"
         self.assertIn("build it", self.verdicts("11")[11][1])
-        tests.parent.mkdir()
         for status, said, verdict in ((0, "[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x", "PASS"),
                                       (1, "x.cpp:1: Failure", "FAIL"), (0, "x.cpp:1: Skipped\\nno driver", "FAIL"),
                                       (0, "x.cpp:1: Skipped\\nthese need a GPU of compute capability 10.0", "PASS")):
-            tests.write_text(f"#!/bin/bash\nprintf '{said}\\n'\nexit {status}\n", encoding="utf-8")
-            tests.chmod(0o755)
+            self.pretend_tests(said, status)
             self.assertEqual(self.verdicts("11")[11][0], verdict, said)
-        tests.write_text("#!/bin/bash\nprintf '[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x\\n'\n", encoding="utf-8")
+        self.pretend_tests("[       OK ] A\\nspeed: swiglu 2.10x\\nspeed: rotation 5.00x", 0)
         self.assertIn("1 tests passed; times of LibTorch's by ours: swiglu 2.10x, rotation 5.00x", self.verdicts("11")[11][1])
 
     def test_an_unknown_experiment_and_a_missing_program_are_refused(self):

@@ -40,6 +40,7 @@ struct Compile {
   bool enable = false;
   std::vector<std::string> components = {"model", "loss"};
   std::string backend = "inductor";
+  bool cuda_graphs = false;
 
   static void describe(Describer<Compile>& option);
   bool operator==(const Compile&) const = default;

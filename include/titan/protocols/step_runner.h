@@ -13,6 +13,10 @@
 #include "titan/protocols/model_part.h"
 #include "titan/protocols/tokenizer.h"
 
+namespace titan::tools {
+class GraphCapture;
+}
+
 namespace titan::protocols {
 
 /// Sum of the losses of all valid tokens of a microbatch: (prediction `[B, S, V]`, labels int64
@@ -52,6 +56,8 @@ struct StepSetup {
   const Tokenizer* tokenizer = nullptr;  // null for models without one
   /// Called before each microbatch of `forward_backward` with its number, from 0.
   std::function<void(std::int64_t)> before_microbatch = nullptr;
+  /// What captures forward and backward of a microbatch (`compile.cuda_graphs`); null: nothing is captured.
+  tools::GraphCapture* graphs = nullptr;
 };
 
 /// Throws ConfigError when the model cannot do what the job asks for.

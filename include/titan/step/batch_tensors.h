@@ -18,6 +18,8 @@ struct BatchTensors {
 /// On a CPU the tensors are views of `batch`, which must outlive them. To a GPU they may go through
 /// page-locked memory (`pinned`), so that the copy waits for nothing that the GPU is still doing.
 BatchTensors to_tensors(protocols::Batch& batch, at::Device device, bool pinned = false);
+/// Into tensors of a device that are there; `batch` has their size. Waits for nothing that the device is still doing.
+void copy_to(const BatchTensors& to, protocols::Batch& batch, bool pinned);
 
 /// The number of labels that are trained on.
 std::int64_t count_valid_tokens(const std::vector<protocols::Batch>& batches);

@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "titan/tools/device_facts.h"
+#include "titan/tools/device_graph.h"
 #include "titan/tools/launch_environment.h"
 
 namespace titan::tools {
@@ -37,6 +39,8 @@ class Accelerator {
   /// Segments, blocks and history of all devices' allocators, in the pickle format of
   /// torch.cuda.memory._dump_snapshot.
   virtual std::string memory_snapshot() = 0;
+  /// For graphs of the device `index` that share memory.
+  virtual std::unique_ptr<GraphCapture> make_graph_capture(int index) = 0;
   /// What is loaded, for `--version`: {"CUDA", "13.0"}, {"cuDNN", ...}, {"NCCL", ...}, {"driver",
   /// ...}.
   virtual std::vector<std::pair<std::string, std::string>> versions() const = 0;

@@ -23,6 +23,7 @@ namespace titan::step {
 class EarlyStep;
 }
 namespace titan::tools {
+class GraphCapture;
 class StartupTimes;
 class StopSignals;
 }  // namespace titan::tools
@@ -46,6 +47,8 @@ struct TrainerEnvironment {
   tools::StartupTimes& startup_times;
   /// Records the operators of steps; may be null.
   profiling::OperatorProfile* operator_profile = nullptr;
+  /// Of the context's device, for `compile.cuda_graphs`; null where it has no graphs.
+  tools::GraphCapture* graphs = nullptr;
 };
 
 /// Builds everything a job needs, in the reference's order, and trains. One object per rank. While

@@ -186,6 +186,8 @@ struct Hooks final : at::PrivateUse1HooksInterface {
     return exchangeDevice(index);
   }
   const at::Generator& getDefaultGenerator(at::DeviceIndex index) const override {
+    TORCH_CHECK(Machine::instance().capture_pool(current_stream({kType, index})) == 0,
+                "in a capture the host asked for the random numbers' state");
     static auto* generators = new std::array<at::Generator, Machine::kDevices>();
     at::Generator& generator =
         generators->at(static_cast<std::size_t>(index < 0 ? current_index : index));

@@ -20,6 +20,8 @@ StreamId Machine::new_stream(int device) {
 
 void Machine::enqueue(StreamId stream, std::function<void()> work) {
   const std::lock_guard lock(mutex_);
+  const auto capture = captures_.find(stream);
+  if (capture != captures_.end()) return capture->second.work.push_back(std::move(work));
   Queue& queue = queues_[stream];
   queue.items.push_back({std::move(work), {}, nullptr, nullptr});
   ++queue.enqueued;
@@ -27,12 +29,37 @@ void Machine::enqueue(StreamId stream, std::function<void()> work) {
 
 Moment Machine::now(StreamId stream) {
   const std::lock_guard lock(mutex_);
-  return {stream, queues_[stream].enqueued};
+  return {stream, queues_[stream].enqueued, captures_.contains(stream)};
+}
+
+void Machine::begin_capture(StreamId stream, int pool) {
+  const std::lock_guard lock(mutex_);
+  check_not_captured(stream, "another capture began");
+  captures_[stream].pool = pool;
+}
+
+std::vector<std::function<void()>> Machine::end_capture(StreamId stream) {
+  const std::lock_guard lock(mutex_);
+  return std::move(captures_.extract(stream).mapped().work);
+}
+
+int Machine::capture_pool(StreamId stream) const {
+  const std::lock_guard lock(mutex_);
+  const auto capture = captures_.find(stream);
+  return capture == captures_.end() ? 0 : capture->second.pool;
+}
+
+void Machine::check_not_captured(StreamId stream, const char* what) const {
+  if (captures_.contains(stream)) throw std::runtime_error(concat("in a capture ", what));
 }
 
 void Machine::order(StreamId stream, Moment moment) {
   if (stream == moment.stream) return;
   const std::lock_guard lock(mutex_);
+  check_not_captured(stream, "its stream was to wait for another");
+  check_not_captured(moment.stream, "another stream was to wait for its");
+  if (moment.is_captured)
+    throw std::runtime_error("a stream was to wait for a moment of a capture");
   Queue& queue = queues_[stream];
   queue.items.push_back({nullptr, moment, nullptr, nullptr});
   ++queue.enqueued;
@@ -42,6 +69,7 @@ void Machine::meet(StreamId stream, const std::string& group, std::uint64_t numb
                    std::size_t place, std::size_t size, std::shared_ptr<void> contribution,
                    std::function<void(Meeting&)> perform) {
   const std::lock_guard lock(mutex_);
+  check_not_captured(stream, "a collective began");
   std::shared_ptr<Meeting>& slot = meetings_[{group, number}];
   if (!slot) {
     slot = std::make_shared<Meeting>();
@@ -71,6 +99,7 @@ std::shared_ptr<Parcel> Machine::parcel(const std::string& channel, std::uint64_
 void Machine::post(StreamId stream, Moment place, const std::string& channel, std::uint64_t number,
                    std::function<std::shared_ptr<void>()> pack) {
   const std::lock_guard lock(mutex_);
+  check_not_captured(stream, "something was sent");
   const std::shared_ptr<Parcel> sent = parcel(channel, number);
   sent->is_posted = true;
   sent->place = place;
@@ -86,6 +115,7 @@ void Machine::post(StreamId stream, Moment place, const std::string& channel, st
 void Machine::take(StreamId stream, const std::string& channel, std::uint64_t number,
                    std::function<void(const std::shared_ptr<void>&)> unpack) {
   const std::lock_guard lock(mutex_);
+  check_not_captured(stream, "something was received");
   const std::shared_ptr<Parcel> received = parcel(channel, number);
   Queue& queue = queues_[stream];
   queue.items.push_back({[received, unpack = std::move(unpack)] { unpack(received->content); },
@@ -98,6 +128,8 @@ void Machine::take(StreamId stream, const std::string& channel, std::uint64_t nu
 void Machine::synchronize(Moment moment) {
   count_synchronization(moment.stream.device);
   Lock lock(mutex_);
+  check_not_captured(moment.stream, "the host waited for its stream");
+  if (moment.is_captured) throw std::runtime_error("the host waited for a moment of a capture");
   wait_for(lock, moment, /*may_wait=*/true);
 }
 
@@ -105,6 +137,9 @@ void Machine::synchronize_device(int device) {
   count_synchronization(device);
   Lock lock(mutex_);
   std::vector<Moment> ends;
+  for (const auto& [stream, capture] : captures_) {
+    if (stream.device == device) check_not_captured(stream, "the host waited for its device");
+  }
   for (const auto& [stream, queue] : queues_) {
     if (stream.device == device) ends.push_back({stream, queue.enqueued});
   }
@@ -113,6 +148,7 @@ void Machine::synchronize_device(int device) {
 
 bool Machine::is_done(Moment moment) {
   Lock lock(mutex_);
+  check_not_captured(moment.stream, "the host asked what is done");
   const bool done = queues_[moment.stream].done >= moment.position;
   return done || wait_for(lock, moment, /*may_wait=*/false);
 }
@@ -215,6 +251,7 @@ void Machine::reset() {
   aborted_.clear();
   meetings_.clear();
   parcels_.clear();
+  captures_.clear();
   for (auto& [stream, queue] : queues_) {
     queue.items.clear();
     queue.done = queue.enqueued;

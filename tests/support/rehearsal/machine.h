@@ -26,6 +26,7 @@ struct StreamId {
 struct Moment {
   StreamId stream;
   std::uint64_t position = 0;
+  bool is_captured = false;  // it comes with every replay, so nobody can wait for it
 };
 
 /// What one rank brings to a collective, and what it is once all have brought theirs.
@@ -87,6 +88,15 @@ class Machine {
   void take(StreamId stream, const std::string& channel, std::uint64_t number,
             std::function<void(const std::shared_ptr<void>&)> unpack);
 
+  /// From here on what `stream` is given is kept instead of done. Who waits for the stream, or orders it with another, is told so by
+  /// an exception. Memory that is allocated for it is of `pool`, and stays so.
+  void begin_capture(StreamId stream, int pool);
+  /// What was kept, to be done in this order.
+  std::vector<std::function<void()>> end_capture(StreamId stream);
+  int new_capture_pool() { return ++capture_pools_; }
+  /// Of the capture of `stream`; 0 where there is none.
+  int capture_pool(StreamId stream) const;
+
   /// Ends all waits for other ranks, now and later, with this reason.
   void abort(const std::string& reason);
   /// Forgets what was not done, and who waits for whom. No other thread may be at work.
@@ -112,6 +122,10 @@ class Machine {
     std::uint64_t done = 0;
     std::uint64_t enqueued = 0;
   };
+  struct Capture {
+    int pool = 0;
+    std::vector<std::function<void()>> work;
+  };
   using Lock = std::unique_lock<std::mutex>;
 
   bool run_to(Lock& lock, Moment moment, bool may_wait);
@@ -122,14 +136,17 @@ class Machine {
   std::shared_ptr<Parcel> parcel(const std::string& channel, std::uint64_t number);
   bool wait_for(Lock& lock, Moment moment, bool may_wait);
   void access(bool open);
+  void check_not_captured(StreamId stream, const char* what) const;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable came_;
   std::map<StreamId, Queue> queues_;
   std::map<std::pair<std::string, std::uint64_t>, std::shared_ptr<Meeting>> meetings_;
   std::map<std::pair<std::string, std::uint64_t>, std::shared_ptr<Parcel>> parcels_;
   std::array<int, kDevices> streams_{};
   std::array<std::atomic<std::uint64_t>, kDevices> synchronizations_{};
+  std::map<StreamId, Capture> captures_;
+  std::atomic<int> capture_pools_ = 0;
   std::string aborted_;
   int open_ = 0;
 };

@@ -60,10 +60,10 @@ void DeviceMemory::open(bool readable) const {
   TITAN_CHECK(status == 0, "cannot protect the rehearsal device's memory");
 }
 
-DeviceMemory::Freed DeviceMemory::take(StreamId stream, std::size_t size) {
+DeviceMemory::Freed DeviceMemory::take(StreamId stream, int pool, std::size_t size) {
   const std::lock_guard lock(mutex_);
   Freed result;
-  std::deque<Freed>& freed = free_[{stream, size}];
+  std::deque<Freed>& freed = free_[{stream, pool, size}];
   if (!freed.empty()) {
     result = std::move(freed.front());
     freed.pop_front();
@@ -72,15 +72,15 @@ DeviceMemory::Freed DeviceMemory::take(StreamId stream, std::size_t size) {
     used_ += size;
     TITAN_CHECK(used_ <= kBytes, "the rehearsal device is out of memory");
   }
-  blocks_[result.start] = {stream, size, {}};
+  blocks_[result.start] = {stream, pool, size, {}};
   return result;
 }
 
 void* DeviceMemory::allocate(StreamId stream, std::size_t bytes) {
   if (bytes == 0) return nullptr;
   const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
-  const Freed block = take(stream, size);
   Machine& machine = Machine::instance();
+  const Freed block = take(stream, machine.capture_pool(stream), size);
   for (const Moment& moment : block.until) machine.order(stream, moment);
   machine.enqueue(stream, [start = block.start, size] { std::memset(start, kGarbage, size); });
   return block.start;
@@ -98,7 +98,7 @@ void DeviceMemory::free(void* start) {
     freed.until.push_back(Machine::instance().now(other));
   }
   const std::lock_guard lock(mutex_);
-  free_[{block.stream, block.size}].push_back(std::move(freed));
+  free_[{block.stream, block.pool, block.size}].push_back(std::move(freed));
 }
 
 void DeviceMemory::use_on(void* block, StreamId stream) {

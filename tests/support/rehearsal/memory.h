@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "support/rehearsal/machine.h"
@@ -14,7 +15,7 @@ namespace titan::test::rehearsal {
 /// The memory of all devices: pages that nobody may touch but work on a stream while it runs. Whoever else does is
 /// told so and ended by SIGSEGV. A block belongs to the stream for which it was allocated: freed, it is
 /// given at once to the next who asks for that stream, as a GPU's caching allocator does, and filled with garbage
-/// when the stream comes there.
+/// when the stream comes there. What a capture allocates is of a pool of its own, and freed for captures only.
 class DeviceMemory {
  public:
   static DeviceMemory& instance();
@@ -29,6 +30,7 @@ class DeviceMemory {
  private:
   struct Block {
     StreamId stream;
+    int pool = 0;
     std::size_t size = 0;
     std::set<StreamId> other_streams;
   };
@@ -39,13 +41,14 @@ class DeviceMemory {
 
   DeviceMemory();
   void open(bool readable) const;
-  Freed take(StreamId stream, std::size_t size);
+  Freed take(StreamId stream, int pool, std::size_t size);
 
   mutable std::mutex mutex_;
   char* base_ = nullptr;
   std::size_t used_ = 0;
   std::map<void*, Block> blocks_;
-  std::map<std::pair<StreamId, std::size_t>, std::deque<Freed>> free_;
+  std::map<std::tuple<StreamId, int, std::size_t>, std::deque<Freed>>
+      free_;  // by stream, pool and size
 };
 
 /// Page-locked memory of the host, which copies may read and write while the host does something else.

@@ -48,7 +48,13 @@ void copy_on_device(const at::Tensor& from, const at::Tensor& to) {
   machine.order(destination, machine.now(source));
 }
 
+void check_not_captured(at::Device device) {
+  TORCH_CHECK(Machine::instance().capture_pool(current_stream(device)) == 0,
+              "in a capture elements of the host were copied");
+}
+
 void copy_from_host(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
+  check_not_captured(to.device());
   // What waits for nothing is read when its turn comes, unless the memory can move.
   const bool is_read_now = !non_blocking || !from.is_pinned();
   enqueue(to.device(),
@@ -57,6 +63,7 @@ void copy_from_host(const at::Tensor& from, const at::Tensor& to, bool non_block
 }
 
 void copy_to_host(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
+  check_not_captured(from.device());
   enqueue(from.device(), [from = elements_of(from), to] { to.copy_(from); });
   if (!non_blocking || !to.is_pinned()) synchronize(from.device());
 }

@@ -22,6 +22,7 @@ class AnyGpu : public tools::Accelerator {
   void reset_peak_memory(int) override {}
   void record_memory_history(std::size_t) override {}
   std::string memory_snapshot() override { return {}; }
+  std::unique_ptr<tools::GraphCapture> make_graph_capture(int) override { return nullptr; }
   std::vector<std::pair<std::string, std::string>> versions() const override { return {}; }
 };
 

@@ -7,6 +7,7 @@
 #include "app/engine_commands.h"
 #include "titan/config/job_config.h"
 #include "titan/config/validate.h"
+#include "titan/models/deepseek_v3/train_spec.h"
 #include "titan/models/llama3/args.h"
 #include "titan/models/llama3/train_spec.h"
 #include "titan/protocols/train_spec.h"
@@ -86,6 +87,23 @@ TEST(ModelProblems, LayoutsInThePlaceOfARefusedOneFitTheModel) {
   config.model.flavor = "none";
   EXPECT_THAT(refused(24), testing::HasSubstr("expert_parallel_degree=4"))
       << "of a model that nobody knows";
+}
+
+TEST(ModelProblems, StepsThatCannotBeCaptured) {
+  protocols::register_train_spec("dense", models::llama3::train_spec(builders()));
+  protocols::register_train_spec("experts", models::deepseek_v3::train_spec(builders()));
+  config::JobConfig config;
+  config.compile.cuda_graphs = true;
+  const auto problem = [&](const char* name, const char* flavor) {
+    config.model.name = name;
+    config.model.flavor = flavor;
+    const config::Problems problems = model_problems(config, {}, 1);
+    return problems.empty() ? "" : problems.front().what;
+  };
+  EXPECT_EQ(problem("dense", "debugmodel"), "");
+  EXPECT_THAT(problem("dense", "debugmodel_flex_attn"), testing::HasSubstr("within documents"));
+  EXPECT_THAT(problem("experts", "debugmodel"),
+              testing::HasSubstr("the rows of each expert of layers.1.moe"));
 }
 
 }  // namespace

@@ -324,5 +324,32 @@ INSTANTIATE_TEST_SUITE_P(
              [](JobConfig& c) { c.checkpoint.create_seed_checkpoint = true; },
              [](JobConfig& c) { c.checkpoint.enable = true; }}));
 
+TEST(CrossField, CudaGraphsAreForStepsThatAreAlwaysTheSame) {
+  const auto graphs = [](const auto& change, std::int64_t world_size = 1) {
+    return broken_rules(world_size, [&](JobConfig& c) {
+      c.compile.cuda_graphs = true;
+      c.activation_checkpoint.preserve_rng_state = false;
+      change(c);
+    });
+  };
+  EXPECT_THAT(graphs([](JobConfig&) {}), IsEmpty());
+  EXPECT_THAT(graphs([](JobConfig& c) {
+                c.activation_checkpoint.mode = ActivationCheckpointMode::kNone;
+                c.activation_checkpoint.preserve_rng_state = true;
+              }),
+              IsEmpty());
+  EXPECT_THAT(graphs([](JobConfig&) {}, 4), ElementsAre(HasSubstr("the world size is 4")));
+  EXPECT_THAT(graphs([](JobConfig& c) { c.training.device = Device::kCpu; }),
+              ElementsAre(HasSubstr("training.device is \"cpu\"")));
+  EXPECT_THAT(graphs([](JobConfig& c) { c.activation_checkpoint.preserve_rng_state = true; }),
+              ElementsAre(HasSubstr("activation_checkpoint.preserve_rng_state")));
+  EXPECT_THAT(graphs([](JobConfig& c) { c.optimizer.early_step_in_backward = true; }),
+              ElementsAre(HasSubstr("optimizer.early_step_in_backward")));
+  EXPECT_THAT(graphs([](JobConfig& c) { c.model.converters = {"quantize.linear.float8"}; }),
+              ElementsAre(HasSubstr("model.converters")));
+  EXPECT_THAT(graphs([](JobConfig& c) { c.data.document_mask = true; }),
+              ElementsAre(HasSubstr("data.document_mask")));
+}
+
 }  // namespace
 }  // namespace titan::config

@@ -30,6 +30,7 @@ class CountingAccelerator : public tools::Accelerator {
     if (broken_) throw RunError("the device is gone");
     return concat("snapshot ", ++snapshots_, " of ", history_);
   }
+  std::unique_ptr<tools::GraphCapture> make_graph_capture(int) override { return nullptr; }
   std::vector<std::pair<std::string, std::string>> versions() const override { return {}; }
 
   std::size_t history_ = 0;
