@@ -9,6 +9,7 @@
 #include "kernels/define_operator.h"
 #include "kernels/linear_product.h"
 #include "kernels/operators.h"
+#include "kernels/swiglu.h"
 #include "titan/base/errors.h"
 
 namespace titan::kernels {
@@ -19,21 +20,8 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using TwoTensors = std::tuple<Tensor, Tensor>;
 using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 using FourTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-
-Tensor swiglu_of(const Tensor& a, const Tensor& b) {
-  static const auto op =
-      find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::swiglu");
-  return op.call(a, b);
-}
-
-TwoTensors swiglu_gradients(const Tensor& gradient, const Tensor& a, const Tensor& b) {
-  static const auto op = find_operator<TwoTensors(const Tensor&, const Tensor&, const Tensor&)>(
-      "titan_kernels::swiglu_backward");
-  return op.call(gradient, a, b);
-}
 
 /// Calls `work(expert, rows)` for each, also without rows; `rows(tensor)`: those of the expert.
 template <class Work>
@@ -99,8 +87,8 @@ FourTensors backward(const Tensor& gradient, const Tensor& given, const Tensor& 
     const Tensor b = own(upped);
     const Tensor slopes = own(dhidden);
     set_to_product(slopes, own(dy), down.select(0, expert).t());
-    set_to_product(ddown.select(0, expert), own(dy).t(), swiglu_of(a, b).t());
-    const auto [da, db] = swiglu_gradients(slopes, a, b);
+    const auto [da, db] = swiglu_backward_and_again(slopes, a, b);
+    set_to_product(ddown.select(0, expert), own(dy).t(), slopes.t());  // what down was given
     set_to_products({dgate.select(0, expert), dup.select(0, expert)}, {da.t(), db.t()}, own(x).t());
     set_to_product(own(dx), da, gate.select(0, expert).t());
     add_linear_product(own(dx), db, up.select(0, expert).t());

@@ -261,4 +261,8 @@ void add_linear_product(Tensor to, const Tensor& x, const Tensor& weight) {
   }
 }
 
+Tensor linear_product(const Tensor& x, const Tensor& weight) { return product(x, weight); }
+
+bool takes_linear_product(const Tensor& x, const Tensor& weight) { return takes(x, weight); }
+
 }  // namespace titan::kernels

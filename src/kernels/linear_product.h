@@ -4,6 +4,12 @@
 
 namespace titan::kernels {
 
+/// x wᵀ of `[M, K]` and `[N, K]`, without autograd, as an operator of its own.
+at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight);
+
+/// Whether products of these are fp32 on the CPU, outside of autocast.
+bool takes_linear_product(const at::Tensor& x, const at::Tensor& weight);
+
 /// to = x wᵀ of `[M, K]` and `[N, K]`, for kernels that are operators themselves: fp32 on the CPU, rows of `to` one behind the
 /// other.
 void set_to_product(at::Tensor to, const at::Tensor& x, const at::Tensor& weight);

@@ -189,22 +189,24 @@ void swiglu(const Number* a, const Number* b, std::int64_t count, Number* y) {
 struct SwigluSlopes {
   Floats a;
   Floats b;
+  Floats y;
 };
 
 inline SwigluSlopes slopes_of(Floats dy, Floats gate, Floats up) {
   const Floats open = sigmoid(gate);
   const Floats silu = gate * open;
-  return {dy * up * (open + silu * (1.0F - open)), dy * silu};
+  return {dy * up * (open + silu * (1.0F - open)), dy * silu, silu * up};
 }
 
 template <class Number>
 void swiglu_backward(const Number* dy, const Number* a, const Number* b, std::int64_t count,
-                     Number* da, Number* db) {
+                     Number* da, Number* db, Number* y) {
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const SwigluSlopes slopes = slopes_of(load(dy + i), load(a + i), load(b + i));
     store(da + i, slopes.a);
     store(db + i, slopes.b);
+    if (y != nullptr) store(y + i, slopes.y);
   }
   if (i < count) {
     const std::int64_t rest = count - i;
@@ -212,6 +214,7 @@ void swiglu_backward(const Number* dy, const Number* a, const Number* b, std::in
         slopes_of(load_some(dy + i, rest, 0), load_some(a + i, rest, 0), load_some(b + i, rest, 0));
     store_some(da + i, rest, slopes.a);
     store_some(db + i, rest, slopes.b);
+    if (y != nullptr) store_some(y + i, rest, slopes.y);
   }
 }
 
@@ -288,8 +291,9 @@ void swiglu_bf16(const Bf16Bits* a, const Bf16Bits* b, std::int64_t count, Bf16B
   swiglu(numbers(a), numbers(b), count, numbers(y));
 }
 void swiglu_backward_bf16(const Bf16Bits* dy, const Bf16Bits* a, const Bf16Bits* b,
-                          std::int64_t count, Bf16Bits* da, Bf16Bits* db) {
-  swiglu_backward(numbers(dy), numbers(a), numbers(b), count, numbers(da), numbers(db));
+                          std::int64_t count, Bf16Bits* da, Bf16Bits* db, Bf16Bits* y) {
+  swiglu_backward(numbers(dy), numbers(a), numbers(b), count, numbers(da), numbers(db),
+                  y == nullptr ? nullptr : numbers(y));
 }
 
 }  // namespace

@@ -50,8 +50,9 @@ struct ElementKernels {
                         std::int64_t y_stride);
   /// y = silu(a) · b
   void (*swiglu)(const Number* a, const Number* b, std::int64_t count, Number* y);
+  /// Where `y` is not null, it gets silu(a) · b again; it may be dy itself.
   void (*swiglu_backward)(const Number* dy, const Number* a, const Number* b, std::int64_t count,
-                          Number* da, Number* db);
+                          Number* da, Number* db, Number* y);
 };
 
 /// Rows of one token's features, or of single numbers; for one instruction set. Each row is by itself, so that it does not

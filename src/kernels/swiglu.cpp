@@ -1,3 +1,5 @@
+#include "kernels/swiglu.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -58,16 +60,20 @@ TwoTensors backward_shapes(const Tensor&, const Tensor& a, const Tensor& b) {
   return {at::empty(a.sizes(), a.options()), at::empty(b.sizes(), b.options())};
 }
 
+/// `y`: undefined, or what gets the product again; dy itself where that is not needed any more.
 template <class Number>
-void fill_backward(const Tensor& dy, const Tensor& a, const Tensor& b, const TwoTensors& to) {
+void fill_backward(const Tensor& dy, const Tensor& a, const Tensor& b, const TwoTensors& to,
+                   const Tensor& y) {
   const auto* slopes = numbers_of<Number>(dy);
   const auto* from_a = numbers_of<Number>(a);
   const auto* from_b = numbers_of<Number>(b);
   auto* to_a = numbers_of<Number>(std::get<0>(to));
   auto* to_b = numbers_of<Number>(std::get<1>(to));
+  auto* to_y = y.defined() ? numbers_of<Number>(y) : nullptr;
   by_blocks(a.numel(), [&](std::int64_t first, std::int64_t count) {
     element_kernels<Number>().swiglu_backward(slopes + first, from_a + first, from_b + first, count,
-                                              to_a + first, to_b + first);
+                                              to_a + first, to_b + first,
+                                              to_y == nullptr ? nullptr : to_y + first);
   });
 }
 
@@ -76,17 +82,28 @@ TwoTensors backward(const Tensor& gradient, const Tensor& gate, const Tensor& up
   const Tensor a = gate.contiguous();
   const Tensor b = up.contiguous();
   TwoTensors to = backward_shapes(dy, a, b);
-  a.scalar_type() == at::kFloat ? fill_backward<float>(dy, a, b, to)
-                                : fill_backward<Bf16Bits>(dy, a, b, to);
+  a.scalar_type() == at::kFloat ? fill_backward<float>(dy, a, b, to, {})
+                                : fill_backward<Bf16Bits>(dy, a, b, to, {});
+  return to;
+}
+
+TwoTensors again_shapes(Tensor&, const Tensor& a, const Tensor& b) {
+  return backward_shapes({}, a, b);
+}
+
+/// Backward, where the gradient becomes what forward has made: in the pass that has both in hand.
+TwoTensors backward_and_again(Tensor& gradient, const Tensor& gate, const Tensor& up) {
+  const Tensor a = gate.contiguous();
+  const Tensor b = up.contiguous();
+  TwoTensors to = backward_shapes(gradient, a, b);
+  fill_backward<float>(gradient, a, b, to, gradient);
   return to;
 }
 
 struct Swiglu : public torch::autograd::Function<Swiglu> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b) {
-    static const auto op =
-        find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::swiglu");
     context->save_for_backward({a, b});
-    return op.call(a, b);
+    return swiglu_of(a, b);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     static const auto op = find_operator<TwoTensors(const Tensor&, const Tensor&, const Tensor&)>(
@@ -104,6 +121,23 @@ void define_swiglu(torch::Library& library) {
   define_operator(library,
                   "swiglu_backward(Tensor gradient, Tensor a, Tensor b) -> (Tensor, Tensor)",
                   backward, backward_shapes);
+  define_operator(
+      library,
+      "swiglu_backward_and_again(Tensor(a!) gradient, Tensor a, Tensor b) -> (Tensor, Tensor)",
+      backward_and_again, again_shapes);
+}
+
+Tensor swiglu_of(const Tensor& a, const Tensor& b) {
+  static const auto op =
+      find_operator<Tensor(const Tensor&, const Tensor&)>("titan_kernels::swiglu");
+  return op.call(a, b);
+}
+
+std::tuple<Tensor, Tensor> swiglu_backward_and_again(Tensor gradient, const Tensor& a,
+                                                     const Tensor& b) {
+  static const auto op = find_operator<TwoTensors(Tensor&, const Tensor&, const Tensor&)>(
+      "titan_kernels::swiglu_backward_and_again");
+  return op.call(gradient, a, b);
 }
 
 Tensor swiglu(const Tensor& a, const Tensor& b) {

@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/silu.h>
 
-#include "titan/kernels/layers.h"
 #include "titan/nn/init.h"
 
 namespace titan::nn {
@@ -22,7 +21,7 @@ Tensors FeedForward::forward(const Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
   if (!is_fast()) return {w2_->call(at::silu(w1_->call(x)) * w3_->call(x))};
   const std::vector<at::Tensor> hidden = call_together({w1_, w3_}, x);
-  return {w2_->call(kernels::swiglu(hidden[0], hidden[1]))};
+  return {call_on_swiglu(*w2_, hidden[0], hidden[1])};
 }
 
 }  // namespace titan::nn

@@ -48,6 +48,40 @@ class ProductsTogether {
 
 thread_local ProductsTogether* ProductsTogether::current = nullptr;
 
+/// While it lives, its layer knows what `product` was made of.
+class OnSwiglu {
+ public:
+  OnSwiglu(const Linear& layer, const at::Tensor& gate, const at::Tensor& up,
+           const at::Tensor& product)
+      : layer_(layer),
+        gate_(gate),
+        up_(up),
+        product_(product),
+        outer_(std::exchange(current, this)) {}
+  ~OnSwiglu() { current = outer_; }
+  OnSwiglu(const OnSwiglu&) = delete;
+  OnSwiglu& operator=(const OnSwiglu&) = delete;
+
+  /// Nothing: it is another layer, or called with something else.
+  static std::optional<at::Tensor> of(const Linear& layer, const at::Tensor& x) {
+    if (current == nullptr || &layer != &current->layer_ || !x.is_same(current->product_)) {
+      return std::nullopt;
+    }
+    return kernels::linear_of_swiglu(x, current->gate_, current->up_, layer.weight().tensor);
+  }
+
+ private:
+  static thread_local OnSwiglu* current;
+
+  const Linear& layer_;
+  const at::Tensor& gate_;
+  const at::Tensor& up_;
+  const at::Tensor& product_;
+  OnSwiglu* outer_;
+};
+
+thread_local OnSwiglu* OnSwiglu::current = nullptr;
+
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, at::ScalarType dtype)
     : weight_(
           add_parameter("weight", at::empty({out_features, in_features},
@@ -57,8 +91,9 @@ Tensors Linear::forward(const Inputs& inputs) {
   const at::Tensor& x = inputs.at(0);
   const at::Tensor& weight = weight_->tensor;
   if (!is_fast()) return {at::linear(x, weight)};
-  const std::optional<at::Tensor> product = ProductsTogether::of(*this, x);
-  return {product ? *product : kernels::linear(x, weight)};
+  if (const std::optional<at::Tensor> product = ProductsTogether::of(*this, x)) return {*product};
+  if (const std::optional<at::Tensor> product = OnSwiglu::of(*this, x)) return {*product};
+  return {kernels::linear(x, weight)};
 }
 
 std::vector<at::Tensor> call_together(const std::vector<Linear*>& layers, const at::Tensor& x) {
@@ -68,6 +103,13 @@ std::vector<at::Tensor> call_together(const std::vector<Linear*>& layers, const 
   std::vector<at::Tensor> results;
   for (Linear* layer : layers) results.push_back(layer->call(x));
   return results;
+}
+
+at::Tensor call_on_swiglu(Linear& layer, const at::Tensor& gate, const at::Tensor& up) {
+  const at::Tensor product = kernels::swiglu(gate, up);
+  std::optional<OnSwiglu> scope;
+  if (layer.is_fast() && !layer.is_apart_) scope.emplace(layer, gate, up, product);
+  return layer.call(product);
 }
 
 }  // namespace titan::nn

@@ -40,4 +40,10 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& rotations);
 /// silu(a) · b
 at::Tensor swiglu(const at::Tensor& a, const at::Tensor& b);
 
+/// linear(product, weight), where `product` is swiglu(gate, up), which does not stay for backward: that makes it again, in the pass that
+/// makes the gradients of the two. What differentiates it goes to the two and not through `product`. In fp32 on the CPU;
+/// elsewhere it is linear().
+at::Tensor linear_of_swiglu(const at::Tensor& product, const at::Tensor& gate, const at::Tensor& up,
+                            const at::Tensor& weight);
+
 }  // namespace titan::kernels

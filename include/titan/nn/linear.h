@@ -21,8 +21,10 @@ class Linear : public Module, public FastPath {
 
  private:
   friend class ProductsTogether;
+  friend class OnSwiglu;
   friend std::vector<at::Tensor> call_together(const std::vector<Linear*>& layers,
                                                const at::Tensor& x);
+  friend at::Tensor call_on_swiglu(Linear& layer, const at::Tensor& gate, const at::Tensor& up);
 
   ParameterSlot& weight_;
   bool is_apart_ = false;
@@ -32,5 +34,9 @@ class Linear : public Module, public FastPath {
 /// reached with x itself, after what is attached to it. So what changes x, or a weight, is attached around the module that calls
 /// this, or in the place of a layer's product (`multiply_apart`).
 std::vector<at::Tensor> call_together(const std::vector<Linear*>& layers, const at::Tensor& x);
+
+/// What the layer, on the fast path, makes of silu(gate) · up. Backward keeps the two and not their product
+/// (kernels::linear_of_swiglu), if the layer is reached with the product itself, after what is attached to it, and makes its own.
+at::Tensor call_on_swiglu(Linear& layer, const at::Tensor& gate, const at::Tensor& up);
 
 }  // namespace titan::nn

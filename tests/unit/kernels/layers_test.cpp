@@ -113,6 +113,62 @@ TEST_F(Layers, Swiglu) {
   }
 }
 
+/// Forward and backward of the two kernels one after the other, and of the one that makes the product again.
+TEST_F(Layers, LinearOfSwiglu) {
+  for (const std::int64_t hidden : {64, 33}) {
+    SCOPED_TRACE(hidden);
+    const Tensors numbers = {2 * at::randn({2, 40, hidden}), at::randn({2, 40, hidden}),
+                             at::randn({48, hidden})};
+    const Tensor slopes = at::randn({2, 40, 48});
+    const auto results_of = [&](const Function& function) {
+      Tensors leaves;
+      for (const Tensor& x : numbers) leaves.push_back(x.clone().set_requires_grad(true));
+      const Tensor y = function(leaves);
+      y.backward(slopes);
+      return Tensors{y, leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+    };
+    const Tensors kept =
+        results_of([](const Tensors& x) { return linears(swiglu(x[0], x[1]), {x[2]})[0]; });
+    const Tensors again = results_of(
+        [](const Tensors& x) { return linear_of_swiglu(swiglu(x[0], x[1]), x[0], x[1], x[2]); });
+    for (std::size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(kept[i].equal(again[i])) << i;
+  }
+}
+
+TEST_F(Layers, LinearOfSwigluIsDifferentiatedByWhatIsTrained) {
+  const Tensors numbers = {at::randn({40, 33}), at::randn({40, 33}), at::randn({48, 33})};
+  for (std::size_t trained = 0; trained < numbers.size(); ++trained) {
+    SCOPED_TRACE(trained);
+    const auto gradient_of = [&](bool again) {
+      Tensors x = {numbers[0].clone(), numbers[1].clone(), numbers[2].clone()};
+      x[trained].set_requires_grad(true);
+      const Tensor product = swiglu(x[0], x[1]);
+      const Tensor y =
+          again ? linear_of_swiglu(product, x[0], x[1], x[2]) : linears(product, {x[2]})[0];
+      y.sum().backward();
+      return x[trained].grad();
+    };
+    EXPECT_TRUE(gradient_of(true).equal(gradient_of(false)));
+  }
+}
+
+TEST_F(Layers, LinearOfSwigluDoesNotKeepTheProduct) {
+  const Tensors x = {at::randn({40, 64}).set_requires_grad(true), at::randn({40, 64}),
+                     at::randn({48, 64}).set_requires_grad(true)};
+  const auto outlives = [&](bool again) {
+    Tensor product = swiglu(x[0], x[1]);
+    const Tensor y =
+        again ? linear_of_swiglu(product, x[0], x[1], x[2]) : kernels::linear(product, x[2]);
+    const c10::Storage& storage = product.storage();
+    const c10::weak_intrusive_ptr<c10::StorageImpl> watched(
+        c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(storage.unsafeGetStorageImpl()));
+    product.reset();
+    return !watched.expired();
+  };
+  EXPECT_TRUE(outlives(false));
+  EXPECT_FALSE(outlives(true));
+}
+
 /// Computed in fp32 of numbers in bf16: the result is the exact one, rounded, whose error is at most 2^-8 of itself.
 void expect_rounded(const Tensors& results, const Tensors& expected) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
