@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -21,12 +23,22 @@ int fail(ExitStatus status, const char* what) {
   return status;
 }
 
+/// As many as the system lets this process have. The usual 1024 are for programs that call select(); ranks of one machine need a
+/// file for each message that is under way.
+void may_open_files() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGUSR1,
               SIG_IGN);  // asks for a trace (tools/signals.h); before that can be, for nothing
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, not the end
+  may_open_files();
   constexpr const char* kOutOfMemory =
       "out of memory. Lower training.local_batch_size or training.seq_len, choose a "
       "smaller model.flavor, or checkpoint "

@@ -128,6 +128,14 @@ class NprocTest(TitanTest):
         self.assertEqual(len(re.findall(r"step: +4 ", result.stdout)), 1)
         self.assertEqual(result.stderr, "")
 
+    def test_ranks_open_as_many_files_as_they_may(self):
+        # Messages of a hundred microbatches are under way before the second stage takes the first.
+        command = self.arguments("--nproc=2", "--training.steps=1", "--training.seq_len=8", "--training.local_batch_size=100",
+                                 "--parallelism.pipeline_parallel_degree=2", "--parallelism.pipeline_parallel_schedule=GPipe")
+        result = subprocess.run(["sh", "-c", 'ulimit -S -n 40; exec "$@"', "sh", *command], cwd=ROOT, env=environment(None), text=True,
+                                capture_output=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
     def test_the_message_of_the_rank_that_failed_comes_last(self):
         message = self.refused("--nproc=2", "--training.dataset_path=/no/such", exit_status=1)
         self.assertRegex(message, r"titan_train: rank \d \(pid \d+\) ended with exit status 1:\ntitan_train: [^\n]*/no/such[^\n]*\n$")
