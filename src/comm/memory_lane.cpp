@@ -16,7 +16,6 @@ namespace titan::comm {
 
 namespace {
 
-constexpr std::size_t kPage = 4096;
 /// Between two looks whether the sender is still there.
 constexpr long kLookNanoseconds = 50'000'000;
 
@@ -27,55 +26,41 @@ long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
 
 }  // namespace
 
-std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
-  const auto fits = free_.lower_bound(bytes);
-  // What is much larger is kept for messages of its size.
-  if (fits != free_.end() && fits->first <= 2 * bytes + kPage) {
-    auto memory = std::move(fits->second);
-    free_.erase(fits);
-    return memory;
-  }
-  auto memory = SharedMemory::make((bytes + kPage - 1) / kPage * kPage);
-  if (!memory) throw std::runtime_error("the system has no more memory that processes can share");
-  return std::make_unique<SharedMemory>(std::move(*memory));
-}
-
-void MessageMemory::give_back(std::unique_ptr<SharedMemory> memory) {
-  const std::size_t size = memory->size();
-  free_.emplace(size, std::move(memory));
-}
-
 bool LaneSender::has_room() const {
   const std::uint32_t next = lane_->published.load(std::memory_order_relaxed);
   return lane_->entries[next % Lane::kEntries].is_unread.load(std::memory_order_acquire) == 0;
 }
 
-void LaneSender::post(const void* data, std::size_t size, int tag, MessageMemory& memory) {
+void LaneSender::post(const void* data, std::size_t size, int tag,
+                      std::shared_ptr<SharedMemory> shared, MessageMemory& memory) {
   const std::uint32_t next = lane_->published.load(std::memory_order_relaxed);
   LaneEntry& entry = lane_->entries[next % Lane::kEntries];
   entry.tag = tag;
   entry.size = size;
   entry.file = -1;
-  Sent sent{&entry, nullptr};
-  std::byte* to = entry.within;
-  if (size > LaneEntry::kWithin) {
-    sent.memory = memory.take(size);
-    entry.file = sent.memory->file();
-    entry.memory = sent.memory->size();
-    to = sent.memory->data();
+  if (size <= LaneEntry::kWithin) {
+    std::memcpy(entry.within, data, size);
+    shared = nullptr;
+  } else if (shared) {
+    entry.offset = static_cast<std::size_t>(static_cast<const std::byte*>(data) - shared->data());
+  } else {
+    shared = memory.take(size);
+    entry.offset = 0;
+    std::memcpy(shared->data(), data, size);
   }
-  std::memcpy(to, data, size);
+  if (shared) {
+    entry.file = shared->file();
+    entry.memory = shared->size();
+  }
   entry.is_unread.store(1, std::memory_order_relaxed);
-  sent_.push_back(std::move(sent));
+  sent_.push_back({&entry, std::move(shared)});
   lane_->published.store(next + 1, std::memory_order_release);
   wake();
 }
 
-void LaneSender::collect(MessageMemory& memory) {
-  std::erase_if(sent_, [&](Sent& sent) {
-    if (sent.entry->is_unread.load(std::memory_order_acquire) != 0) return false;
-    if (sent.memory) memory.give_back(std::move(sent.memory));
-    return true;
+void LaneSender::collect() {
+  std::erase_if(sent_, [](const Sent& sent) {
+    return sent.entry->is_unread.load(std::memory_order_acquire) == 0;
   });
 }
 
@@ -108,8 +93,8 @@ void LaneReceiver::sort_in() {
   }
 }
 
-bool LaneReceiver::take(int tag, std::uint64_t turn, void* data, std::size_t size) {
-  const std::byte* from = nullptr;
+bool LaneReceiver::take(int tag, std::uint64_t turn, const at::Tensor& tensor) {
+  std::shared_ptr<SharedMemory> memory;
   LaneEntry* entry = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -118,14 +103,23 @@ bool LaneReceiver::take(int tag, std::uint64_t turn, void* data, std::size_t siz
     const auto found = messages.here.find(turn);
     if (found == messages.here.end()) return false;
     entry = found->second;
-    if (entry->size != size) {
-      throw std::runtime_error(concat("a message of ", entry->size, " bytes, and not of ", size));
+    if (entry->size != tensor.nbytes()) {
+      throw std::runtime_error(
+          concat("a message of ", entry->size, " bytes, and not of ", tensor.nbytes()));
     }
-    from = bytes_of(*entry);
+    memory = memory_of(*entry);
     messages.here.erase(found);
     end_turn(tag);
   }
-  std::memcpy(data, from, size);
+  const std::byte* const from = memory ? memory->data() + entry->offset : entry->within;
+  if (memory && is_without_memory(tensor)) {
+    lay_at(tensor, from, [entry, memory, outbox = outbox_] {
+      entry->is_unread.store(0, std::memory_order_release);
+    });
+    return true;
+  }
+  void* const to = is_without_memory(tensor) ? allocate(tensor) : tensor.mutable_data_ptr();
+  std::memcpy(to, from, tensor.nbytes());
   entry->is_unread.store(0, std::memory_order_release);
   return true;
 }
@@ -150,13 +144,15 @@ void LaneReceiver::end_turn(int tag) {
   if (++messages.done == messages.turns && messages.arrived == messages.turns) by_tag_.erase(tag);
 }
 
-const std::byte* LaneReceiver::bytes_of(const LaneEntry& entry) {
-  if (entry.file < 0) return entry.within;
+/// Null: the bytes are in the entry.
+std::shared_ptr<SharedMemory> LaneReceiver::memory_of(const LaneEntry& entry) {
+  if (entry.file < 0) return nullptr;
   const auto known = memory_.find(entry.file);
-  if (known != memory_.end()) return known->second.data();
+  if (known != memory_.end()) return known->second;
   auto memory = SharedMemory::of_process(sender_.id(), entry.file, entry.memory);
   if (!memory) throw std::runtime_error("the memory of a message is gone, and its sender with it");
-  return memory_.emplace(entry.file, std::move(*memory)).first->second.data();
+  return memory_.emplace(entry.file, std::make_shared<SharedMemory>(std::move(*memory)))
+      .first->second;
 }
 
 void LaneReceiver::sleep(std::uint32_t seen) const {

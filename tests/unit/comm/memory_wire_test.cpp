@@ -12,6 +12,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "comm/message_memory.h"
 #include "comm/shared_memory.h"
 #include "support/throws.h"
 #include "unit/comm/rank_threads.h"
@@ -89,6 +90,72 @@ TEST(MemoryWire, MemoryOfMessagesIsUsedAgain) {
     }
     // Each holds one more where it is ahead.
     EXPECT_LE(open_files(), before + 4);
+  });
+}
+
+/// Until the other member has come as far.
+void meet(Wire& wire, std::int64_t other) {
+  const at::Tensor word = at::full({1}, 1.0);
+  wire.send(word, other, /*tag=*/7);
+  wire.receive(at::empty({1}), other, 7)->wait();
+}
+
+TEST(MemoryWire, WhatLiesInItsMemoryIsReadThere) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 0) {
+      const at::Tensor both = wire.memory()->outgoing(2 * 50000, at::kFloat).fill_(8.0);
+      wire.send(both.narrow(0, 50000, 50000), 1, 0);
+      meet(wire, 1);
+      both[50001].fill_(9.0);  // which nobody does who wants it to be a message
+      meet(wire, 1);
+      return;
+    }
+    const at::Tensor received = without_memory(50000, at::kFloat);
+    wire.receive(received, 0, 0)->wait();
+    EXPECT_TRUE(received.equal(at::full({50000}, 8.0)));
+    meet(wire, 0);
+    meet(wire, 0);
+    EXPECT_EQ(received[1].item<float>(), 9.0F);
+  });
+}
+
+TEST(MemoryWire, MemoryThatIsReadIsNotUsedAgain) {
+  on_two([](std::int64_t place, Wire& wire) {
+    constexpr std::int64_t kCount = 20000;
+    if (place == 1) {
+      at::Tensor received = without_memory(kCount, at::kFloat);
+      wire.receive(received, 0, 0)->wait();
+      meet(wire, 0);
+      meet(wire, 0);
+      EXPECT_TRUE(received.equal(at::full({kCount}, 1.0)));
+      received = at::Tensor();
+      meet(wire, 0);
+      return;
+    }
+    MessageMemory& memory = *wire.memory();
+    at::Tensor sent = memory.outgoing(kCount, at::kFloat).fill_(1.0);
+    const void* const first = sent.const_data_ptr();
+    wire.send(sent, 1, 0);
+    meet(wire, 1);
+    sent = at::Tensor();
+    sent = memory.outgoing(kCount, at::kFloat).fill_(2.0);
+    EXPECT_NE(sent.const_data_ptr(), first) << "the receiver has it";
+    meet(wire, 1);
+    meet(wire, 1);
+    wire.send(at::full({1}, 1.0), 1, 3);  // sees what has been read
+    EXPECT_EQ(memory.outgoing(kCount, at::kFloat).const_data_ptr(), first);
+  });
+}
+
+TEST(MemoryWire, AMessageOfFewBytesFindsATensorWithoutMemory) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 0) {
+      wire.send(wire.memory()->outgoing(2, at::kFloat).fill_(3.0), 1, 0);
+      return;
+    }
+    const at::Tensor received = without_memory(2, at::kFloat);
+    wire.receive(received, 0, 0)->wait();
+    EXPECT_TRUE(received.equal(at::full({2}, 3.0)));
   });
 }
 
