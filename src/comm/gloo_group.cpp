@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "comm/finishing_thread.h"
+#include "comm/message_memory.h"
 #include "comm/scratch_pool.h"
 #include "titan/base/errors.h"
 
@@ -20,7 +21,7 @@ namespace {
 
 /// `result = rows[0] (+) rows[1] (+) ...`, from left to right, each sum rounded to the type: the
 /// bits of the local back end. `rows[own]` is only read, and may be `result`; the other rows are
-/// scratch.
+/// scratch where it is, else only read.
 void reduce_in_order(const at::Tensor& result, const std::vector<at::Tensor>& rows,
                      std::int64_t own, ReduceOp op) {
   const c10::NoGradGuard no_grad;
@@ -28,8 +29,10 @@ void reduce_in_order(const at::Tensor& result, const std::vector<at::Tensor>& ro
     if (!result.is_same(rows[0])) result.copy_(rows[0]);
     return;
   }
-  // The result may be a row that is still to come: it is written last.
-  const at::Tensor& scratch = rows[own == 0 ? 1 : 0];
+  // The result may be a row that is still to come: then it is written last.
+  const bool is_row =
+      result.const_data_ptr() == rows[static_cast<std::size_t>(own)].const_data_ptr();
+  const at::Tensor& scratch = is_row ? rows[own == 0 ? 1 : 0] : result;
   at::Tensor so_far = rows[0];
   for (std::size_t i = 1; i < rows.size(); ++i) {
     at::Tensor sum = i + 1 == rows.size() ? result : scratch;
@@ -115,6 +118,17 @@ class GlooGroup : public C10dGroup {
   GlooGroup(Members members, c10::intrusive_ptr<c10d::Backend> gloo, std::shared_ptr<Wire> wire)
       : C10dGroup(std::move(members), std::move(gloo), at::kCPU), wire_(std::move(wire)) {}
 
+  bool shares_memory() const override { return wire_->memory() != nullptr; }
+  at::Tensor outgoing(std::int64_t elements, const at::TensorOptions& options) override {
+    const auto memory = wire_->memory();
+    return memory ? memory->outgoing(elements, c10::typeMetaToScalarType(options.dtype()))
+                  : ProcessGroup::outgoing(elements, options);
+  }
+  at::Tensor incoming(std::int64_t elements, const at::TensorOptions& options) override {
+    return shares_memory() ? without_memory(elements, c10::typeMetaToScalarType(options.dtype()))
+                           : ProcessGroup::incoming(elements, options);
+  }
+
   void set_timeout(std::chrono::milliseconds timeout) override { wire_->timeout = timeout; }
   void shut_down() override {
     wire_->shut_down();
@@ -136,10 +150,20 @@ class GlooGroup : public C10dGroup {
     return transfers;
   }
 
+  StartedWork do_all_gather_parts(const Tensors& outputs, const at::Tensor& input) override {
+    auto transfers =
+        Transfers::exchange(wire_, Tensors(outputs.size(), input), outputs, rank(), next_tag());
+    copy_own(outputs[static_cast<std::size_t>(rank())], input);
+    return transfers;
+  }
+
   StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) override {
     const Tensors parts = parts_of(input, size());
     std::shared_ptr<const at::Tensor> scratch;
-    const Tensors rows = rows_around(parts[static_cast<std::size_t>(rank())], scratch);
+    const at::Tensor& own = parts[static_cast<std::size_t>(rank())];
+    const bool is_row = output.const_data_ptr() == own.const_data_ptr();
+    const Tensors rows =
+        shares_memory() && !is_row ? rows_elsewhere(own) : rows_around(own, scratch);
     std::shared_ptr<BackendWork> transfers =
         Transfers::exchange(wire_, parts, rows, rank(), next_tag());
     return finishing_.add([transfers, scratch, rows, output, mine = rank()] {
@@ -220,6 +244,15 @@ class GlooGroup : public C10dGroup {
     scratch = scratch_->lend(own.numel() * (size() - 1), own.scalar_type());
     Tensors rows = parts_of(*scratch, size() - 1);
     rows.insert(rows.begin() + rank(), flat(own));
+    return rows;
+  }
+
+  /// What comes in from the others, where they have it: to be read only.
+  Tensors rows_elsewhere(const at::Tensor& own) {
+    Tensors rows;
+    for (std::int64_t i = 0; i < size(); ++i) {
+      rows.push_back(i == rank() ? flat(own) : incoming(own.numel(), own.options()));
+    }
     return rows;
   }
 

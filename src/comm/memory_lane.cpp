@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
-#include <cerrno>
 #include <climits>
 #include <cstring>
 #include <ctime>
@@ -19,7 +17,6 @@ namespace titan::comm {
 
 namespace {
 
-constexpr std::size_t kSmallest = 4096;
 /// Between two looks whether the sender is still there.
 constexpr long kLookNanoseconds = 50'000'000;
 
@@ -30,67 +27,52 @@ long futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
 
 }  // namespace
 
-std::unique_ptr<SharedMemory> MessageMemory::take(std::size_t bytes) {
-  // Powers of two, so that messages of any sizes, as those to experts are, use few. Pages that nobody writes to are not there.
-  const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
-  if (const auto fits = free_.find(size); fits != free_.end()) {
-    auto memory = std::move(fits->second);
-    free_.erase(fits);
-    return memory;
-  }
-  auto memory = SharedMemory::make(size);
-  if (!memory) {
-    throw std::runtime_error(concat("no memory for a message of ", bytes,
-                                    " bytes to processes of this machine: ", std::strerror(errno),
-                                    errno == EMFILE ? " (ulimit -n)" : ""));
-  }
-  return std::make_unique<SharedMemory>(std::move(*memory));
-}
-
-void MessageMemory::give_back(std::unique_ptr<SharedMemory> memory) {
-  const std::size_t size = memory->size();
-  free_.emplace(size, std::move(memory));
-}
-
 bool LaneSender::has_room() const {
   const std::uint32_t next = lane_->published.load(std::memory_order_relaxed);
-  return lane_->entries[next % Lane::kEntries].is_unread.load(std::memory_order_acquire) == 0;
+  return lane_->entries[next % Lane::kEntries].state.load(std::memory_order_acquire) !=
+         LaneEntry::kUnread;
 }
 
-void LaneSender::post(const void* data, std::size_t size, int tag, MessageMemory& memory) {
+void LaneSender::post(const void* data, std::size_t size, int tag,
+                      std::shared_ptr<SharedMemory> shared, MessageMemory& memory) {
   const std::uint32_t next = lane_->published.load(std::memory_order_relaxed);
   LaneEntry& entry = lane_->entries[next % Lane::kEntries];
   entry.tag = tag;
   entry.size = size;
   entry.file = -1;
-  Sent sent{&entry, nullptr};
-  std::byte* to = entry.within;
-  if (size > LaneEntry::kWithin) {
-    sent.memory = memory.take(size);
-    entry.file = sent.memory->file();
-    entry.memory = sent.memory->size();
-    to = sent.memory->data();
+  if (size <= LaneEntry::kWithin) {
+    std::memcpy(entry.within, data, size);
+    shared = nullptr;
+  } else if (shared) {
+    entry.offset = static_cast<std::size_t>(static_cast<const std::byte*>(data) - shared->data());
+  } else {
+    shared = memory.take(size);
+    entry.offset = MessageMemory::kHeader;
+    std::memcpy(shared->data() + entry.offset, data, size);
   }
-  std::memcpy(to, data, size);
-  entry.is_unread.store(1, std::memory_order_relaxed);
-  sent_.push_back(std::move(sent));
+  if (shared) {
+    entry.file = shared->file();
+    entry.memory = shared->size();
+  }
+  entry.state.store(LaneEntry::kUnread, std::memory_order_relaxed);
+  sent_.push_back({&entry, std::move(shared)});
   lane_->published.store(next + 1, std::memory_order_release);
   wake();
 }
 
-void LaneSender::collect(MessageMemory& memory) {
-  std::erase_if(sent_, [&](Sent& sent) {
-    if (sent.entry->is_unread.load(std::memory_order_acquire) != 0) return false;
-    if (sent.memory) memory.give_back(std::move(sent.memory));
-    return true;
+void LaneSender::collect() {
+  std::erase_if(sent_, [this](Sent& sent) {
+    const LaneEntry::State state = sent.entry->state.load(std::memory_order_acquire);
+    if (state == LaneEntry::kLent) lent_.push_back(std::move(sent.memory));
+    return state != LaneEntry::kUnread;
   });
+  std::erase_if(lent_, [](const auto& memory) { return !MessageMemory::is_lent(*memory); });
 }
 
 bool LaneSender::all_read() const {
-  for (const Sent& sent : sent_) {
-    if (sent.entry->is_unread.load(std::memory_order_acquire) != 0) return false;
-  }
-  return true;
+  return std::ranges::none_of(sent_, [](const Sent& sent) {
+    return sent.entry->state.load(std::memory_order_acquire) == LaneEntry::kUnread;
+  });
 }
 
 void LaneSender::wake() const { futex(lane_->published, FUTEX_WAKE, INT_MAX, nullptr); }
@@ -108,15 +90,15 @@ void LaneReceiver::sort_in() {
     const std::uint64_t turn = messages.arrived++;
     if (messages.forgotten.erase(turn) > 0) {
       end_turn(entry.tag);
-      entry.is_unread.store(0, std::memory_order_release);
+      entry.state.store(LaneEntry::kRead, std::memory_order_release);
     } else {
       messages.here[turn] = &entry;
     }
   }
 }
 
-bool LaneReceiver::take(int tag, std::uint64_t turn, void* data, std::size_t size) {
-  const std::byte* from = nullptr;
+bool LaneReceiver::take(int tag, std::uint64_t turn, const at::Tensor& tensor) {
+  std::shared_ptr<SharedMemory> memory;
   LaneEntry* entry = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -125,15 +107,24 @@ bool LaneReceiver::take(int tag, std::uint64_t turn, void* data, std::size_t siz
     const auto found = messages.here.find(turn);
     if (found == messages.here.end()) return false;
     entry = found->second;
-    if (entry->size != size) {
-      throw std::runtime_error(concat("a message of ", entry->size, " bytes, and not of ", size));
+    if (entry->size != tensor.nbytes()) {
+      throw std::runtime_error(
+          concat("a message of ", entry->size, " bytes, and not of ", tensor.nbytes()));
     }
-    from = bytes_of(*entry);
+    memory = memory_of(*entry);
     messages.here.erase(found);
     end_turn(tag);
   }
-  std::memcpy(data, from, size);
-  entry->is_unread.store(0, std::memory_order_release);
+  const std::byte* const from = memory ? memory->data() + entry->offset : entry->within;
+  if (memory && is_without_memory(tensor)) {
+    // The place in the lane is not kept: a tensor may stay while more messages come than a lane has places.
+    lay_at(tensor, from, MessageMemory::borrow(memory));
+    entry->state.store(LaneEntry::kLent, std::memory_order_release);
+    return true;
+  }
+  void* const to = is_without_memory(tensor) ? allocate(tensor) : tensor.mutable_data_ptr();
+  std::memcpy(to, from, tensor.nbytes());
+  entry->state.store(LaneEntry::kRead, std::memory_order_release);
   return true;
 }
 
@@ -146,7 +137,7 @@ void LaneReceiver::forget(int tag, std::uint64_t turn) {
     messages.forgotten.insert(turn);
     return;
   }
-  found->second->is_unread.store(0, std::memory_order_release);
+  found->second->state.store(LaneEntry::kRead, std::memory_order_release);
   messages.here.erase(found);
   end_turn(tag);
 }
@@ -157,13 +148,15 @@ void LaneReceiver::end_turn(int tag) {
   if (++messages.done == messages.turns && messages.arrived == messages.turns) by_tag_.erase(tag);
 }
 
-const std::byte* LaneReceiver::bytes_of(const LaneEntry& entry) {
-  if (entry.file < 0) return entry.within;
+/// Null: the bytes are in the entry.
+std::shared_ptr<SharedMemory> LaneReceiver::memory_of(const LaneEntry& entry) {
+  if (entry.file < 0) return nullptr;
   const auto known = memory_.find(entry.file);
-  if (known != memory_.end()) return known->second.data();
+  if (known != memory_.end()) return known->second;
   auto memory = SharedMemory::of_process(sender_.id(), entry.file, entry.memory);
   if (!memory) throw std::runtime_error("the memory of a message is gone, and its sender with it");
-  return memory_.emplace(entry.file, std::move(*memory)).first->second.data();
+  return memory_.emplace(entry.file, std::make_shared<SharedMemory>(std::move(*memory)))
+      .first->second;
 }
 
 void LaneReceiver::sleep(std::uint32_t seen) const {

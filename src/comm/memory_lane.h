@@ -8,7 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
+#include <vector>
 
+#include "comm/message_memory.h"
 #include "comm/shared_memory.h"
 
 namespace titan::comm {
@@ -17,14 +20,18 @@ namespace titan::comm {
 
 /// One message: its bytes, or where they are.
 struct LaneEntry {
-  static constexpr std::size_t kWithin = 96;
+  static constexpr std::size_t kWithin = 88;
 
-  std::atomic<std::uint32_t> is_unread;
+  /// Lent: the place is free, and the memory still the receiver's, which its header says.
+  enum State : std::uint32_t { kRead, kUnread, kLent };
+
+  std::atomic<State> state;
   std::int32_t tag;
   std::int32_t file;  // of the sender's memory; -1: the bytes are here
   std::int32_t reserved;
   std::uint64_t size;    // of the message
   std::uint64_t memory;  // size of that memory
+  std::uint64_t offset;  // of the bytes in it
   std::byte within[kWithin];
 };
 
@@ -49,17 +56,6 @@ struct Outbox {
   Lane& lane_to(std::int64_t place) { return reinterpret_cast<Lane*>(this + 1)[place]; }
 };
 
-/// Memory of messages that were sent, which is used again. One thread at a time.
-class MessageMemory {
- public:
-  /// Throws std::runtime_error where there is none left.
-  std::unique_ptr<SharedMemory> take(std::size_t bytes);
-  void give_back(std::unique_ptr<SharedMemory> memory);
-
- private:
-  std::multimap<std::size_t, std::unique_ptr<SharedMemory>> free_;
-};
-
 /// The sender's end of a lane. One thread at a time.
 class LaneSender {
  public:
@@ -67,9 +63,12 @@ class LaneSender {
 
   /// Whether there is a place for one more message.
   bool has_room() const;
-  void post(const void* data, std::size_t size, int tag, MessageMemory& memory);
-  /// Takes back the memory of what was read; done before a place is used again.
-  void collect(MessageMemory& memory);
+  /// Where the bytes lie in `shared`, they stay there until they are read; else they are copied.
+  void post(const void* data, std::size_t size, int tag, std::shared_ptr<SharedMemory> shared,
+            MessageMemory& memory);
+  /// Lets go of the memory of what was read and is not lent any more; done before a place is used again.
+  void collect();
+  /// What is lent outlives the sender.
   bool all_read() const;
   /// Ends the receiver's sleep.
   void wake() const;
@@ -77,11 +76,12 @@ class LaneSender {
  private:
   struct Sent {
     LaneEntry* entry;
-    std::unique_ptr<SharedMemory> memory;
+    std::shared_ptr<SharedMemory> memory;
   };
 
   Lane* lane_;
   std::deque<Sent> sent_;
+  std::vector<std::shared_ptr<SharedMemory>> lent_;
 };
 
 /// The receiver's end of a lane. Any thread.
@@ -92,8 +92,9 @@ class LaneReceiver {
   /// A receive's turn among those of a tag.
   std::uint64_t next_turn(int tag);
   std::uint32_t published() const { return lane_->published.load(std::memory_order_acquire); }
-  /// Copies the message of this turn if it has come. Throws std::runtime_error when it has another size or cannot be read.
-  bool take(int tag, std::uint64_t turn, void* data, std::size_t size);
+  /// Gives the message of this turn to a tensor if it has come: a copy, or to one without memory the message itself. Throws
+  /// std::runtime_error when it has another size or cannot be read.
+  bool take(int tag, std::uint64_t turn, const at::Tensor& tensor);
   /// Nobody waits for the message of this turn any more.
   void forget(int tag, std::uint64_t turn);
   /// Until something is published beyond `seen`, or a little while is over.
@@ -110,14 +111,14 @@ class LaneReceiver {
 
   void sort_in();
   void end_turn(int tag);
-  const std::byte* bytes_of(const LaneEntry& entry);
+  std::shared_ptr<SharedMemory> memory_of(const LaneEntry& entry);
 
   const OtherProcess& sender_;
   Lane* lane_;
   std::mutex mutex_;
   std::uint32_t sorted_ = 0;  // of the published
   std::map<int, Messages> by_tag_;
-  std::map<int, SharedMemory> memory_;  // the sender's, by its file
+  std::map<int, std::shared_ptr<SharedMemory>> memory_;  // the sender's, by its file
 };
 
 }  // namespace titan::comm

@@ -98,8 +98,9 @@ class MemoryWire : public Wire {
       check(peer, to, peer.is_gone(), patience);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    peer.sender.collect(messages_);
-    peer.sender.post(tensor.const_data_ptr(), tensor.nbytes(), tag, messages_);
+    peer.sender.collect();
+    peer.sender.post(tensor.const_data_ptr(), tensor.nbytes(), tag, messages_->of(tensor),
+                     *messages_);
     return std::make_unique<Done>();
   }
 
@@ -107,6 +108,8 @@ class MemoryWire : public Wire {
                                        int tag) override {
     return std::make_unique<Receive>(*this, tensor, from, tag);
   }
+
+  std::shared_ptr<MessageMemory> memory() const override { return messages_; }
 
   void shut_down() override { leave(timeout.load()); }
 
@@ -130,7 +133,7 @@ class MemoryWire : public Wire {
       base::Patience patience(wire_.timeout.load());
       while (true) {
         const std::uint32_t seen = receiver().published();
-        if (receiver().take(tag_, turn_, tensor_.mutable_data_ptr(), tensor_.nbytes())) break;
+        if (receiver().take(tag_, turn_, tensor_)) break;
         if (changes_soon(seen)) continue;
         const Peer& peer = *wire_.peers_[static_cast<std::size_t>(from_)];
         // The last that it has sent comes before its end.
@@ -198,7 +201,7 @@ class MemoryWire : public Wire {
   std::int64_t place_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by place; null: this one
   std::mutex sending_;
-  MessageMemory messages_;
+  std::shared_ptr<MessageMemory> messages_ = std::make_shared<MessageMemory>();
 };
 
 }  // namespace

@@ -21,10 +21,46 @@ std::int64_t sum_of(at::IntArrayRef numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), std::int64_t{0});
 }
 
+/// An all-gather whose parts are copied to where they are wanted.
+class GatherThenCopy : public BackendWork {
+ public:
+  GatherThenCopy(std::unique_ptr<BackendWork> gather, at::Tensor gathered,
+                 std::vector<at::Tensor> outputs)
+      : gather_(std::move(gather)), gathered_(std::move(gathered)), outputs_(std::move(outputs)) {}
+  void wait() override {
+    if (gather_) gather_->wait();
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      outputs_[i].copy_(gathered_[static_cast<std::int64_t>(i)].view(outputs_[i].sizes()));
+    }
+  }
+  std::unique_ptr<UnderWay> under_way() override {
+    return gather_ ? gather_->under_way() : nullptr;
+  }
+
+ private:
+  std::unique_ptr<BackendWork> gather_;
+  at::Tensor gathered_;  // [ranks, n]
+  std::vector<at::Tensor> outputs_;
+};
+
 }  // namespace
 
 void Work::wait() {
   if (const std::function<void()> finish = std::exchange(finish_, nullptr)) finish();
+}
+
+at::Tensor ProcessGroup::outgoing(std::int64_t elements, const at::TensorOptions& options) {
+  return at::empty({elements}, options);
+}
+
+at::Tensor ProcessGroup::incoming(std::int64_t elements, const at::TensorOptions& options) {
+  return at::empty({elements}, options);
+}
+
+std::unique_ptr<BackendWork> ProcessGroup::do_all_gather_parts(
+    const std::vector<at::Tensor>& outputs, const at::Tensor& input) {
+  const at::Tensor gathered = at::empty({size(), input.numel()}, input.options());
+  return std::make_unique<GatherThenCopy>(do_all_gather(gathered, input), gathered, outputs);
 }
 
 /// One collective from its start to the end of its wait.
@@ -159,6 +195,21 @@ Work ProcessGroup::start_all_gather(const at::Tensor& output, const at::Tensor& 
               "all_gather needs contiguous tensors");
   return collective("all_gather", static_cast<std::int64_t>(input.nbytes()),
                     [&] { return do_all_gather(output, input); }, {output, input});
+}
+
+Work ProcessGroup::start_all_gather_parts(at::TensorList outputs, const at::Tensor& input) {
+  TITAN_CHECK(static_cast<std::int64_t>(outputs.size()) == size(),
+              "all_gather needs one output per rank");
+  for (const at::Tensor& output : outputs) {
+    TITAN_CHECK(output.numel() == input.numel() && output.is_contiguous(), "all_gather of ",
+                input.numel(), " elements into ", output.numel());
+  }
+  TITAN_CHECK(input.is_contiguous(), "all_gather needs contiguous tensors");
+  std::vector<at::Tensor> tensors = outputs.vec();
+  tensors.push_back(input);
+  return collective(
+      "all_gather", static_cast<std::int64_t>(input.nbytes()),
+      [&] { return do_all_gather_parts(outputs.vec(), input); }, std::move(tensors));
 }
 
 Work ProcessGroup::start_reduce_scatter(const at::Tensor& output, const at::Tensor& input) {

@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "comm/attention_kernels.h"
 #include "comm/operators.h"
 #include "titan/base/errors.h"
+#include "titan/comm/gathered_parts.h"
 
 namespace titan::comm {
 
@@ -54,32 +56,44 @@ struct KeysAndValues {
   Tensor values;
 };
 
-/// Both in one piece of memory, one behind the other, each token by token, as projections make them.
+/// In which order both lie in memory, on the way too: as who makes them does.
+enum class Order {
+  kTokens,  ///< token by token, as projections
+  kHeads,   ///< head by head, as our kernels' gradients
+};
+
+/// Both in one piece of memory, one behind the other.
 class Packing {
  public:
   /// For the first `length` tokens of such.
-  Packing(const KeysAndValues& like, std::int64_t length)
-      : keys_{like.keys.size(0), length, like.keys.size(1), like.keys.size(3)},
-        values_{like.values.size(0), length, like.values.size(1), like.values.size(3)} {}
-  explicit Packing(const KeysAndValues& like) : Packing(like, like.keys.size(2)) {}
+  Packing(const KeysAndValues& like, std::int64_t length, Order order)
+      : order_(order), keys_(sizes(like.keys, length)), values_(sizes(like.values, length)) {}
+  explicit Packing(const KeysAndValues& like) : Packing(like, like.keys.size(2), Order::kTokens) {}
 
   std::int64_t size() const {
     return c10::multiply_integers(keys_) + c10::multiply_integers(values_);
   }
   KeysAndValues unpacked(const Tensor& both) const {
     const std::int64_t of_keys = c10::multiply_integers(keys_);
-    return {both.narrow(0, 0, of_keys).view(keys_).transpose(1, 2),
-            both.narrow(0, of_keys, size() - of_keys).view(values_).transpose(1, 2)};
+    return {by_heads(both.narrow(0, 0, of_keys).view(keys_)),
+            by_heads(both.narrow(0, of_keys, size() - of_keys).view(values_))};
   }
-  Tensor packed(const KeysAndValues& both) const {
-    const Tensor result = at::empty({size()}, both.keys.options());
-    const KeysAndValues in_place = unpacked(result);
+  void pack(const KeysAndValues& both, const Tensor& into) const {
+    const KeysAndValues in_place = unpacked(into);
     in_place.keys.copy_(both.keys);
     in_place.values.copy_(both.values);
-    return result;
   }
 
  private:
+  std::vector<std::int64_t> sizes(const Tensor& like, std::int64_t length) const {
+    if (order_ == Order::kHeads) return {like.size(0), like.size(1), length, like.size(3)};
+    return {like.size(0), length, like.size(1), like.size(3)};
+  }
+  Tensor by_heads(const Tensor& packed) const {
+    return order_ == Order::kHeads ? packed : packed.transpose(1, 2);
+  }
+
+  Order order_;
   std::vector<std::int64_t> keys_;
   std::vector<std::int64_t> values_;
 };
@@ -98,9 +112,7 @@ class PassingKeys {
       return here_;
     }
     under_way_.wait();
-    if (options_.rotation == Rotation::kAllGather) {
-      return packing_.unpacked(all_[around(group_, -step)]);
-    }
+    if (all_) return packing_.unpacked(all_->of(around(group_, -step)));
     sent_ = std::exchange(arriving_, Tensor());
     if (step + 1 < group_.size()) pass_on(step);
     return sent_.defined() ? packing_.unpacked(sent_) : KeysAndValues();
@@ -108,10 +120,16 @@ class PassingKeys {
 
  private:
   void start() {
-    sent_ = packing_.packed(here_);
-    if (options_.rotation == Rotation::kAllToAll) return pass_on(0);
-    all_ = at::empty({group_.size(), packing_.size()}, sent_.options());
-    under_way_ = group_.all_gather(all_, sent_);
+    const at::TensorOptions options = here_.keys.options();
+    if (options_.rotation == Rotation::kAllToAll) {
+      sent_ = group_.outgoing(packing_.size(), options);
+      packing_.pack(here_, sent_);
+      return pass_on(0);
+    }
+    all_.emplace(group_, packing_.size(), options,
+                 [&](std::int64_t elements) { return at::empty({elements}, options); });
+    packing_.pack(here_, all_->own());
+    under_way_ = all_->start();
   }
 
   /// To the next rank what came with this step, and from the one before what is wanted for the next step. In texts
@@ -124,7 +142,7 @@ class PassingKeys {
       messages.push_back({sent_, around(group_, 1), Direction::kSend});
     }
     if (is_offered) {
-      arriving_ = at::empty({packing_.size()}, here_.keys.options());
+      arriving_ = group_.incoming(packing_.size(), here_.keys.options());
       messages.push_back({arriving_, around(group_, -1), Direction::kReceive});
     }
     under_way_ = group_.exchange(messages);
@@ -134,9 +152,9 @@ class PassingKeys {
   ProcessGroup& group_;
   KeysAndValues here_;
   Packing packing_;
-  Tensor sent_;      // packed, of this step
-  Tensor arriving_;  // packed, of the next
-  Tensor all_;       // packed, by rank
+  Tensor sent_;                       // packed, of this step
+  Tensor arriving_;                   // packed, of the next
+  std::optional<GatheredParts> all_;  // packed, by rank
   Work under_way_;
 };
 
@@ -144,7 +162,10 @@ class PassingKeys {
 class KeyGradients {
  public:
   KeyGradients(const BlockGradients& own, const RingOptions& options, ProcessGroup& group)
-      : options_(options), group_(group), type_(own.key.scalar_type()) {
+      : options_(options),
+        group_(group),
+        order_(options.fast ? Order::kHeads : Order::kTokens),
+        type_(own.key.scalar_type()) {
     const at::ScalarType sums = at::toOpMathType(type_);
     sum_ = {own.key.to(sums), own.value.to(sums)};
   }
@@ -155,13 +176,17 @@ class KeyGradients {
     add_arrived();
     std::vector<Message> messages;
     if (term.keys.defined()) {
-      messages.push_back({Packing(term).packed(term), around(group_, -step), Direction::kSend});
+      const Packing packing(term, term.keys.size(2), order_);
+      const Tensor packed = group_.outgoing(packing.size(), term.keys.options());
+      packing.pack(term, packed);
+      messages.push_back({packed, around(group_, -step), Direction::kSend});
     }
     const std::int64_t source = around(group_, step);
     const Sight theirs = sight_of(source, group_.rank(), sum_.keys.size(2), options_.head_tail);
     if (theirs.keys > 0) {
       arriving_length_ = theirs.keys;
-      arriving_ = at::empty({Packing(sum_, theirs.keys).size()}, sum_.keys.options().dtype(type_));
+      arriving_ = group_.incoming(Packing(sum_, theirs.keys, order_).size(),
+                                  sum_.keys.options().dtype(type_));
       messages.push_back({arriving_, source, Direction::kReceive});
     }
     under_way_ = group_.exchange(messages);
@@ -177,13 +202,14 @@ class KeyGradients {
     under_way_.wait();
     if (!arriving_.defined()) return;
     const auto [keys, values] =
-        Packing(sum_, arriving_length_).unpacked(std::exchange(arriving_, Tensor()));
+        Packing(sum_, arriving_length_, order_).unpacked(std::exchange(arriving_, Tensor()));
     sum_.keys.narrow(2, 0, keys.size(2)).add_(keys);
     sum_.values.narrow(2, 0, values.size(2)).add_(values);
   }
 
   RingOptions options_;
   ProcessGroup& group_;
+  Order order_;
   at::ScalarType type_;
   KeysAndValues sum_;
   Tensor arriving_;

@@ -53,6 +53,8 @@ void StartOperators::define(torch::Library& library) {
       library, "start_all_reduce_coalesced", "Tensor(a!)[] tensors");
   StartOperator<&ProcessGroup::start_all_gather>::define(library, "start_all_gather",
                                                          "Tensor(a!) output, Tensor input");
+  StartOperator<&ProcessGroup::start_all_gather_parts>::define(
+      library, "start_all_gather_parts", "Tensor(a!)[] outputs, Tensor input");
   StartOperator<&ProcessGroup::start_reduce_scatter>::define(library, "start_reduce_scatter",
                                                              "Tensor(a!) output, Tensor input");
   StartOperator<&ProcessGroup::start_all_to_all>::define(
@@ -80,6 +82,12 @@ Work ProcessGroup::all_reduce_coalesced(const std::vector<Tensor>& tensors) {
 Work ProcessGroup::all_gather(const Tensor& output, const Tensor& input) {
   static const StartOperator<&ProcessGroup::start_all_gather> start("titan::start_all_gather");
   return start(*this, output, input);
+}
+
+Work ProcessGroup::all_gather_parts(const std::vector<Tensor>& outputs, const Tensor& input) {
+  static const StartOperator<&ProcessGroup::start_all_gather_parts> start(
+      "titan::start_all_gather_parts");
+  return start(*this, outputs, input);
 }
 
 Work ProcessGroup::reduce_scatter(const Tensor& output, const Tensor& input) {

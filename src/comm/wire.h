@@ -11,6 +11,8 @@
 
 namespace titan::comm {
 
+class MessageMemory;
+
 /// Carries the bytes of contiguous CPU tensors between any two members of a group. Between two of them the messages of a tag
 /// arrive in order. Any thread. The tensors live until the wait is over; works live no longer than their wire.
 class Wire {
@@ -25,6 +27,9 @@ class Wire {
   virtual std::unique_ptr<BackendWork> send(const at::Tensor& tensor, std::int64_t to, int tag) = 0;
   virtual std::unique_ptr<BackendWork> receive(const at::Tensor& tensor, std::int64_t from,
                                                int tag) = 0;
+  /// Where members see each other's memory, that of messages: tensors that lie in it are sent without a copy, tensors without
+  /// memory come to lie in the sender's. Else null.
+  virtual std::shared_ptr<MessageMemory> memory() const { return nullptr; }
   /// Returns when the others have what was sent.
   virtual void shut_down() {}
 

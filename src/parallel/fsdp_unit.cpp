@@ -145,11 +145,12 @@ void FsdpUnit::prefetch() {
   if (unsharded_ || gather_.pending()) return;
   const c10::NoGradGuard no_grad;
   if (!members_.front().full.defined()) make_full_tensors();
-  gathered_ = pool_->take(gather_chunk_ * options_.shard->size(), gather_type_);
+  const auto options = at::TensorOptions().dtype(gather_type_).device(device_);
+  gathered_.emplace(*options_.shard, gather_chunk_, options,
+                    [this](std::int64_t elements) { return pool_->take(elements, gather_type_); });
   // Shards are laid where the all-gather wants them, so that it need not copy them.
-  const at::Tensor own = gathered_.narrow(0, gather_chunk_ * options_.shard->rank(), gather_chunk_);
-  fill_chunk(own);
-  gather_ = options_.shard->all_gather(gathered_, own);
+  fill_chunk(gathered_->own());
+  gather_ = gathered_->start();
 }
 
 void FsdpUnit::fill_chunk(const at::Tensor& own) {
@@ -199,19 +200,40 @@ void FsdpUnit::copy_chunks(const at::Tensor& by_rank, const Member& member, cons
   by_rank.narrow(0, whole + 1, ranks - whole - 1).zero_();
 }
 
+/// What a rank holds of one parameter, to its place.
+void FsdpUnit::copy_chunk(const at::Tensor& of_rank, std::int64_t rank,
+                          const Member& member) const {
+  const Extent& extent = member.extent;
+  const std::int64_t begin = std::min(rank * extent.chunk, extent.length);
+  const std::int64_t length = std::min(extent.chunk, extent.length - begin);
+  if (length == 0) return;
+  member.full_data.view({extent.outer, extent.length, extent.inner})
+      .narrow(1, begin, length)
+      .copy_(of_rank.narrow(0, 0, extent.outer * length * extent.inner)
+                 .view({extent.outer, length, extent.inner}));
+}
+
 void FsdpUnit::unshard() {
   prefetch();
   if (unsharded_) return;
   const c10::NoGradGuard no_grad;
   gather_.wait();
   pool_->fill(storage_, storage_bytes_);
-  const at::Tensor by_rank = gathered_.view({options_.shard->size(), gather_chunk_});
+  const std::int64_t ranks = options_.shard->size();
+  const at::Tensor room = gathered_->room();
   for (Member& member : members_) {
-    copy_chunks(gathered_part(by_rank, member), member, member.full_data, /*gather=*/true);
+    if (room.defined()) {
+      copy_chunks(gathered_part(room.view({ranks, gather_chunk_}), member), member,
+                  member.full_data, /*gather=*/true);
+    } else {
+      for (std::int64_t rank = 0; rank < ranks; ++rank) {
+        copy_chunk(gathered_part(gathered_->of(rank), member), rank, member);
+      }
+    }
     member.parameter->tensor = member.full;
   }
-  pool_->drain(gathered_.storage());
-  gathered_ = at::Tensor();
+  if (room.defined()) pool_->drain(room.storage());
+  gathered_.reset();
   unsharded_ = true;
 }
 
@@ -273,7 +295,10 @@ bool FsdpUnit::start_reduce() {
   reduced_members_ = std::move(with_gradients);
   const at::ScalarType dtype =
       types_.reduce_dtype.value_or(reduced_members_.front()->full.scalar_type());
-  scatter_input_ = pool_->take(chunk * options_.shard->size(), dtype);
+  const std::int64_t elements_in_all = chunk * options_.shard->size();
+  scatter_input_ = options_.shard->shares_memory()
+                       ? options_.shard->outgoing(elements_in_all, at::TensorOptions().dtype(dtype))
+                       : pool_->take(elements_in_all, dtype);
   std::int64_t offset = 0;
   for (Member* member : reduced_members_) {
     const std::int64_t elements = member->extent.chunk_elements();
@@ -309,7 +334,7 @@ void FsdpUnit::continue_reduce() {
   } else {
     reduction_.wait();
   }
-  pool_->drain(scatter_input_.storage());
+  if (!options_.shard->shares_memory()) pool_->drain(scatter_input_.storage());
   scatter_input_ = at::Tensor();
   if (has_replicas() && !scattered_) reduction_ = options_.replicate->all_reduce(reduced_);
   scattered_.reset();

@@ -32,19 +32,25 @@ inline void on_rank_threads(comm::LocalWorld& world, std::int64_t ranks,
   for (std::thread& thread : threads) thread.join();
 }
 
+/// What a rank knows of a job whose groups `backend` makes.
+inline comm::RankContext context_of(comm::Backend& backend, const mesh::Degrees& degrees,
+                                    std::int64_t rank, std::int64_t ranks) {
+  comm::RankContext context;
+  context.rank = rank;
+  context.world_size = ranks;
+  context.dims = mesh::ParallelDims(degrees, ranks);
+  context.groups = std::make_shared<comm::Groups>(backend, context.dims, rank,
+                                                  std::chrono::seconds(60), nullptr);
+  return context;
+}
+
 /// The same with the context of a job.
 inline void on_local_ranks(const mesh::Degrees& degrees, std::int64_t ranks,
                            const std::function<void(const comm::RankContext&)>& body) {
   comm::LocalWorld world(ranks);
   on_rank_threads(world, ranks, [&](std::int64_t rank) {
     const auto backend = world.backend(rank);
-    comm::RankContext context;
-    context.rank = rank;
-    context.world_size = ranks;
-    context.dims = mesh::ParallelDims(degrees, ranks);
-    context.groups = std::make_shared<comm::Groups>(*backend, context.dims, rank,
-                                                    std::chrono::seconds(60), nullptr);
-    body(context);
+    body(context_of(*backend, degrees, rank, ranks));
   });
 }
 

@@ -81,6 +81,8 @@ class ProcessGroup {
   Work all_reduce_coalesced(const std::vector<at::Tensor>& tensors);
   /// `output` `[size() * n]` gets all ranks' `input` `[n]`, in rank order.
   Work all_gather(const at::Tensor& output, const at::Tensor& input);
+  /// The same with a tensor `[n]` for each rank; this rank's may be `input`.
+  Work all_gather_parts(const std::vector<at::Tensor>& outputs, const at::Tensor& input);
   /// `output` `[n]` gets this rank's part of the sum over all ranks of `input` `[size() * n]`.
   Work reduce_scatter(const at::Tensor& output, const at::Tensor& input);
   /// Sends `input_splits[r]` rows of `input` to rank r and receives `output_splits[r]` rows from it.
@@ -103,6 +105,14 @@ class ProcessGroup {
   void do_meanwhile(std::function<void()> what) { meanwhile_ = std::move(what); }
   const std::function<void()>& meanwhile() const { return meanwhile_; }
 
+  /// Whether ranks see each other's memory: then what is sent from `outgoing` is not copied, nor what comes into `incoming`.
+  virtual bool shares_memory() const { return false; }
+  /// A tensor `[elements]` to be filled and sent. Once it is, nobody writes to it any more: others may be reading it.
+  virtual at::Tensor outgoing(std::int64_t elements, const at::TensorOptions& options);
+  /// A tensor `[elements]` to be received into. It may have memory only after the wait, and is then only read, and let go of soon:
+  /// it can be the sender's memory.
+  virtual at::Tensor incoming(std::int64_t elements, const at::TensorOptions& options);
+
   /// Where the tensors of its collectives are.
   virtual at::Device device() const { return at::kCPU; }
   /// Whether a wait makes the current stream wait and returns, so that what comes next can be ordered behind a
@@ -119,6 +129,9 @@ class ProcessGroup {
   using StartedWork = std::unique_ptr<BackendWork>;
   virtual StartedWork do_all_reduce(const at::Tensor& tensor, ReduceOp op) = 0;
   virtual StartedWork do_all_gather(const at::Tensor& output, const at::Tensor& input) = 0;
+  /// Where nothing else is said, by `do_all_gather` and copies once it is waited for.
+  virtual StartedWork do_all_gather_parts(const std::vector<at::Tensor>& outputs,
+                                          const at::Tensor& input);
   virtual StartedWork do_reduce_scatter(const at::Tensor& output, const at::Tensor& input) = 0;
   virtual StartedWork do_all_to_all(const at::Tensor& output, const at::Tensor& input,
                                     const std::vector<std::int64_t>& output_splits,
@@ -133,6 +146,7 @@ class ProcessGroup {
   Work start_all_reduce(const at::Tensor& tensor, bool maximum);
   Work start_all_reduce_coalesced(at::TensorList tensors);
   Work start_all_gather(const at::Tensor& output, const at::Tensor& input);
+  Work start_all_gather_parts(at::TensorList outputs, const at::Tensor& input);
   Work start_reduce_scatter(const at::Tensor& output, const at::Tensor& input);
   Work start_all_to_all(const at::Tensor& output, const at::Tensor& input,
                         at::IntArrayRef output_splits, at::IntArrayRef input_splits);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "titan/comm/gathered_parts.h"
 #include "titan/comm/process_group.h"
 #include "titan/nn/module.h"
 
@@ -123,6 +124,7 @@ class FsdpUnit {
   void fill_chunk(const at::Tensor& own);
   void copy_chunks(const at::Tensor& by_rank, const Member& member, const at::Tensor& full,
                    bool gather) const;
+  void copy_chunk(const at::Tensor& of_rank, std::int64_t rank, const Member& member) const;
   bool has_gradient(const Member& member) const;
   at::Tensor take_gradient(Member& member) const;
   std::vector<at::Tensor> add_gradients();
@@ -142,7 +144,7 @@ class FsdpUnit {
   c10::Storage storage_;  // of all full parameters
   std::int64_t storage_bytes_ = 0;
   comm::Work gather_;
-  at::Tensor gathered_;
+  std::optional<comm::GatheredParts> gathered_;
 
   comm::Work reduction_;
   std::vector<Member*> reduced_members_;

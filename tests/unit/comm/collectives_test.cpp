@@ -122,6 +122,62 @@ TEST_P(Collectives, AllGatherPutsTheRanksInOrder) {
   });
 }
 
+TEST_P(Collectives, AllGatherGivesThePartsOfRanksApart) {
+  in_world([&](ProcessGroup& group) {
+    for (const ScalarType type : {ScalarType::Float, ScalarType::BFloat16, ScalarType::Byte}) {
+      for (const std::int64_t count : {0, 1, 30001}) {
+        const at::TensorOptions options(type);
+        const at::Tensor input = group.outgoing(count, options);
+        input.copy_(numbers(group.rank(), count, type));
+        // Into memory of our own, and wherever they come to lie.
+        std::vector<at::Tensor> here;
+        std::vector<at::Tensor> anywhere;
+        for (std::int64_t rank = 0; rank < group.size(); ++rank) {
+          here.push_back(at::empty({count}, options));
+          anywhere.push_back(rank == group.rank() ? input : group.incoming(count, options));
+        }
+        Work first = group.all_gather_parts(here, input);
+        group.all_gather_parts(anywhere, input).wait();
+        first.wait();
+        for (std::int64_t rank = 0; rank < group.size(); ++rank) {
+          const at::Tensor expected = numbers(rank, count, type);
+          EXPECT_TRUE(here.at(static_cast<std::size_t>(rank)).equal(expected)) << type << count;
+          EXPECT_TRUE(anywhere.at(static_cast<std::size_t>(rank)).equal(expected)) << type << count;
+        }
+      }
+    }
+  });
+}
+
+TEST_P(Collectives, WhatIsMadeToBeSentIsReducedAndExchangedLikeAnythingElse) {
+  in_world([&](ProcessGroup& group) {
+    const std::int64_t next = (group.rank() + 1) % group.size();
+    const std::int64_t previous = (group.rank() + group.size() - 1) % group.size();
+    constexpr std::int64_t kCount = 7001;
+    for (int round = 0; round < 3; ++round) {
+      const at::Tensor input = group.outgoing(kCount * group.size(), at::kFloat);
+      input.copy_(numbers(group.rank(), input.numel(), at::kFloat));
+      const at::Tensor output = at::empty({kCount});
+      group.reduce_scatter(output, input).wait();
+      EXPECT_TRUE(output.equal(sum_in_rank_order(group.size(), input.numel(), at::kFloat)
+                                   .narrow(0, group.rank() * kCount, kCount)));
+      if (group.size() == 1) continue;
+      // What has come is passed on, twice.
+      at::Tensor passing = input;
+      for (int step = 0; step < 2; ++step) {
+        const at::Tensor arriving = group.incoming(input.numel(), at::kFloat);
+        group
+            .exchange({{passing, next, Message::Direction::kSend},
+                       {arriving, previous, Message::Direction::kReceive}})
+            .wait();
+        passing = arriving;
+      }
+      const std::int64_t source = (group.rank() + 2 * group.size() - 2) % group.size();
+      EXPECT_TRUE(passing.equal(numbers(source, input.numel(), at::kFloat)));
+    }
+  });
+}
+
 TEST_P(Collectives, AnInputMayBeItsPlaceInTheOutputOfAllGather) {
   in_world([&](ProcessGroup& group) {
     const at::Tensor output = at::zeros({group.size(), 5});

@@ -17,6 +17,7 @@
 #include <mutex>
 
 #include "support/local_ranks.h"
+#include "support/memory_ranks.h"
 #include "titan/autograd/dispatch_mode.h"
 #include "titan/base/errors.h"
 #include "titan/config/distributed.h"
@@ -183,6 +184,30 @@ TEST_P(ContextParallel, FastPathsAttendAsOneRank) {
         const nn::Tensors again = of_rank(GetParam(), context, at::kFloat, /*fast=*/true);
         for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_TRUE(again[i].equal(actual[i]));
       });
+}
+
+/// Ranks that read each other's keys where they lie have the bits of those that copy them.
+TEST(ContextParallelMemory, SharedMemoryMakesNoDifference) {
+  for (const std::int64_t ranks : {2, 3}) {
+    for (const RotateMethod rotation : {RotateMethod::kAllGather, RotateMethod::kAllToAll}) {
+      for (const bool fast : {false, true}) {
+        const Case test{.ranks = ranks, .rotation = rotation, .value_width = 4};
+        std::vector<nn::Tensors> expected(static_cast<std::size_t>(ranks));
+        test::on_local_ranks(degrees_of(test), ranks, [&](const comm::RankContext& context) {
+          expected[static_cast<std::size_t>(context.rank)] =
+              of_rank(test, context, at::kFloat, fast);
+        });
+        test::on_memory_ranks(degrees_of(test), ranks, [&](const comm::RankContext& context) {
+          ASSERT_TRUE(context.group(mesh::MeshDim::kCp).shares_memory());
+          const auto& those = expected[static_cast<std::size_t>(context.rank)];
+          for (int round = 0; round < 2; ++round) {
+            const nn::Tensors actual = of_rank(test, context, at::kFloat, fast);
+            for (std::size_t i = 0; i < those.size(); ++i) EXPECT_TRUE(actual[i].equal(those[i]));
+          }
+        });
+      }
+    }
+  }
 }
 
 std::vector<Case> all_cases() {

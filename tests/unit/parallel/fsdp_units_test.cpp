@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "support/local_ranks.h"
+#include "support/memory_ranks.h"
 #include "unit/parallel/sharded_blocks.h"
 
 namespace titan::parallel {
@@ -41,6 +42,29 @@ TEST(FsdpUnits, AStageKeepsItsParametersAndSumsOnce) {
     loss_of(sharded.model, rows(context.rank, 2)).backward();
     expect_close(full_gradients(sharded.model, context));
   });
+}
+
+/// Two ranks hold as much, of four the last has nothing of a matrix with six lines.
+TEST(FsdpUnits, RanksThatShareMemoryHaveTheSameBits) {
+  for (const std::int64_t ranks : {2, 4}) {
+    std::vector<Gradients> expected(static_cast<std::size_t>(ranks));
+    const auto train = [](const comm::RankContext& context) {
+      Sharded sharded;
+      shard(sharded, context, /*experts_apart=*/false);
+      for (int i = 0; i < 3; ++i) loss_of(sharded.model, rows(context.rank + i, 2)).backward();
+      return full_gradients(sharded.model, context);
+    };
+    test::on_local_ranks({1, ranks}, ranks, [&](const comm::RankContext& context) {
+      expected[static_cast<std::size_t>(context.rank)] = train(context);
+    });
+    test::on_memory_ranks({1, ranks}, ranks, [&](const comm::RankContext& context) {
+      ASSERT_TRUE(context.group(MeshDim::kFsdp).shares_memory());
+      for (const auto& [name, gradient] : train(context)) {
+        EXPECT_TRUE(gradient.equal(expected[static_cast<std::size_t>(context.rank)].at(name)))
+            << name;
+      }
+    });
+  }
 }
 
 /// Gradients of 64 microbatches computed in bfloat16, each summed over the ranks in fp32, or all kept and
