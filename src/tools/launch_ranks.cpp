@@ -36,19 +36,32 @@ constexpr std::chrono::seconds kTimeToOutlive(120);       // after another has e
 constexpr std::chrono::milliseconds kTimeToDrain(1'000);  // what outlived the ranks holds a pipe
 constexpr std::chrono::milliseconds kNoLimit(-1);         // of poll
 
-std::uint16_t free_port() {
-  const base::Descriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (!listener.is_open() || ::bind(listener.get(), generic, size) != 0 ||
-      ::getsockname(listener.get(), generic, &size) != 0) {
-    throw RunError(concat("no free port for the ranks to meet at: ", std::strerror(errno)));
+/// A port that was free. While this lives, the system hands it out to no other process; one that asks for it by number and
+/// says SO_REUSEADDR, as the rank does that serves the store, may listen there: this socket does not.
+class ReservedPort {
+ public:
+  ReservedPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    const int yes = 1;
+    if (!socket_.is_open() ||
+        ::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+        ::bind(socket_.get(), generic, size) != 0 ||
+        ::getsockname(socket_.get(), generic, &size) != 0) {
+      throw RunError(concat("no free port for the ranks to meet at: ", std::strerror(errno)));
+    }
+    number_ = ntohs(address.sin_port);
   }
-  return ntohs(address.sin_port);
-}
+
+  std::uint16_t number() const { return number_; }
+
+ private:
+  const base::Descriptor socket_;
+  std::uint16_t number_ = 0;
+};
 
 /// 128 bits that nobody can guess, as hexadecimal digits.
 std::string random_secret() {
@@ -104,7 +117,7 @@ class RankLauncher {
     setup.command = launch.command;
     setup.names_output = shown.size() > 1;
     setup.environment = {{"MASTER_ADDR", "127.0.0.1"},
-                         {"MASTER_PORT", std::to_string(free_port())},
+                         {"MASTER_PORT", std::to_string(port_.number())},
                          {"WORLD_SIZE", std::to_string(launch.ranks)},
                          {"LOCAL_WORLD_SIZE", std::to_string(launch.ranks)},
                          {"GROUP_RANK", "0"}};
@@ -213,6 +226,7 @@ class RankLauncher {
   }
 
   SignalInbox signals_;
+  const ReservedPort port_;  // where the ranks meet
   std::vector<std::unique_ptr<RankProcess>> ranks_;
   std::set<int> asked_to_stop_;  // by these signals
   const RankProcess* failed_ = nullptr;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -29,17 +30,23 @@ inline constexpr std::chrono::milliseconds kPatience = 120s;
 
 enum class Kind { kLocal, kGloo, kGlooOverTcp };
 
-/// A TCP socket that listens on a port of loopback that was free.
+/// A TCP socket at a port that was free.
 class PortHolder {
  public:
-  PortHolder() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  enum class Use {
+    kListens,   // nobody else can
+    kReserves,  // a store can listen there; the system hands the port out to no other program
+  };
+  explicit PortHolder(Use use = Use::kListens) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const int reserves = use == Use::kReserves ? 1 : 0;
+    EXPECT_EQ(setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &reserves, sizeof(reserves)), 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_ANY);
     socklen_t length = sizeof(address);
     auto* raw = reinterpret_cast<sockaddr*>(&address);
     EXPECT_EQ(bind(socket_, raw, length), 0);
-    EXPECT_EQ(listen(socket_, 1), 0);
+    EXPECT_TRUE(reserves != 0 || listen(socket_, 1) == 0);
     EXPECT_EQ(getsockname(socket_, raw, &length), 0);
     port_ = ntohs(address.sin_port);
   }
@@ -58,7 +65,11 @@ class PortHolder {
   std::uint16_t port_ = 0;
 };
 
-inline std::uint16_t free_port() { return PortHolder().port(); }
+/// Stays this program's until it ends.
+inline std::uint16_t free_port() {
+  static std::deque<PortHolder> reserved;
+  return reserved.emplace_back(PortHolder::Use::kReserves).port();
+}
 
 inline tools::LaunchEnvironment launch_of(std::int64_t rank, std::int64_t world_size,
                                           std::uint16_t port) {

@@ -37,8 +37,8 @@ TEST(WaitLimits, AWaitThatIsOverIsNot) {
 
 TEST(WaitLimits, EndsAtOnce) {
   const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 100; ++i) WaitLimits();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  for (int i = 0; i < 1'000; ++i) WaitLimits();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
 }
 
 }  // namespace

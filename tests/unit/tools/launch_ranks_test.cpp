@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 
 #include "support/temporary_folder.h"
 #include "support/throws.h"
+#include "titan/base/descriptor.h"
 #include "titan/base/errors.h"
 
 namespace titan::tools {
@@ -169,6 +172,36 @@ TEST(LaunchRanks, PassesOnARequestToStop) {
   EXPECT_EQ(WEXITSTATUS(status), 130);
   EXPECT_EQ(read_file(folder / "stopped0"), "once\n");
   EXPECT_EQ(read_file(folder / "stopped1"), "once\n");
+}
+
+/// Whether a program can listen at a port of loopback.
+bool can_listen(std::uint16_t port, int reuses) {
+  const base::Descriptor listener(::socket(AF_INET, SOCK_STREAM, 0));
+  ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &reuses, sizeof(reuses));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  return ::bind(listener.get(), generic, sizeof(address)) == 0 && ::listen(listener.get(), 1) == 0;
+}
+
+// Ranks take seconds before one of them listens: until then another program could be handed the port.
+TEST(LaunchRanks, TheirPortIsTheirs) {
+  const test::TemporaryFolder folder;
+  const std::string ready = folder / "ready";
+  const std::string script = "echo $MASTER_PORT > " + folder / "part" + "$RANK; mv " +
+                             folder / "part" + "$RANK " + ready + "$RANK; exec sleep 600";
+  bool others = true;
+  bool theirs = false;
+  launcher_process(script, ready, [&](pid_t launcher) {
+    const auto port = static_cast<std::uint16_t>(std::stoi(read_file(ready + "0")));
+    others = can_listen(port, 0);
+    theirs = can_listen(port, 1);
+    ::kill(launcher, SIGTERM);
+  });
+  EXPECT_FALSE(others);
+  EXPECT_TRUE(theirs);
 }
 
 TEST(LaunchRanks, WhenItIsKilledTheRanksAre) {

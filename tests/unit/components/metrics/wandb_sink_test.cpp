@@ -6,13 +6,13 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <thread>
 
 #include "support/temporary_folder.h"
 #include "support/throws.h"
-#include "titan/base/clock.h"
 #include "titan/base/errors.h"
 
 namespace titan::components {
@@ -128,11 +128,15 @@ TEST_F(WandbSinkTest, ACrashIsOneErrorWithItsCause) {
 }
 
 TEST_F(WandbSinkTest, ABlockedSidecarNeverBlocksTheRun) {
-  WandbSink::Options blocked = options("import time; time.sleep(3)");
+  // It takes nothing before the test is over: whoever waited for it would wait for ever.
+  WandbSink::Options blocked = options(R"(
+import os, time
+folder = os.path.dirname(os.readlink('/proc/self/fd/2'))
+while os.path.exists(folder) and not os.path.exists(folder + '/over'): time.sleep(0.05)
+)");
   blocked.queue_bytes = 100'000;
   blocked.finish_seconds = 0.2;
   WandbSink sink(blocked);
-  const double start = base::monotonic_seconds();
   int refused = 0;
   for (int step = 1; step <= 2000; ++step) {
     try {
@@ -147,7 +151,7 @@ TEST_F(WandbSinkTest, ABlockedSidecarNeverBlocksTheRun) {
   std::string message;
   printed_by([&] { message = test::message_of<RunError>([&] { sink.close(); }); });
   EXPECT_THAT(message, HasSubstr("reports, which its process was too slow to take"));
-  EXPECT_LT(base::monotonic_seconds() - start, 2) << "2000 reports and closing";
+  std::ofstream(folder_ / "over");
 }
 
 TEST_F(WandbSinkTest, ASidecarThatIsStillBusyAtTheEndGoesOnAlone) {
@@ -167,7 +171,7 @@ open(folder + '/later', 'w').write(text)
   });
   EXPECT_THAT(printed,
               HasSubstr("WARNING - Weights & Biases is still busy and finishes on its own"));
-  for (int i = 0; i < 500 && !base::posix_file_system().exists(folder_ / "later"); ++i) {
+  for (int i = 0; i < 6'000 && !base::posix_file_system().exists(folder_ / "later"); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -181,7 +185,7 @@ TEST_F(WandbSinkTest, WithoutClosingTheSidecarSeesItsInputEndButNoFinish) {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
   });
   std::string taken;
-  for (int i = 0; i < 500 && taken.empty(); ++i) {
+  for (int i = 0; i < 6'000 && taken.empty(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     taken = file("taken");
   }
