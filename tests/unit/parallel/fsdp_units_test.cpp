@@ -51,7 +51,7 @@ TEST(FsdpUnits, RanksThatShareMemoryHaveTheSameBits) {
     const auto train = [](const comm::RankContext& context) {
       Sharded sharded;
       shard(sharded, context, /*experts_apart=*/false);
-      for (int i = 0; i < 3; ++i) loss_of(sharded.model, rows(context.rank + i, 2)).backward();
+      for (int i = 0; i < 3; ++i) loss_of(sharded.model, rows(context.rank + i, 8)).backward();
       return full_gradients(sharded.model, context);
     };
     test::on_local_ranks({1, ranks}, ranks, [&](const comm::RankContext& context) {
