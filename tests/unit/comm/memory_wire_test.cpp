@@ -153,155 +153,156 @@ TEST(MemoryWire, WhereNoMoreFilesMayBeOpenedThatIsSaid) {
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
     EXPECT_THAT(message, HasSubstr("a message of 8000 bytes"));
     EXPECT_THAT(message, HasSubstr("Too many open files (ulimit -n)"));
-    /// Until the other member has come as far.
-    void meet(Wire & wire, std::int64_t other) {
-      const at::Tensor word = at::full({1}, 1.0);
-      wire.send(word, other, /*tag=*/7);
-      wire.receive(at::empty({1}), other, 7)->wait();
-    }
+  });
+}
 
-    TEST(MemoryWire, WhatLiesInItsMemoryIsReadThere) {
-      on_two([](std::int64_t place, Wire& wire) {
-        if (place == 0) {
-          const at::Tensor both = wire.memory()->outgoing(2 * 50000, at::kFloat).fill_(8.0);
-          wire.send(both.narrow(0, 50000, 50000), 1, 0);
-          meet(wire, 1);
-          both[50001].fill_(9.0);  // which nobody does who wants it to be a message
-          meet(wire, 1);
-          return;
-        }
-        const at::Tensor received = without_memory(50000, at::kFloat);
-        wire.receive(received, 0, 0)->wait();
-        EXPECT_TRUE(received.equal(at::full({50000}, 8.0)));
-        meet(wire, 0);
-        meet(wire, 0);
-        EXPECT_EQ(received[1].item<float>(), 9.0F);
-      });
-    }
+/// Until the other member has come as far.
+void meet(Wire& wire, std::int64_t other) {
+  const at::Tensor word = at::full({1}, 1.0);
+  wire.send(word, other, /*tag=*/7);
+  wire.receive(at::empty({1}), other, 7)->wait();
+}
 
-    TEST(MemoryWire, MemoryThatIsReadIsNotUsedAgain) {
-      on_two([](std::int64_t place, Wire& wire) {
-        constexpr std::int64_t kCount = 20000;
-        if (place == 1) {
-          at::Tensor received = without_memory(kCount, at::kFloat);
-          wire.receive(received, 0, 0)->wait();
-          meet(wire, 0);
-          meet(wire, 0);
-          EXPECT_TRUE(received.equal(at::full({kCount}, 1.0)));
-          received = at::Tensor();
-          meet(wire, 0);
-          return;
-        }
-        MessageMemory& memory = *wire.memory();
-        at::Tensor sent = memory.outgoing(kCount, at::kFloat).fill_(1.0);
-        const void* const first = sent.const_data_ptr();
-        wire.send(sent, 1, 0);
-        meet(wire, 1);
-        sent = at::Tensor();
-        sent = memory.outgoing(kCount, at::kFloat).fill_(2.0);
-        EXPECT_NE(sent.const_data_ptr(), first) << "the receiver has it";
-        meet(wire, 1);
-        meet(wire, 1);
-        wire.send(at::full({1}, 1.0), 1, 3);  // sees what has been read
-        EXPECT_EQ(memory.outgoing(kCount, at::kFloat).const_data_ptr(), first);
-      });
+TEST(MemoryWire, WhatLiesInItsMemoryIsReadThere) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 0) {
+      const at::Tensor both = wire.memory()->outgoing(2 * 50000, at::kFloat).fill_(8.0);
+      wire.send(both.narrow(0, 50000, 50000), 1, 0);
+      meet(wire, 1);
+      both[50001].fill_(9.0);  // which nobody does who wants it to be a message
+      meet(wire, 1);
+      return;
     }
+    const at::Tensor received = without_memory(50000, at::kFloat);
+    wire.receive(received, 0, 0)->wait();
+    EXPECT_TRUE(received.equal(at::full({50000}, 8.0)));
+    meet(wire, 0);
+    meet(wire, 0);
+    EXPECT_EQ(received[1].item<float>(), 9.0F);
+  });
+}
 
-    TEST(MemoryWire, WhatIsReadWhereItLiesStaysWhileMoreMessagesComeThanALaneHasPlaces) {
-      on_two([](std::int64_t place, Wire& wire) {
-        constexpr std::int64_t kCount = 20000;
-        constexpr int kMessages = 2500;
-        if (place == 0) {
-          wire.send(wire.memory()->outgoing(kCount, at::kFloat).fill_(1.0), 1, 0);
-          for (int i = 0; i < kMessages; ++i) wire.send(at::full({1}, 1.0 * i), 1, 1);
-          meet(wire, 1);
-          return;
-        }
-        const at::Tensor kept = without_memory(kCount, at::kFloat);
-        wire.receive(kept, 0, 0)->wait();
-        const at::Tensor word = at::empty({1});
-        for (int i = 0; i < kMessages; ++i) {
-          wire.receive(word, 0, 1)->wait();
-          EXPECT_EQ(word.item<float>(), i);
-        }
-        EXPECT_TRUE(kept.equal(at::full({kCount}, 1.0)));
-        meet(wire, 0);
-      });
+TEST(MemoryWire, MemoryThatIsReadIsNotUsedAgain) {
+  on_two([](std::int64_t place, Wire& wire) {
+    constexpr std::int64_t kCount = 20000;
+    if (place == 1) {
+      at::Tensor received = without_memory(kCount, at::kFloat);
+      wire.receive(received, 0, 0)->wait();
+      meet(wire, 0);
+      meet(wire, 0);
+      EXPECT_TRUE(received.equal(at::full({kCount}, 1.0)));
+      received = at::Tensor();
+      meet(wire, 0);
+      return;
     }
+    MessageMemory& memory = *wire.memory();
+    at::Tensor sent = memory.outgoing(kCount, at::kFloat).fill_(1.0);
+    const void* const first = sent.const_data_ptr();
+    wire.send(sent, 1, 0);
+    meet(wire, 1);
+    sent = at::Tensor();
+    sent = memory.outgoing(kCount, at::kFloat).fill_(2.0);
+    EXPECT_NE(sent.const_data_ptr(), first) << "the receiver has it";
+    meet(wire, 1);
+    meet(wire, 1);
+    wire.send(at::full({1}, 1.0), 1, 3);  // sees what has been read
+    EXPECT_EQ(memory.outgoing(kCount, at::kFloat).const_data_ptr(), first);
+  });
+}
 
-    TEST(MemoryWire, AMessageOfFewBytesFindsATensorWithoutMemory) {
-      on_two([](std::int64_t place, Wire& wire) {
-        if (place == 0) {
-          wire.send(wire.memory()->outgoing(2, at::kFloat).fill_(3.0), 1, 0);
-          return;
-        }
-        const at::Tensor received = without_memory(2, at::kFloat);
-        wire.receive(received, 0, 0)->wait();
-        EXPECT_TRUE(received.equal(at::full({2}, 3.0)));
-      });
+TEST(MemoryWire, WhatIsReadWhereItLiesStaysWhileMoreMessagesComeThanALaneHasPlaces) {
+  on_two([](std::int64_t place, Wire& wire) {
+    constexpr std::int64_t kCount = 20000;
+    constexpr int kMessages = 2500;
+    if (place == 0) {
+      wire.send(wire.memory()->outgoing(kCount, at::kFloat).fill_(1.0), 1, 0);
+      for (int i = 0; i < kMessages; ++i) wire.send(at::full({1}, 1.0 * i), 1, 1);
+      meet(wire, 1);
+      return;
     }
+    const at::Tensor kept = without_memory(kCount, at::kFloat);
+    wire.receive(kept, 0, 0)->wait();
+    const at::Tensor word = at::empty({1});
+    for (int i = 0; i < kMessages; ++i) {
+      wire.receive(word, 0, 1)->wait();
+      EXPECT_EQ(word.item<float>(), i);
+    }
+    EXPECT_TRUE(kept.equal(at::full({kCount}, 1.0)));
+    meet(wire, 0);
+  });
+}
 
-    TEST(MemoryWire, WhoLeavesIsMissedAtOnce) {
-      on_two([](std::int64_t place, Wire& wire) {
-        const at::Tensor word = at::full({1}, 5.0);
-        if (place == 0) {
-          wire.send(word, 1, 0);
-          return;
-        }
-        const at::Tensor received = at::empty({1});
-        wire.receive(received, 0, 0)->wait();
-        EXPECT_EQ(received.item<float>(), 5);
-        EXPECT_THAT(message_of<std::runtime_error>([&] { wire.receive(received, 0, 0)->wait(); }),
-                    HasSubstr("member 0 of the group has left it"));
-      });
+TEST(MemoryWire, AMessageOfFewBytesFindsATensorWithoutMemory) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 0) {
+      wire.send(wire.memory()->outgoing(2, at::kFloat).fill_(3.0), 1, 0);
+      return;
     }
+    const at::Tensor received = without_memory(2, at::kFloat);
+    wire.receive(received, 0, 0)->wait();
+    EXPECT_TRUE(received.equal(at::full({2}, 3.0)));
+  });
+}
 
-    TEST(MemoryWire, AMessageOfAnotherSizeIsAnError) {
-      on_two([](std::int64_t place, Wire& wire) {
-        if (place == 0) {
-          wire.send(at::full({2}, 1.0), 1, 0);
-          wire.send(at::full({2}, 1.0), 1, 0);
-          return;
-        }
-        EXPECT_THAT(
-            message_of<std::runtime_error>([&] { wire.receive(at::empty({3}), 0, 0)->wait(); }),
-            HasSubstr("a message of 8 bytes, and not of 12"));
-        wire.receive(at::empty({2}), 0, 0)->wait();
-      });
+TEST(MemoryWire, WhoLeavesIsMissedAtOnce) {
+  on_two([](std::int64_t place, Wire& wire) {
+    const at::Tensor word = at::full({1}, 5.0);
+    if (place == 0) {
+      wire.send(word, 1, 0);
+      return;
     }
+    const at::Tensor received = at::empty({1});
+    wire.receive(received, 0, 0)->wait();
+    EXPECT_EQ(received.item<float>(), 5);
+    EXPECT_THAT(message_of<std::runtime_error>([&] { wire.receive(received, 0, 0)->wait(); }),
+                HasSubstr("member 0 of the group has left it"));
+  });
+}
 
-    TEST(SharedMemory, IsThatOfAnotherProcessAndOutlivesIt) {
-      int ends[2];
-      ASSERT_EQ(pipe(ends), 0);
-      int done[2];
-      ASSERT_EQ(pipe(done), 0);
-      const pid_t child = fork();
-      if (child == 0) {
-        const auto memory = SharedMemory::make(8192);
-        if (!memory) _exit(1);
-        std::memcpy(memory->data() + 5000, "here", 5);
-        const int file = memory->file();
-        char byte = 0;
-        _exit(write(ends[1], &file, sizeof file) == sizeof file && read(done[0], &byte, 1) == 1
-                  ? 0
-                  : 1);
-      }
-      int file = -1;
-      ASSERT_EQ(read(ends[0], &file, sizeof file), static_cast<ssize_t>(sizeof file));
-      const OtherProcess process(child);
-      EXPECT_FALSE(process.has_ended());
-      EXPECT_FALSE(SharedMemory::of_process(child, file, 4096)) << "another size";
-      EXPECT_FALSE(SharedMemory::of_process(child, ends[0], 8192)) << "no memory";
-      const auto memory = SharedMemory::of_process(child, file, 8192);
-      ASSERT_TRUE(memory);
-      ASSERT_EQ(write(done[1], "x", 1), 1);
-      while (!process.has_ended()) usleep(1000);
-      EXPECT_STREQ(reinterpret_cast<const char*>(memory->data() + 5000), "here");
-      int status = 0;
-      EXPECT_EQ(waitpid(child, &status, 0), child);
-      EXPECT_EQ(status, 0);
-      for (const int end : {ends[0], ends[1], done[0], done[1]}) close(end);
+TEST(MemoryWire, AMessageOfAnotherSizeIsAnError) {
+  on_two([](std::int64_t place, Wire& wire) {
+    if (place == 0) {
+      wire.send(at::full({2}, 1.0), 1, 0);
+      wire.send(at::full({2}, 1.0), 1, 0);
+      return;
     }
+    EXPECT_THAT(message_of<std::runtime_error>([&] { wire.receive(at::empty({3}), 0, 0)->wait(); }),
+                HasSubstr("a message of 8 bytes, and not of 12"));
+    wire.receive(at::empty({2}), 0, 0)->wait();
+  });
+}
+
+TEST(SharedMemory, IsThatOfAnotherProcessAndOutlivesIt) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  int done[2];
+  ASSERT_EQ(pipe(done), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto memory = SharedMemory::make(8192);
+    if (!memory) _exit(1);
+    std::memcpy(memory->data() + 5000, "here", 5);
+    const int file = memory->file();
+    char byte = 0;
+    _exit(write(ends[1], &file, sizeof file) == sizeof file && read(done[0], &byte, 1) == 1 ? 0
+                                                                                            : 1);
+  }
+  int file = -1;
+  ASSERT_EQ(read(ends[0], &file, sizeof file), static_cast<ssize_t>(sizeof file));
+  const OtherProcess process(child);
+  EXPECT_FALSE(process.has_ended());
+  EXPECT_FALSE(SharedMemory::of_process(child, file, 4096)) << "another size";
+  EXPECT_FALSE(SharedMemory::of_process(child, ends[0], 8192)) << "no memory";
+  const auto memory = SharedMemory::of_process(child, file, 8192);
+  ASSERT_TRUE(memory);
+  ASSERT_EQ(write(done[1], "x", 1), 1);
+  while (!process.has_ended()) usleep(1000);
+  EXPECT_STREQ(reinterpret_cast<const char*>(memory->data() + 5000), "here");
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  for (const int end : {ends[0], ends[1], done[0], done[1]}) close(end);
+}
 
 }  // namespace
 }  // namespace titan::comm::test
