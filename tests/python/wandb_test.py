@@ -61,20 +61,16 @@ class Run:
 
 
 class WandbTest(TitanTest):
-    def run_file(self):
-        files = glob.glob(self.path("dump", "tb", "*", "wandb", "offline-run-*", "run-*.wandb"))
-        self.assertEqual(len(files), 1, files)
-        return files[0]
-
-    def wait_for_exit_record(self, seconds=60):
-        """The run, once its sidecar has closed it."""
+    def closed_run(self, *folder, seconds=60):
+        """The run below `folder`, once wandb has written all of it, which its service may do after the sidecar's end."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                run = Run(self.run_file())
+                [file] = glob.glob(self.path(*folder, "wandb", "offline-run-*", "run-*.wandb"))
+                run = Run(file)
                 if run.exit_code is not None:
                     return run
-            except (AssertionError, OSError):  # not there or half a record yet
+            except (ValueError, OSError):  # not there yet
                 pass
             time.sleep(0.2)
         self.fail("the sidecar did not close its run")
@@ -85,7 +81,7 @@ class WandbTest(TitanTest):
                                  "WANDB_RUN_GROUP": "g", "WANDB_RUN_JOB_TYPE": "j", "WANDB_RUN_NOTES": "notes"}).stdout
         self.assertIn("WandB logging enabled", output)
         self.assertNotIn("ERROR", output)
-        run = Run(self.run_file())
+        run = self.closed_run("dump", "tb", "*")
         self.assertEqual((run.run.project, run.run.display_name, run.run.run_id), ("torchtitan", "my run", "abc123"))
         self.assertEqual((run.run.run_group, run.run.job_type, run.run.notes), ("g", "j", "notes"))
         self.assertEqual(list(run.run.tags), ["one", "two"])
@@ -107,7 +103,7 @@ class WandbTest(TitanTest):
                                 input="".join(json.dumps(line) + "\n" for line in lines), text=True, capture_output=True,
                                 env={**os.environ, **OFFLINE, "WANDB_PROJECT": "mine"}, check=True)
         self.assertRegex(result.stdout, r"\Arunning .*\nfinished\n\Z")
-        run = Run(glob.glob(self.path("board", "wandb", "offline-run-*", "*.wandb"))[0])
+        run = self.closed_run("board")
         self.assertEqual(run.run.project, "mine")
         self.assertEqual(run.curve("validation_metrics/loss"), {2: 4.5})
         self.assertEqual(run.curve("lr")[2], 0.5)
@@ -127,7 +123,7 @@ class WandbTest(TitanTest):
         sidecar.stdin.write(json.dumps({"step": 2, "values": {"lr": 0.5}}) + "\n" + json.dumps({"finish": 0}) + "\n")
         sidecar.stdin.flush()
         self.assertEqual(sidecar.stdout.readline(), "finished\n")
-        run = Run(glob.glob(self.path("board", "wandb", "offline-run-*", "*.wandb"))[0])
+        run = self.closed_run("board")
         self.assertEqual(run.curve("lr"), {2: 0.5})
 
     def test_without_the_package_there_is_one_error_and_the_run_goes_on(self):
@@ -163,7 +159,7 @@ class WandbTest(TitanTest):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
         self.assertEqual(process.returncode, 130)
-        run = Run(self.run_file())
+        run = self.closed_run("dump", "tb", "*")
         self.assertEqual(run.exit_code, 0)
         self.assertEqual(run.curve("lr"), {record["step"]: record["lr"] for record in self.records()})
 
@@ -171,7 +167,7 @@ class WandbTest(TitanTest):
         process = self.start_long_run()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        run = self.wait_for_exit_record()
+        run = self.closed_run("dump", "tb", "*")
         self.assertEqual(run.exit_code, 1)
         self.assertGreater(len(run.curve("lr")), 0)
         end = time.monotonic() + 30
